@@ -1,0 +1,1 @@
+//! Which member carries how much under the group's own assignor.

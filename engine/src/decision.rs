@@ -1,0 +1,249 @@
+//! The pipeline: one observation and the state of one target in, one explained decision out.
+
+use serde::{Deserialize, Serialize};
+
+use crate::observation::{Cause, Observation};
+use crate::policy::Policy;
+use crate::time::Timestamp;
+
+/// What the engine remembers of one target between two decisions. Serialisable, opaque to callers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {}
+
+/// One decision and everything needed to explain it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// When it was made.
+    pub at: Timestamp,
+    /// Replicas and activity, or why there is no answer.
+    pub desired: Desired,
+    /// The one verdict that describes it best.
+    pub verdict: Verdict,
+    /// Everything else that is worth saying, each once, in pipeline order.
+    pub findings: Vec<Finding>,
+    /// The stages in order, each with what it changed and why.
+    pub trail: Vec<Step>,
+    /// The figures that it was made of.
+    pub inputs: Inputs,
+    /// Until when it may be answered without a newer one.
+    pub valid_until: Timestamp,
+}
+
+/// What a decision asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Desired {
+    /// A replica count and whether the target is awake.
+    Known {
+        /// What KEDA and the HPA are told.
+        replicas: u32,
+        /// Whether there is work, undamped: what IsActive answers.
+        active: bool,
+    },
+    /// Nothing is known well enough; KEDA gets an error and freezes.
+    Unknown {
+        /// Why.
+        cause: Cause,
+    },
+}
+
+/// Why a decision is what it is. A closed list with stable labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Verdict {
+    /// Nothing to change.
+    SteadyState,
+    /// The inbound rate asks for more.
+    RateUp,
+    /// The backlog asks for more.
+    LagUp,
+    /// The backlog asks for more, and a rebalance explains it: not counted for now.
+    LagHeld,
+    /// Less is enough, and was for the whole window.
+    ScaleDown,
+    /// Less is enough, but not for long enough, or now is not the time.
+    DownHeld,
+    /// The capacity of a replica is not known yet: sized by lagThreshold, never lower.
+    ColdStart,
+    /// The scaler has not watched for a whole window yet: never lower.
+    Warmup,
+    /// One partition is hotter than one replica: replicas cannot help it.
+    HotPartition,
+    /// A partition's commits do not move though its owner is alive: a poison record.
+    StuckPartition,
+    /// Members hold partitions and commit nothing anywhere.
+    MembersStalled,
+    /// Replicas were asked for and did not join in time.
+    PodsNotJoining,
+    /// More replicas did not bring more throughput.
+    DownstreamLimited,
+    /// Prometheus and the log offsets disagree by more than 2x; the offsets count.
+    RateMismatch,
+    /// A source is missing; decided with what is left.
+    Degraded,
+    /// Too little is known: the last decision stands, for now.
+    Stale,
+    /// Rebalances follow each other so fast that the hold is spent.
+    RebalanceStorm,
+}
+
+/// Something worth saying beside the verdict, with its sentence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What it is.
+    pub verdict: Verdict,
+    /// One sentence with the figures.
+    pub why: String,
+}
+
+/// One stage of the pipeline: what it was given, what it made of it, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// The stage, in pipeline order.
+    pub stage: Stage,
+    /// Replicas before it.
+    pub before: u32,
+    /// Replicas after it.
+    pub after: u32,
+    /// One sentence with the figures.
+    pub why: String,
+}
+
+/// The stages of the pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Stage {
+    /// What is there: the group's replicas.
+    Observed,
+    /// What the inbound rate needs.
+    Rate,
+    /// What the backlog needs on top.
+    Lag,
+    /// What a rebalance episode holds back.
+    Hold,
+    /// Windows and the order of up and down.
+    Stabilize,
+    /// min, max and the number of partitions.
+    Limit,
+}
+
+/// The figures that a decision was made of. Rates are records per second.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Inputs {
+    /// Replicas seen in the group (distinct hosts; members on the loopback).
+    pub observed_replicas: u32,
+    /// Replicas asked for that have not joined yet.
+    pub replicas_in_flight: u32,
+    /// Partitions that count.
+    pub partitions: u32,
+    /// Records not yet committed, all partitions, undamped.
+    pub lag_records: u64,
+    /// The lag that sizing counted, after the dead band, poison and holds.
+    pub lag_counted_records: u64,
+    /// Seconds that the newest committed record of the worst partition is behind, where known.
+    pub lag_seconds: Option<f64>,
+    /// The inbound rate used for going up.
+    pub inbound_up: Option<f64>,
+    /// The inbound rate used for going down.
+    pub inbound_down: Option<f64>,
+    /// The offsets' witness over the fast window.
+    pub inbound_offsets_fast: Option<f64>,
+    /// The offsets' witness over the slow window.
+    pub inbound_offsets_slow: Option<f64>,
+    /// Prometheus' witness.
+    pub inbound_prometheus: Option<f64>,
+    /// Records per second committed by the group over the fast window.
+    pub processing_rate: Option<f64>,
+    /// The capacity of one replica used for going up.
+    pub capacity_per_replica: Option<f64>,
+    /// Whether that capacity was learned rather than configured.
+    pub capacity_learned: bool,
+    /// The group's state, in Kafka's words; empty when unknown.
+    pub group_state: String,
+    /// Whether a rebalance episode is going on.
+    pub rebalancing: bool,
+    /// Rebalance episodes seen since the target was registered.
+    pub rebalances: u64,
+    /// Seconds that the lag term has been held in this episode.
+    pub held_seconds: f64,
+}
+
+// === impl Verdict ===
+
+impl Verdict {
+    /// Every verdict, in the order of the documentation.
+    pub const ALL: [Self; 17] = [
+        Self::SteadyState,
+        Self::RateUp,
+        Self::LagUp,
+        Self::LagHeld,
+        Self::ScaleDown,
+        Self::DownHeld,
+        Self::ColdStart,
+        Self::Warmup,
+        Self::HotPartition,
+        Self::StuckPartition,
+        Self::MembersStalled,
+        Self::PodsNotJoining,
+        Self::DownstreamLimited,
+        Self::RateMismatch,
+        Self::Degraded,
+        Self::Stale,
+        Self::RebalanceStorm,
+    ];
+
+    /// A stable label for metrics and logs.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::SteadyState => "SteadyState",
+            Self::RateUp => "RateUp",
+            Self::LagUp => "LagUp",
+            Self::LagHeld => "LagHeld",
+            Self::ScaleDown => "ScaleDown",
+            Self::DownHeld => "DownHeld",
+            Self::ColdStart => "ColdStart",
+            Self::Warmup => "Warmup",
+            Self::HotPartition => "HotPartition",
+            Self::StuckPartition => "StuckPartition",
+            Self::MembersStalled => "MembersStalled",
+            Self::PodsNotJoining => "PodsNotJoining",
+            Self::DownstreamLimited => "DownstreamLimited",
+            Self::RateMismatch => "RateMismatch",
+            Self::Degraded => "Degraded",
+            Self::Stale => "Stale",
+            Self::RebalanceStorm => "RebalanceStorm",
+        }
+    }
+}
+
+/// Decides how many replicas one target needs.
+///
+/// `state` is what the last call returned (or `State::default()` at a cold start), `observation`
+/// what the adapters know, `now` the caller's clock. Never panics, whatever the observation says.
+pub fn decide(
+    policy: &Policy,
+    state: State,
+    observation: &Observation,
+    now: Timestamp,
+) -> (State, Decision) {
+    // The thin slice: rate and lag over a configured capacity, nothing damped.
+    let partitions: u32 = observation
+        .topics
+        .iter()
+        .filter_map(|topic| topic.partitions.known())
+        .map(|partitions| u32::try_from(partitions.len()).unwrap_or(u32::MAX))
+        .sum();
+    let inputs = Inputs {
+        partitions,
+        ..Inputs::default()
+    };
+    let decision = Decision {
+        at: now,
+        desired: Desired::Unknown {
+            cause: Cause::NotYetObserved,
+        },
+        verdict: Verdict::Stale,
+        findings: Vec::new(),
+        trail: Vec::new(),
+        inputs,
+        valid_until: now.plus(policy.max_staleness),
+    };
+    (state, decision)
+}

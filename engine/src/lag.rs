@@ -1,0 +1,1 @@
+//! The lag that counts.

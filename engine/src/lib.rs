@@ -1,0 +1,31 @@
+//! The decision of evenkeel: consumer lag, inbound rate and rebalances to one replica count.
+//!
+//! One pure function, [`decide`], and the vocabulary around it. Nothing here reads a clock, does
+//! I/O, logs, draws random numbers or depends on hash order: the same inputs give the same bytes.
+//! The scaler feeds it from Kafka and Prometheus; the simulator feeds it from a model of the world.
+//!
+//! Reading order: [`observation`] (what is known), [`policy`] (what the user asked for),
+//! [`decision`] (what comes out, and the pipeline), then the rooms of the pipeline: [`lag`],
+//! [`rate`], [`capacity`], [`assignor`], [`rebalance`], [`stabilizer`].
+
+pub mod assignor;
+pub mod capacity;
+pub mod decision;
+pub mod lag;
+#[cfg(test)]
+mod laws;
+pub mod observation;
+pub mod policy;
+pub mod rate;
+pub mod rebalance;
+pub mod stabilizer;
+pub mod time;
+
+pub use decision::{Decision, Desired, Inputs, State, Step, Verdict, decide};
+pub use observation::{
+    AssignedTopic, Cause, Committed, GroupObservation, GroupProtocol, GroupState, LogOffsets,
+    Member, Observation, PartitionHistory, PartitionObservation, PrometheusObservation, Reading,
+    TopicObservation,
+};
+pub use policy::{OffsetReset, Policy, PolicyError};
+pub use time::Timestamp;

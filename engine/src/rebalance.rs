@@ -1,0 +1,1 @@
+//! Rebalance episodes and what they hold.

@@ -1,0 +1,1 @@
+//! Up in one step, down slowly.

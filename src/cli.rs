@@ -1,0 +1,62 @@
+//! The command line: one small file a subcommand.
+//!
+//! Exit codes: 0 done, 1 failed, 64 wrong input (EX_USAGE). Colours are off when the output is no
+//! terminal (`console` sees to that).
+
+pub mod check;
+pub mod completions;
+pub mod demo;
+pub mod explain;
+pub mod serve;
+pub mod top;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Wrong input: the sysexits code EX_USAGE.
+pub const EXIT_USAGE: u8 = 64;
+
+/// A KEDA external scaler for Kafka batch consumers that does not flap.
+#[derive(Debug, Parser)]
+#[command(name = "evenkeel", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answer KEDA: the gRPC server and the admin server.
+    Serve(serve::Args),
+    /// Watch it work: a real broker, real consumers, and a driver that calls as KEDA and the HPA do.
+    Demo(demo::Args),
+    /// Say why a running server decided what it decided.
+    Explain(explain::Args),
+    /// Watch all targets of a running server.
+    Top(top::Args),
+    /// Check ScaledObject files offline: every error at once.
+    Check(check::Args),
+    /// Print a shell completion script.
+    Completions(completions::Args),
+}
+
+// === impl Cli ===
+
+impl Cli {
+    /// Runs the subcommand.
+    ///
+    /// # Errors
+    /// Whatever made it fail; the caller prints it and exits with 1.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Serve(args) => args.run().await,
+            Command::Demo(args) => args.run().await,
+            Command::Explain(args) => args.run().await,
+            Command::Top(args) => args.run().await,
+            Command::Check(args) => args.run(),
+            Command::Completions(args) => args.run(),
+        }
+    }
+}

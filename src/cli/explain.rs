@@ -1,0 +1,19 @@
+//! `evenkeel explain`: Why a running server decided what it decided.
+
+use std::process::ExitCode;
+
+/// Arguments of `evenkeel explain`.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+// === impl Args ===
+
+impl Args {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// Whatever made it fail.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        anyhow::bail!("not built yet")
+    }
+}

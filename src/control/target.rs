@@ -1,0 +1,180 @@
+//! One target: a ScaledObject's trigger, what is asked about it, and what was last decided.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use evenkeel_engine::{Decision, Policy, Timestamp};
+use tokio::sync::watch;
+
+use crate::observe::Subscription;
+
+/// Who a target is: the same ScaledObject with other metadata is another target.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TargetKey {
+    /// The ScaledObject's namespace.
+    pub namespace: String,
+    /// The ScaledObject's name.
+    pub name: String,
+    /// A stable hash of the trigger metadata (FNV-1a, 64 bits, over the sorted pairs).
+    pub metadata_hash: u64,
+}
+
+/// Where a target's Kafka is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ClusterRef {
+    /// A profile of the configuration, by name.
+    Profile(String),
+    /// Addresses that are no profile: plaintext, no credentials. Sorted.
+    Adhoc(Vec<String>),
+}
+
+/// Where a target's inbound-rate baseline comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PrometheusRef {
+    /// The base URL.
+    pub url: String,
+    /// The profile that the URL comes from, where it does.
+    pub profile: Option<String>,
+    /// The query, templates filled in. Answers records per second.
+    pub query: String,
+}
+
+/// Everything that one ScaledObject's trigger says, checked.
+#[derive(Clone, Debug)]
+pub struct TargetSpec {
+    /// Who it is.
+    pub key: TargetKey,
+    /// Where its Kafka is.
+    pub cluster: ClusterRef,
+    /// What it wants to know from Kafka.
+    pub subscription: Arc<Subscription>,
+    /// Where its baseline is, if it has one.
+    pub prometheus: Option<PrometheusRef>,
+    /// How it is decided.
+    pub policy: Policy,
+    /// Sentences about keys that were accepted and ignored, said once.
+    pub notes: Vec<String>,
+}
+
+/// A decision with what people need around it. Immutable once published.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// The decision.
+    pub decision: Decision,
+    /// What went wrong while observing for it.
+    pub problems: Vec<String>,
+    /// When the data behind it was read; stands still while sources are unknown.
+    pub data_at: Timestamp,
+}
+
+/// One point of a target's history, for charts.
+#[derive(Clone, Debug)]
+pub struct HistoryPoint {
+    /// The decision then.
+    pub published: Arc<Published>,
+}
+
+/// One registered target.
+#[derive(Debug)]
+pub struct Target {
+    /// What its trigger says.
+    pub spec: TargetSpec,
+    published: watch::Sender<Option<Arc<Published>>>,
+    history: Mutex<VecDeque<HistoryPoint>>,
+    history_points: usize,
+    asked_at_millis: AtomicU64,
+    streams: AtomicUsize,
+}
+
+// === impl TargetKey ===
+
+impl std::fmt::Display for TargetKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+// === impl Target ===
+
+impl Target {
+    /// A target that nothing is known of yet.
+    pub fn new(spec: TargetSpec, history_points: usize, now: Timestamp) -> Self {
+        Self {
+            spec,
+            published: watch::Sender::new(None),
+            history: Mutex::new(VecDeque::new()),
+            history_points,
+            asked_at_millis: AtomicU64::new(now.as_millis()),
+            streams: AtomicUsize::new(0),
+        }
+    }
+
+    /// The last published decision; the receiver sees each new one.
+    pub fn subscribe(&self) -> watch::Receiver<Option<Arc<Published>>> {
+        self.published.subscribe()
+    }
+
+    /// The last published decision.
+    pub fn published(&self) -> Option<Arc<Published>> {
+        self.published.borrow().clone()
+    }
+
+    /// Publishes a decision and remembers it in the bounded history.
+    pub fn publish(&self, published: Published) {
+        let published = Arc::new(published);
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        while history.len() >= self.history_points {
+            history.pop_front();
+        }
+        history.push_back(HistoryPoint {
+            published: Arc::clone(&published),
+        });
+        drop(history);
+        self.published.send_replace(Some(published));
+    }
+
+    /// The history, oldest first.
+    pub fn history(&self) -> Vec<HistoryPoint> {
+        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        history.iter().cloned().collect()
+    }
+
+    /// Notes that somebody asked for this target.
+    pub fn touch(&self, now: Timestamp) {
+        self.asked_at_millis
+            .fetch_max(now.as_millis(), Ordering::Relaxed);
+    }
+
+    /// When somebody last asked for it.
+    pub fn asked_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.asked_at_millis.load(Ordering::Relaxed))
+    }
+
+    /// Counts an open push stream until the guard is dropped.
+    pub fn open_stream(self: &Arc<Self>) -> StreamGuard {
+        self.streams.fetch_add(1, Ordering::Relaxed);
+        StreamGuard {
+            target: Arc::clone(self),
+        }
+    }
+
+    /// How many push streams are open.
+    pub fn streams(&self) -> usize {
+        self.streams.load(Ordering::Relaxed)
+    }
+}
+
+/// Keeps an open push stream counted.
+#[derive(Debug)]
+pub struct StreamGuard {
+    target: Arc<Target>,
+}
+
+// === impl StreamGuard ===
+
+impl Drop for StreamGuard {
+    fn drop(&mut self) {
+        self.target.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}

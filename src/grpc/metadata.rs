@@ -1,0 +1,1 @@
+//! Trigger metadata: strings in, a checked target out, every error at once.

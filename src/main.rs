@@ -1,0 +1,28 @@
+//! The `evenkeel` binary: parses the command line and hands over to one subcommand.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use evenkeel::cli::{Cli, EXIT_USAGE};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are "errors" that go to stdout and succeed.
+            let code = if error.use_stderr() { EXIT_USAGE } else { 0 };
+            if error.print().is_err() {
+                return ExitCode::FAILURE;
+            }
+            return ExitCode::from(code);
+        }
+    };
+    match cli.run().await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("evenkeel: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! One Kafka cluster, observed in batches for all targets.
+
+pub mod connect;

@@ -1,0 +1,1 @@
+//! One connection to one broker: transport, authentication, framing, versions, timeouts.

@@ -1,0 +1,1 @@
+//! The inbound-rate baseline from Prometheus.
