@@ -13,4 +13,5 @@ pub mod config;
 pub mod control;
 pub mod demo;
 pub mod grpc;
+pub mod metrics;
 pub mod observe;
