@@ -1,0 +1,43 @@
+# The steps of this project. `make demo` and `make test` do all the set-up on a fresh machine.
+# CI runs `make lint` and `make test`; nothing is checked that a developer cannot run by the same name.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+DEMO ?=
+
+.PHONY: help setup tools build demo test lint generate bench
+
+help:  ## What there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 20
+
+setup:  ## Everything a fresh machine lacks: system packages, the Rust toolchain's parts, Kafka's jars
+	@bash setup/setup.sh
+	@cargo build --workspace --quiet
+	@$(TARGET)/debug/evenkeel demo --prepare
+
+build: setup
+	@cargo build --workspace --release
+
+demo: build  ## The main job on a real Kafka broker; options in DEMO="--policy keda-lag"
+	@$(TARGET)/release/evenkeel demo $(DEMO)
+
+test: setup  ## All tests: real Kafka, real Prometheus, real processes
+	@cargo test --workspace
+
+lint:  ## Format, clippy with warnings as errors, docs, licences and advisories, unused dependencies
+	@bash setup/setup.sh
+	@bash setup/tools.sh
+	cargo fmt --all --check
+	RUSTFLAGS="-D warnings" cargo clippy --workspace --all-targets --target-dir $(TARGET)/lint
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --target-dir $(TARGET)/lint --quiet
+	cargo deny check bans licenses sources
+	cargo machete
+
+generate:  ## Rewrite the committed generated files
+	@UPDATE_EXPECT=1 cargo test --test generated
+
+bench: build  ## Measured tables: requests and CPU a tick, calls a second, microseconds a decision
+	@cargo bench --workspace --quiet

@@ -1,0 +1,255 @@
+//! The house's own rules, as tests: layers, file headers, banned words, the dependency walls.
+//!
+//! The compiler holds the walls between crates; this file holds those inside the scaler. A rule that
+//! cannot be checked by reading text does not belong here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A file of up to about this many lines can be read in one sitting; beyond it, it is split by
+/// purpose (`name.rs` beside `name/`).
+const FILE_LINES_MAX: usize = 600;
+
+/// What the files of a room must not mention. The first matching room decides.
+struct Room {
+    prefix: &'static str,
+    forbidden: &'static [&'static str],
+}
+
+/// The layers of docs/ARCHITECTURE.md, innermost first.
+const ROOMS: &[Room] = &[
+    Room {
+        prefix: "engine/src/",
+        forbidden: &[
+            "std::time::Instant",
+            "SystemTime",
+            "HashMap",
+            "HashSet",
+            "tokio",
+            "tracing",
+            "std::fs",
+            "std::net",
+            "std::env",
+            "println!",
+        ],
+    },
+    Room {
+        prefix: "src/observe",
+        forbidden: &[
+            "crate::control",
+            "crate::grpc",
+            "crate::admin",
+            "crate::demo",
+            "crate::app",
+            "crate::cli",
+            "evenkeel_engine::decide",
+        ],
+    },
+    Room {
+        prefix: "src/control",
+        forbidden: &[
+            "kafka_protocol::",
+            "reqwest::",
+            "crate::grpc",
+            "crate::admin",
+            "crate::demo",
+            "crate::app",
+            "crate::cli",
+        ],
+    },
+    Room {
+        prefix: "src/grpc",
+        forbidden: &[
+            "kafka_protocol::",
+            "reqwest::",
+            "crate::observe::kafka",
+            "crate::admin",
+            "crate::demo",
+            "crate::app",
+            "crate::cli",
+            "evenkeel_engine::decide",
+        ],
+    },
+    Room {
+        prefix: "src/admin",
+        forbidden: &[
+            "kafka_protocol::",
+            "reqwest::",
+            "crate::observe::kafka",
+            "crate::grpc",
+            "crate::demo",
+            "crate::app",
+            "crate::cli",
+            "evenkeel_engine::decide",
+        ],
+    },
+    // The demo's broker is administered over Kafka's protocol; nothing else of the demo speaks it.
+    Room { prefix: "src/demo/broker", forbidden: &["reqwest::", "crate::cli", "crate::app"] },
+    Room { prefix: "src/demo", forbidden: &["kafka_protocol::", "evenkeel_engine::decide"] },
+    // These two read our own admin server over HTTP.
+    Room { prefix: "src/cli/explain", forbidden: &["kafka_protocol::"] },
+    Room { prefix: "src/cli/top", forbidden: &["kafka_protocol::"] },
+    Room { prefix: "src/", forbidden: &["kafka_protocol::", "reqwest::"] },
+    Room { prefix: "consumer/", forbidden: &["evenkeel_engine", "evenkeel::"] },
+];
+
+const BANNED_WORDS: &[&str] =
+    &["#[ignore", "todo!(", "unimplemented!(", "dbg!(", "FIXME", "XXX", "thread::sleep"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every source file of the workspace, relative to its root, sorted.
+fn sources() -> Vec<PathBuf> {
+    let mut files = vec![PathBuf::from("build.rs")];
+    let mut folders: Vec<PathBuf> =
+        ["src", "engine", "consumer", "tests", "benches"].map(|name| root().join(name)).into();
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for entry in entries {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path.strip_prefix(root()).unwrap().to_owned());
+            }
+        }
+    }
+    files.sort();
+    assert!(files.len() > 20, "the walk found only {} files", files.len());
+    files
+}
+
+fn read(relative: &Path) -> String {
+    fs::read_to_string(root().join(relative)).unwrap()
+}
+
+/// Fails with every complaint at once.
+#[track_caller]
+fn none(complaints: &[String]) {
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+#[test]
+fn every_file_opens_with_what_it_decides() {
+    let complaints: Vec<String> = sources()
+        .iter()
+        .filter(|path| !read(path).starts_with("//!"))
+        .map(|path| format!("{}: has no `//!` header", path.display()))
+        .collect();
+    none(&complaints);
+}
+
+#[test]
+fn no_file_is_too_long_and_none_is_called_mod_rs() {
+    let mut complaints = Vec::new();
+    for path in sources() {
+        let lines = read(&path).lines().count();
+        if lines > FILE_LINES_MAX {
+            complaints.push(format!("{}: {lines} lines, split it by purpose", path.display()));
+        }
+        if path.ends_with("mod.rs") {
+            complaints.push(format!("{}: name it after its folder", path.display()));
+        }
+    }
+    none(&complaints);
+}
+
+#[test]
+fn layers_hold() {
+    let mut complaints = Vec::new();
+    for path in sources() {
+        let name = path.to_string_lossy().replace('\\', "/");
+        let Some(room) = ROOMS.iter().find(|room| name.starts_with(room.prefix)) else { continue };
+        for (index, line) in read(&path).lines().enumerate() {
+            if line.trim_start().starts_with("//") {
+                continue;
+            }
+            for word in room.forbidden.iter().filter(|word| line.contains(**word)) {
+                complaints.push(format!("{name}:{}: `{word}` has no place in this room", index + 1));
+            }
+        }
+    }
+    none(&complaints);
+}
+
+#[test]
+fn no_banned_word_is_left_behind() {
+    let mut complaints = Vec::new();
+    for path in sources().iter().filter(|path| !path.ends_with("tidy.rs")) {
+        for (index, line) in read(path).lines().enumerate() {
+            for word in BANNED_WORDS.iter().filter(|word| line.contains(**word)) {
+                complaints.push(format!("{}:{}: `{word}`", path.display(), index + 1));
+            }
+        }
+    }
+    none(&complaints);
+}
+
+#[test]
+fn the_engine_depends_on_nothing_but_serde_and_thiserror() {
+    let tree = cargo_tree("evenkeel-engine", 1);
+    let direct: Vec<&str> =
+        tree.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(direct, ["serde", "thiserror"], "{tree}");
+}
+
+#[test]
+fn the_scaler_links_neither_librdkafka_nor_openssl() {
+    let tree = cargo_tree("evenkeel", 99);
+    for library in ["rdkafka", "openssl", "aws-lc", "native-tls"] {
+        assert!(!tree.contains(library), "{library} is in the scaler's tree:\n{tree}");
+    }
+    assert!(tree.contains("kafka-protocol"), "the tree was not read:\n{tree}");
+}
+
+fn cargo_tree(package: &str, depth: usize) -> String {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--prefix", "none", "--edges", "normal", "--package", package])
+        .args(["--depth", &depth.to_string()])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_architecture_names_every_room() {
+    let document = read(Path::new("docs/ARCHITECTURE.md"));
+    let mut complaints = Vec::new();
+    for folder in ["src", "engine/src", "consumer/src"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+            if !document.contains(&format!("`{name}`")) && !document.contains(&format!("`{name}.rs`")) {
+                complaints.push(format!("docs/ARCHITECTURE.md does not name `{name}` of {folder}/"));
+            }
+        }
+    }
+    complaints.sort();
+    complaints.dedup();
+    none(&complaints);
+}
+
+#[test]
+fn the_readme_names_the_two_commands() {
+    let readme = read(Path::new("README.md"));
+    for command in ["make demo", "make test"] {
+        assert!(readme.contains(command), "README.md does not name `{command}`");
+    }
+}
+
+#[test]
+fn every_decision_record_is_in_the_index() {
+    let index = read(Path::new("docs/adr/README.md"));
+    let complaints: Vec<String> = fs::read_dir(root().join("docs/adr"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "README.md" && !index.contains(name.as_str()))
+        .map(|name| format!("docs/adr/README.md does not list {name}"))
+        .collect();
+    none(&complaints);
+}
