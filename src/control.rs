@@ -1,6 +1,42 @@
 //! The one caller of the engine: a loop a cluster, a target a ScaledObject, published decisions.
 //!
 //! Loops run at their own pace; calls from KEDA only read what was published and never cause I/O.
+//! Reading order: [`registry`] (which targets there are), [`target`] (one of them, and what was
+//! published for it), [`supervisor`] (a loop for each cluster that is asked about), [`cluster_loop`]
+//! (when a loop asks Kafka what), [`baselines`] (Prometheus beside it), [`watched`] (from a reading
+//! to a published decision).
 
+pub mod baselines;
+pub mod cluster_loop;
 pub mod registry;
+pub mod supervisor;
 pub mod target;
+pub mod watched;
+
+use std::sync::Arc;
+
+use evenkeel_engine::{Decision, Observation, Policy, State, Timestamp};
+
+use self::target::ClusterRef;
+use crate::observe::prometheus::ObservePrometheus;
+use crate::observe::{ObserveKafka, Problem};
+
+/// The decision: [`evenkeel_engine::decide`], or a stand-in in tests of the loops.
+pub type Decide = fn(&Policy, State, &Observation, Timestamp) -> (State, Decision);
+
+/// Makes the adapters that a loop observes with.
+pub trait Sources: Send + Sync + 'static {
+    /// One Kafka cluster.
+    type Kafka: ObserveKafka;
+    /// All Prometheus servers.
+    type Prometheus: ObservePrometheus;
+
+    /// An observer of `cluster` that has not connected yet. Does no I/O.
+    ///
+    /// # Errors
+    /// When the cluster may not be observed; asked again at every full tick.
+    fn kafka(&self, cluster: &ClusterRef) -> Result<Self::Kafka, Problem>;
+
+    /// The one Prometheus observer of the process.
+    fn prometheus(&self) -> Arc<Self::Prometheus>;
+}

@@ -22,6 +22,10 @@ pub struct Metrics {
     pub rpcs: Family<RpcLabels, Counter>,
     /// Ticks of the observing loops.
     pub ticks: Family<TickLabels, Counter>,
+    /// Panics of the engine; the target's last decision stood.
+    pub engine_panics: Counter,
+    /// Panics of a cluster's loop; it was started again.
+    pub loop_panics: Counter,
 }
 
 /// One request to a broker.
@@ -100,6 +104,16 @@ impl Metrics {
             "evenkeel_ticks",
             "Ticks of the observing loops by cluster and kind",
             self.ticks.clone(),
+        );
+        registry.register(
+            "evenkeel_engine_panics",
+            "Panics of the engine, each an error of the program: the last decision stood",
+            self.engine_panics.clone(),
+        );
+        registry.register(
+            "evenkeel_loop_panics",
+            "Panics of a cluster's loop, each an error of the program: it was started again",
+            self.loop_panics.clone(),
         );
     }
 }

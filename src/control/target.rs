@@ -95,6 +95,18 @@ impl std::fmt::Display for TargetKey {
     }
 }
 
+// === impl ClusterRef ===
+
+impl std::fmt::Display for ClusterRef {
+    /// The profile's name or the addresses: how metrics and logs name the cluster.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Profile(name) => f.write_str(name),
+            Self::Adhoc(addresses) => f.write_str(&addresses.join(",")),
+        }
+    }
+}
+
 // === impl Target ===
 
 impl Target {

@@ -1,1 +1,380 @@
-//! The inbound-rate baseline from Prometheus.
+//! The inbound-rate baseline from Prometheus: one number for one query, or the reason why not.
+//!
+//! # How old is an answer?
+//! An instant query answers with the time at which it was evaluated, not with the time of the
+//! samples it was evaluated from. Three things together bound the age of what is used:
+//! - the server is asked to look back no further than [`LOOKBACK`] for samples (servers before 2.44
+//!   ignore that and look back their own five minutes; ranges in the query itself, `rate(x[2m])`,
+//!   are not touched, and a scrape target that is gone ends its series at once in any version);
+//! - an answer that was evaluated longer than [`CLOCK_TOLERANCE`] before it was asked for is stale:
+//!   a cache stands in between, or the clocks disagree;
+//! - the reading carries the time at which it was asked for, by our own clock, and the engine stops
+//!   counting a reading that grows old.
+//!
+//! The evaluation time is left to the server: its samples are dated by its own clock, and an
+//! instant taken from ours would miss them when the clocks differ.
+//!
+//! # Cold start
+//! A query that has answered nothing since it is known and answers nothing now is asked once more
+//! over the last [`HISTORY`]: a series that was there a moment ago (a restart of its source, a gap
+//! between two scrapes) gives its newest value with its age, and one that never was gives the
+//! sentence that its name is probably wrong.
+//!
+//! Not here: which queries are asked when (`control`), what a missing baseline means (the engine).
+
+mod answer;
+
+use std::error::Error as _;
+use std::future::Future;
+use std::time::Duration;
+
+use evenkeel_engine::{Cause, PrometheusObservation, Timestamp};
+use reqwest::{Client, Url};
+use tokio::sync::Semaphore;
+
+use self::answer::{Sample, quoted};
+use super::Problem;
+use crate::clock::Clock;
+use crate::metrics::{Metrics, PrometheusRequestLabels};
+
+/// How far back the server may look for a sample. Two minutes are two scrapes at Prometheus' own
+/// default interval of one minute, so one missed scrape does not take the baseline away; the
+/// server's own default of five minutes would keep a surge or a stop hidden for as long.
+const LOOKBACK: Duration = Duration::from_secs(120);
+
+/// How far an evaluation may lie before its request. A healthy pair of clocks differs by well under
+/// a second and an evaluation takes seconds at most; beyond a minute the answer is of the past,
+/// whatever the reason.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+
+/// How far back a cold start asks. The engine's slow window is of this length: what is older would
+/// count for nothing.
+const HISTORY: Duration = Duration::from_secs(300);
+
+/// The distance of two values in that history: Prometheus' customary scrape interval, and 21 values
+/// in all.
+const HISTORY_STEP: Duration = Duration::from_secs(15);
+
+/// Bytes of one answer. One series takes some hundred bytes; what is larger by so much is a query
+/// that returns thousands of series, which is no rate in any case.
+const ANSWER_BYTES: usize = 256 * 1024;
+
+/// One question for one server.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PrometheusQuery {
+    /// The server's base URL.
+    pub url: String,
+    /// The query, in PromQL.
+    pub query: String,
+}
+
+/// What Prometheus said to one query.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BaselineReading {
+    /// The rate, or why it is not known.
+    pub observation: PrometheusObservation,
+    /// What went wrong, for people.
+    pub problem: Option<Problem>,
+}
+
+/// Asks Prometheus servers for baselines.
+pub trait ObservePrometheus: Send + Sync + 'static {
+    /// One query. Bounded in time by the adapter's own timeout. `cold` says that this query has not
+    /// had a value yet, so that its recent past is worth asking for.
+    fn observe(
+        &self,
+        query: &PrometheusQuery,
+        cold: bool,
+    ) -> impl Future<Output = BaselineReading> + Send;
+}
+
+/// How Prometheus is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct PrometheusObserverConfig {
+    /// One request, from the first byte to the last.
+    pub request_timeout: Duration,
+    /// Requests in flight, all servers together.
+    pub concurrency: usize,
+}
+
+/// The real thing, over HTTP.
+#[derive(Debug)]
+pub struct PrometheusObserver {
+    client: Client,
+    permits: Semaphore,
+    request_timeout: Duration,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+/// The HTTP client could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client for Prometheus cannot be made: {0}")]
+pub struct PrometheusClientError(#[from] reqwest::Error);
+
+/// One kind of request to the API.
+#[derive(Clone, Copy, Debug)]
+enum Ask {
+    Instant,
+    Range { end: Timestamp },
+}
+
+// === impl PrometheusObserver ===
+
+impl PrometheusObserver {
+    /// An observer that has asked nothing yet. rustls' process-wide provider has to be installed.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be made.
+    pub fn new(
+        config: PrometheusObserverConfig,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Result<Self, PrometheusClientError> {
+        let builder = || {
+            Client::builder()
+                .user_agent(concat!("evenkeel/", env!("CARGO_PKG_VERSION")))
+                // A redirect from an API is nearly always a login page; following it would answer
+                // with HTML, and could leave the server that was configured.
+                .redirect(reqwest::redirect::Policy::none())
+                .timeout(config.request_timeout)
+        };
+        let client = match builder().build() {
+            Ok(client) => client,
+            Err(error) => {
+                // A small image may hold no certificate authorities at all. Plain HTTP needs none.
+                tracing::warn!(
+                    error = chain(&error),
+                    "no system certificates: Prometheus over https will not be trusted"
+                );
+                builder().tls_certs_only([]).build()?
+            }
+        };
+        Ok(Self {
+            client,
+            permits: Semaphore::new(config.concurrency.max(1)),
+            request_timeout: config.request_timeout,
+            clock,
+            metrics,
+        })
+    }
+
+    async fn ask_and_judge(
+        &self,
+        query: &PrometheusQuery,
+        cold: bool,
+    ) -> Result<(f64, Timestamp), Problem> {
+        let url = Url::parse(&query.url).map_err(|error| Problem {
+            cause: Cause::Refused,
+            sentence: format!("has no usable address: {error}"),
+        })?;
+        let asked_at = self.clock.now();
+        match self.ask(&url, &query.query, Ask::Instant).await? {
+            Some(sample) => {
+                let age = asked_at.since(sample.evaluated_at);
+                if age > CLOCK_TOLERANCE {
+                    return Err(Problem {
+                        cause: Cause::Stale,
+                        sentence: format!(
+                            "was answered with a value evaluated {} s before it was asked for: a \
+                             cache stands in between, or the clocks of both hosts differ",
+                            age.as_secs()
+                        ),
+                    });
+                }
+                Ok((sample.records_per_second, asked_at))
+            }
+            None if cold => self.recent_past(&url, &query.query, asked_at).await,
+            None => Err(Problem {
+                cause: Cause::NotFound,
+                sentence: "returns nothing: its series have ended, or their labels have changed"
+                    .to_owned(),
+            }),
+        }
+    }
+
+    async fn recent_past(
+        &self,
+        url: &Url,
+        query: &str,
+        end: Timestamp,
+    ) -> Result<(f64, Timestamp), Problem> {
+        let Some(sample) = self.ask(url, query, Ask::Range { end }).await? else {
+            return Err(Problem {
+                cause: Cause::NotFound,
+                sentence: format!(
+                    "returns nothing, and has not in the last {} s: check the metric's name and \
+                     labels on the server's own page",
+                    HISTORY.as_secs()
+                ),
+            });
+        };
+        let age = end.since(sample.evaluated_at);
+        if age > LOOKBACK {
+            return Err(Problem {
+                cause: Cause::Stale,
+                sentence: format!("returns nothing, and last did {} s ago", age.as_secs()),
+            });
+        }
+        Ok((sample.records_per_second, sample.evaluated_at))
+    }
+
+    async fn ask(&self, url: &Url, query: &str, ask: Ask) -> Result<Option<Sample>, Problem> {
+        let outcome = match self.permits.acquire().await {
+            Ok(_permit) => self.request(url, query, ask).await,
+            // Nobody closes the semaphore; should that change, nothing was asked.
+            Err(_) => Err(Problem {
+                cause: Cause::NotYetObserved,
+                sentence: "was not asked: the server is shutting down".to_owned(),
+            }),
+        };
+        let result = match &outcome {
+            Ok(Some(_)) => "ok",
+            Ok(None) => Cause::NotFound.label(),
+            Err(problem) => problem.cause.label(),
+        };
+        self.metrics
+            .prometheus_requests
+            .get_or_create(&PrometheusRequestLabels { result })
+            .inc();
+        outcome
+    }
+
+    async fn request(&self, url: &Url, query: &str, ask: Ask) -> Result<Option<Sample>, Problem> {
+        let base = url.as_str().trim_end_matches('/');
+        let lookback = format!("{}s", LOOKBACK.as_secs());
+        let request = match ask {
+            Ask::Instant => self
+                .client
+                .get(format!("{base}/api/v1/query"))
+                .query(&[("query", query), ("lookback_delta", &lookback)]),
+            Ask::Range { end } => self
+                .client
+                .get(format!("{base}/api/v1/query_range"))
+                .query(&[
+                    ("query", query),
+                    ("lookback_delta", &lookback),
+                    ("start", &seconds(end.minus(HISTORY))),
+                    ("end", &seconds(end)),
+                    ("step", &HISTORY_STEP.as_secs().to_string()),
+                ]),
+        };
+        let mut response = request
+            .send()
+            .await
+            .map_err(|error| self.transport(&error))?;
+        let status = response.status();
+        let mut body = Vec::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| self.transport(&error))?
+        {
+            if body.len() + chunk.len() > ANSWER_BYTES {
+                return Err(Problem {
+                    cause: Cause::Malformed,
+                    sentence: format!(
+                        "returns more than {ANSWER_BYTES} bytes, which is far more than one \
+                         number: wrap it in sum(...)"
+                    ),
+                });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        if !status.is_success() {
+            return Err(answer::refusal(status.as_u16(), &body));
+        }
+        match ask {
+            Ask::Instant => answer::instant(&body),
+            Ask::Range { .. } => answer::newest_of_range(&body),
+        }
+    }
+
+    fn transport(&self, error: &reqwest::Error) -> Problem {
+        if error.is_timeout() {
+            Problem {
+                cause: Cause::Timeout,
+                sentence: format!(
+                    "was not answered within {} ms (poll.requestTimeout)",
+                    self.request_timeout.as_millis()
+                ),
+            }
+        } else if error.is_builder() {
+            Problem {
+                cause: Cause::Refused,
+                sentence: format!("has no usable address: {}", chain(error)),
+            }
+        } else {
+            Problem {
+                cause: Cause::Unreachable,
+                sentence: format!("did not reach the server: {}", chain(error)),
+            }
+        }
+    }
+}
+
+impl ObservePrometheus for PrometheusObserver {
+    async fn observe(&self, query: &PrometheusQuery, cold: bool) -> BaselineReading {
+        match self.ask_and_judge(query, cold).await {
+            Ok((records_per_second, at)) => BaselineReading {
+                observation: PrometheusObservation::Known {
+                    records_per_second,
+                    at,
+                },
+                problem: None,
+            },
+            Err(problem) => BaselineReading {
+                observation: PrometheusObservation::Unknown(problem.cause),
+                problem: Some(Problem {
+                    cause: problem.cause,
+                    sentence: format!("{query} {}", problem.sentence),
+                }),
+            },
+        }
+    }
+}
+
+// === impl PrometheusQuery ===
+
+impl std::fmt::Display for PrometheusQuery {
+    /// The query and its server as people may see them: an address can carry a password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let server = Url::parse(&self.url)
+            .ok()
+            .and_then(|url| {
+                let host = url.host_str()?.to_owned();
+                Some(match url.port_or_known_default() {
+                    Some(port) => format!("{host}:{port}"),
+                    None => host,
+                })
+            })
+            .unwrap_or_else(|| "an unreadable address".to_owned());
+        write!(
+            f,
+            "the Prometheus query `{}` at {server}",
+            quoted(&self.query)
+        )
+    }
+}
+
+/// An error with everything beneath it, without the address (which may carry a password).
+fn chain(error: &reqwest::Error) -> String {
+    let mut sentence = String::new();
+    let mut source = error.source();
+    while let Some(error) = source {
+        if !sentence.is_empty() {
+            sentence.push_str(": ");
+        }
+        sentence.push_str(&error.to_string());
+        source = error.source();
+    }
+    if sentence.is_empty() {
+        sentence.push_str("the request failed");
+    }
+    quoted(&sentence)
+}
+
+/// A moment as Prometheus takes it.
+fn seconds(at: Timestamp) -> String {
+    format!("{}.{:03}", at.as_millis() / 1_000, at.as_millis() % 1_000)
+}

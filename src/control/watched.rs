@@ -1,0 +1,306 @@
+//! One target as its loop sees it: from a reading of Kafka to a published decision.
+//!
+//! Holds the engine's state of the target, knows whether the target sleeps, and writes a log line
+//! when a decision changes something. Does no I/O and does not know when it is called.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use evenkeel_engine::{
+    Cause, Decision, Desired, Observation, PrometheusObservation, Reading, State, Timestamp,
+    TopicObservation, Verdict,
+};
+
+use super::Decide;
+use super::target::{Published, Target};
+use crate::observe::prometheus::{BaselineReading, PrometheusQuery};
+use crate::observe::{Depth, KafkaReading, Problem, Request, TopicSelection};
+
+/// One target of a loop.
+#[derive(Debug)]
+pub(super) struct Watched {
+    /// The target.
+    pub(super) target: Arc<Target>,
+    /// Its baseline's query, where it has one.
+    pub(super) query: Option<PrometheusQuery>,
+    state: State,
+    /// No reading was ever asked for.
+    new: bool,
+    /// No log was ever read: its history is still wanted.
+    cold: bool,
+    asleep: bool,
+    log_ends: LogEnds,
+    /// When Kafka last answered everything.
+    data_at: Timestamp,
+    said: Option<Said>,
+    troubles: BTreeSet<Cause>,
+}
+
+/// The known log ends, by topic and partition.
+type LogEnds = BTreeMap<String, BTreeMap<u32, u64>>;
+
+/// What the last log line said.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Said {
+    desired: Desired,
+    verdict: Verdict,
+}
+
+/// The engine panicked: an error of this program, not of its inputs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the engine panicked, and the last decision stands: {message}")]
+pub(super) struct EnginePanic {
+    message: String,
+}
+
+// === impl Watched ===
+
+impl Watched {
+    /// A target that was just registered.
+    pub(super) fn new(target: Arc<Target>, now: Timestamp) -> Self {
+        let query = target
+            .spec
+            .prometheus
+            .as_ref()
+            .map(|prometheus| PrometheusQuery {
+                url: prometheus.url.clone(),
+                query: prometheus.query.clone(),
+            });
+        Self {
+            target,
+            query,
+            state: State::default(),
+            new: true,
+            cold: true,
+            asleep: false,
+            log_ends: LogEnds::new(),
+            data_at: now,
+            said: None,
+            troubles: BTreeSet::new(),
+        }
+    }
+
+    /// Whether nothing was ever asked for it.
+    pub(super) fn is_new(&self) -> bool {
+        self.new
+    }
+
+    /// Whether it sleeps and somebody waits for it to wake.
+    pub(super) fn sleeps_watched(&self) -> bool {
+        self.asleep && self.target.streams() > 0
+    }
+
+    /// What to ask Kafka for it.
+    pub(super) fn request(&mut self, depth: Depth) -> Request {
+        self.new = false;
+        Request {
+            subscription: Arc::clone(&self.target.spec.subscription),
+            depth,
+            cold: self.cold,
+        }
+    }
+
+    /// Whether a log has grown (or came to be known) since the last full reading.
+    pub(super) fn woken_by(&self, reading: &KafkaReading) -> bool {
+        let ends = log_ends(&reading.topics);
+        ends.iter().any(|(topic, partitions)| {
+            let before = self.log_ends.get(topic);
+            partitions
+                .iter()
+                .any(|(partition, end)| before.and_then(|ends| ends.get(partition)) != Some(end))
+        })
+    }
+
+    /// A reading for when Kafka gave none: everything that was known is unknown.
+    pub(super) fn unknown_reading(&self, problem: &Problem, at: Timestamp) -> KafkaReading {
+        let names: Vec<String> = match &self.target.spec.subscription.topics {
+            TopicSelection::Named(names) => names.clone(),
+            TopicSelection::Pattern(_) | TopicSelection::OfGroup => {
+                self.log_ends.keys().cloned().collect()
+            }
+        };
+        KafkaReading {
+            at,
+            topics: names
+                .into_iter()
+                .map(|name| TopicObservation {
+                    name,
+                    partitions: Reading::Unknown(problem.cause),
+                })
+                .collect(),
+            group: Reading::Unknown(problem.cause),
+            problems: vec![problem.clone()],
+        }
+    }
+
+    /// Decides from a full reading and publishes.
+    ///
+    /// # Errors
+    /// When the engine panicked; then nothing is published, and the target starts over cold.
+    pub(super) fn decide(
+        &mut self,
+        decide: Decide,
+        reading: KafkaReading,
+        baseline: Option<BaselineReading>,
+        now: Timestamp,
+    ) -> Result<Verdict, EnginePanic> {
+        let mut problems = reading.problems;
+        let prometheus = match baseline {
+            None => PrometheusObservation::NotConfigured,
+            Some(baseline) => {
+                problems.extend(baseline.problem);
+                baseline.observation
+            }
+        };
+        let group_is_empty = reading
+            .group
+            .known()
+            .is_some_and(|group| group.members.is_empty());
+        let observation = Observation {
+            at: reading.at,
+            topics: reading.topics,
+            group: reading.group,
+            prometheus,
+        };
+        self.remember(&observation);
+
+        let state = std::mem::take(&mut self.state);
+        let policy = &self.target.spec.policy;
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            decide(policy, state, &observation, now)
+        }));
+        let (state, decision) = match outcome {
+            Ok(outcome) => outcome,
+            Err(panic) => {
+                // The state went down with it, which is as well: it may be what caused it. A cold
+                // target never lowers before it has watched for a whole window.
+                self.cold = true;
+                self.asleep = false;
+                return Err(EnginePanic {
+                    message: panic_message(panic.as_ref()),
+                });
+            }
+        };
+        self.state = state;
+        self.asleep = group_is_empty
+            && matches!(
+                decision.desired,
+                Desired::Known {
+                    active: false,
+                    replicas: _
+                }
+            );
+        self.say(&decision, &problems);
+        let verdict = decision.verdict;
+        self.target.publish(Published {
+            decision,
+            problems: problems
+                .into_iter()
+                .map(|problem| problem.sentence)
+                .collect(),
+            data_at: self.data_at,
+        });
+        Ok(verdict)
+    }
+
+    fn remember(&mut self, observation: &Observation) {
+        let ends = log_ends(&observation.topics);
+        if !ends.is_empty() {
+            self.cold = false;
+            self.log_ends = ends;
+        }
+        if is_complete(observation) {
+            self.data_at = observation.at;
+        }
+    }
+
+    /// One line when the decision changed, and one when what is wrong changed.
+    fn say(&mut self, decision: &Decision, problems: &[Problem]) {
+        let key = &self.target.spec.key;
+        let said = Said {
+            desired: decision.desired,
+            verdict: decision.verdict,
+        };
+        if self.said != Some(said) {
+            self.said = Some(said);
+            let (replicas, active) = match decision.desired {
+                Desired::Known { replicas, active } => (Some(replicas), Some(active)),
+                Desired::Unknown { .. } => (None, None),
+            };
+            let inputs = &decision.inputs;
+            tracing::info!(
+                namespace = key.namespace,
+                name = key.name,
+                verdict = decision.verdict.label(),
+                replicas,
+                active,
+                observed_replicas = inputs.observed_replicas,
+                partitions = inputs.partitions,
+                lag_records = inputs.lag_records,
+                inbound_records_per_second = inputs.inbound_up,
+                capacity_per_replica = inputs.capacity_per_replica,
+                rebalancing = inputs.rebalancing,
+                "decided"
+            );
+        }
+        let troubles: BTreeSet<Cause> = problems.iter().map(|problem| problem.cause).collect();
+        if self.troubles != troubles {
+            for problem in problems {
+                tracing::warn!(
+                    namespace = key.namespace,
+                    name = key.name,
+                    cause = problem.cause.label(),
+                    "{}",
+                    problem.sentence
+                );
+            }
+            if troubles.is_empty() {
+                tracing::info!(
+                    namespace = key.namespace,
+                    name = key.name,
+                    "all sources answer again"
+                );
+            }
+            self.troubles = troubles;
+        }
+    }
+}
+
+fn log_ends(topics: &[TopicObservation]) -> LogEnds {
+    topics
+        .iter()
+        .filter_map(|topic| {
+            let ends: BTreeMap<u32, u64> = topic
+                .partitions
+                .known()?
+                .iter()
+                .filter_map(|partition| Some((partition.partition, partition.log.known()?.end)))
+                .collect();
+            (!ends.is_empty()).then(|| (topic.name.clone(), ends))
+        })
+        .collect()
+}
+
+/// Whether Kafka answered everything that was asked. The baseline does not count: without it the
+/// offsets still tell the rate.
+fn is_complete(observation: &Observation) -> bool {
+    observation.group.known().is_some()
+        && observation.topics.iter().all(|topic| {
+            topic.partitions.known().is_some_and(|partitions| {
+                partitions.iter().all(|partition| {
+                    partition.log.known().is_some() && partition.committed.known().is_some()
+                })
+            })
+        })
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    if let Some(message) = panic.downcast_ref::<&str>() {
+        (*message).to_owned()
+    } else if let Some(message) = panic.downcast_ref::<String>() {
+        message.clone()
+    } else {
+        "without a message".to_owned()
+    }
+}
