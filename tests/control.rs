@@ -3,6 +3,13 @@
 //! Time here is virtual: a `sleep` of the test lets the loops run for as long as it says, and takes
 //! no time.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails here"
+)]
+
 #[path = "control/world.rs"]
 mod world;
 
