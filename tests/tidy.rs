@@ -85,17 +85,42 @@ const ROOMS: &[Room] = &[
         ],
     },
     // The demo's broker is administered over Kafka's protocol; nothing else of the demo speaks it.
-    Room { prefix: "src/demo/broker", forbidden: &["reqwest::", "crate::cli", "crate::app"] },
-    Room { prefix: "src/demo", forbidden: &["kafka_protocol::", "evenkeel_engine::decide"] },
+    Room {
+        prefix: "src/demo/broker",
+        forbidden: &["reqwest::", "crate::cli", "crate::app"],
+    },
+    Room {
+        prefix: "src/demo",
+        forbidden: &["kafka_protocol::", "evenkeel_engine::decide"],
+    },
     // These two read our own admin server over HTTP.
-    Room { prefix: "src/cli/explain", forbidden: &["kafka_protocol::"] },
-    Room { prefix: "src/cli/top", forbidden: &["kafka_protocol::"] },
-    Room { prefix: "src/", forbidden: &["kafka_protocol::", "reqwest::"] },
-    Room { prefix: "consumer/", forbidden: &["evenkeel_engine", "evenkeel::"] },
+    Room {
+        prefix: "src/cli/explain",
+        forbidden: &["kafka_protocol::"],
+    },
+    Room {
+        prefix: "src/cli/top",
+        forbidden: &["kafka_protocol::"],
+    },
+    Room {
+        prefix: "src/",
+        forbidden: &["kafka_protocol::", "reqwest::"],
+    },
+    Room {
+        prefix: "consumer/",
+        forbidden: &["evenkeel_engine", "evenkeel::"],
+    },
 ];
 
-const BANNED_WORDS: &[&str] =
-    &["#[ignore", "todo!(", "unimplemented!(", "dbg!(", "FIXME", "XXX", "thread::sleep"];
+const BANNED_WORDS: &[&str] = &[
+    "#[ignore",
+    "todo!(",
+    "unimplemented!(",
+    "dbg!(",
+    "FIXME",
+    "XXX",
+    "thread::sleep",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -104,10 +129,13 @@ fn root() -> &'static Path {
 /// Every source file of the workspace, relative to its root, sorted.
 fn sources() -> Vec<PathBuf> {
     let mut files = vec![PathBuf::from("build.rs")];
-    let mut folders: Vec<PathBuf> =
-        ["src", "engine", "consumer", "tests", "benches"].map(|name| root().join(name)).into();
+    let mut folders: Vec<PathBuf> = ["src", "engine", "consumer", "tests", "benches"]
+        .map(|name| root().join(name))
+        .into();
     while let Some(folder) = folders.pop() {
-        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        let Ok(entries) = fs::read_dir(&folder) else {
+            continue;
+        };
         for entry in entries {
             let path = entry.unwrap().path();
             if path.is_dir() {
@@ -118,7 +146,11 @@ fn sources() -> Vec<PathBuf> {
         }
     }
     files.sort();
-    assert!(files.len() > 20, "the walk found only {} files", files.len());
+    assert!(
+        files.len() > 20,
+        "the walk found only {} files",
+        files.len()
+    );
     files
 }
 
@@ -148,7 +180,10 @@ fn no_file_is_too_long_and_none_is_called_mod_rs() {
     for path in sources() {
         let lines = read(&path).lines().count();
         if lines > FILE_LINES_MAX {
-            complaints.push(format!("{}: {lines} lines, split it by purpose", path.display()));
+            complaints.push(format!(
+                "{}: {lines} lines, split it by purpose",
+                path.display()
+            ));
         }
         if path.ends_with("mod.rs") {
             complaints.push(format!("{}: name it after its folder", path.display()));
@@ -162,13 +197,18 @@ fn layers_hold() {
     let mut complaints = Vec::new();
     for path in sources() {
         let name = path.to_string_lossy().replace('\\', "/");
-        let Some(room) = ROOMS.iter().find(|room| name.starts_with(room.prefix)) else { continue };
+        let Some(room) = ROOMS.iter().find(|room| name.starts_with(room.prefix)) else {
+            continue;
+        };
         for (index, line) in read(&path).lines().enumerate() {
             if line.trim_start().starts_with("//") {
                 continue;
             }
             for word in room.forbidden.iter().filter(|word| line.contains(**word)) {
-                complaints.push(format!("{name}:{}: `{word}` has no place in this room", index + 1));
+                complaints.push(format!(
+                    "{name}:{}: `{word}` has no place in this room",
+                    index + 1
+                ));
             }
         }
     }
@@ -191,8 +231,11 @@ fn no_banned_word_is_left_behind() {
 #[test]
 fn the_engine_depends_on_nothing_but_serde_and_thiserror() {
     let tree = cargo_tree("evenkeel-engine", 1);
-    let direct: Vec<&str> =
-        tree.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+    let direct: Vec<&str> = tree
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
     assert_eq!(direct, ["serde", "thiserror"], "{tree}");
 }
 
@@ -200,19 +243,38 @@ fn the_engine_depends_on_nothing_but_serde_and_thiserror() {
 fn the_scaler_links_neither_librdkafka_nor_openssl() {
     let tree = cargo_tree("evenkeel", 99);
     for library in ["rdkafka", "openssl", "aws-lc", "native-tls"] {
-        assert!(!tree.contains(library), "{library} is in the scaler's tree:\n{tree}");
+        assert!(
+            !tree.contains(library),
+            "{library} is in the scaler's tree:\n{tree}"
+        );
     }
-    assert!(tree.contains("kafka-protocol"), "the tree was not read:\n{tree}");
+    assert!(
+        tree.contains("kafka-protocol"),
+        "the tree was not read:\n{tree}"
+    );
 }
 
 fn cargo_tree(package: &str, depth: usize) -> String {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--offline", "--prefix", "none", "--edges", "normal", "--package", package])
+        .args([
+            "tree",
+            "--offline",
+            "--prefix",
+            "none",
+            "--edges",
+            "normal",
+            "--package",
+            package,
+        ])
         .args(["--depth", &depth.to_string()])
         .current_dir(root())
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -224,8 +286,12 @@ fn the_architecture_names_every_room() {
         for entry in fs::read_dir(root().join(folder)).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-            if !document.contains(&format!("`{name}`")) && !document.contains(&format!("`{name}.rs`")) {
-                complaints.push(format!("docs/ARCHITECTURE.md does not name `{name}` of {folder}/"));
+            if !document.contains(&format!("`{name}`"))
+                && !document.contains(&format!("`{name}.rs`"))
+            {
+                complaints.push(format!(
+                    "docs/ARCHITECTURE.md does not name `{name}` of {folder}/"
+                ));
             }
         }
     }
@@ -238,7 +304,10 @@ fn the_architecture_names_every_room() {
 fn the_readme_names_the_two_commands() {
     let readme = read(Path::new("README.md"));
     for command in ["make demo", "make test"] {
-        assert!(readme.contains(command), "README.md does not name `{command}`");
+        assert!(
+            readme.contains(command),
+            "README.md does not name `{command}`"
+        );
     }
 }
 

@@ -287,7 +287,7 @@ impl Drop for Node {
         let pause = Duration::from_millis(5);
         let mut waited = Duration::ZERO;
         while waited < DROP_GRACE && matches!(child.try_wait(), Ok(None)) {
-            std::thread::sleep(pause);
+            std::thread::park_timeout(pause);
             waited += pause;
         }
     }
