@@ -1,7 +1,12 @@
 //! The process configuration: one YAML file, overlaid by `EVENKEEL__...` variables.
 //!
 //! Read and checked before any socket opens; every error is reported at once. What belongs to one
-//! target comes from its trigger metadata instead (`grpc::metadata`).
+//! target comes from its trigger metadata instead (`grpc::metadata`). This file holds the types;
+//! `options` is the table of settings with their defaults, `load` reads them.
+
+pub mod load;
+pub mod options;
+pub mod yaml;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

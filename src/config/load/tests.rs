@@ -1,0 +1,215 @@
+//! The loader, by example.
+
+use std::time::Duration;
+
+use super::*;
+
+fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+    let variables = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::read(text, Some("evenkeel.yaml".to_owned()), variables)
+}
+
+/// Checks that exactly these errors come, in this order.
+fn check_errors(text: &str, variables: &[(&str, &str)], expected: &[&str]) {
+    let errors = read(text, variables).unwrap_err();
+    let errors: Vec<String> = errors.errors.iter().map(ToString::to_string).collect();
+    assert_eq!(errors, expected);
+}
+
+#[test]
+fn nothing_given_is_all_defaults() {
+    let config = read("", &[]).unwrap();
+    assert_eq!(config.grpc.listen, "0.0.0.0:9090".parse().unwrap());
+    assert_eq!(config.admin.listen, "0.0.0.0:8080".parse().unwrap());
+    assert_eq!(config.poll.interval, Duration::from_secs(5));
+    assert_eq!(config.poll.asleep_interval, Duration::from_secs(1));
+    assert_eq!(config.poll.request_timeout, Duration::from_secs(2));
+    assert!(config.adhoc_clusters);
+    assert!(!config.log_json);
+    assert_eq!(config.limits.targets, 2_000);
+}
+
+#[test]
+fn a_file_fills_every_section() {
+    let config = read(
+        "\
+grpc: {listen: 127.0.0.1:0, drain: 500ms}
+poll: {interval: 2, requestTimeout: 1.5s}
+clusters:
+  Orders:
+    bootstrapServers: [b:9092, a:9092]
+    namespaces: [team-*]
+  one: {bootstrapServers: 'x:1, y:2'}
+prometheus:
+  main: {url: 'http://p:9090/', query: 'rate(x{topic=\"{topic}\"}[1m])'}
+adhocClusters: false
+log: {format: json}
+",
+        &[],
+    )
+    .unwrap();
+    assert_eq!(config.grpc.drain, Duration::from_millis(500));
+    assert_eq!(config.poll.interval, Duration::from_secs(2));
+    assert_eq!(config.poll.request_timeout, Duration::from_millis(1_500));
+    let orders = &config.clusters["Orders"];
+    assert_eq!(orders.bootstrap_servers, ["a:9092", "b:9092"]);
+    assert!(orders.namespaces.allows("team-a"));
+    assert!(!orders.namespaces.allows("other"));
+    assert!(orders.topics.allows("anything"));
+    assert_eq!(config.clusters["one"].bootstrap_servers, ["x:1", "y:2"]);
+    assert_eq!(config.prometheus["main"].url, "http://p:9090");
+    assert!(!config.adhoc_clusters);
+    assert!(config.log_json);
+}
+
+#[test]
+fn variables_lie_over_the_file_whatever_their_underscores() {
+    let config = read(
+        "poll: {interval: 2s}\nclusters: {my-Orders: {bootstrapServers: [a:1]}}\n",
+        &[
+            ("EVENKEEL__POLL__INTERVAL", "3s"),
+            ("EVENKEEL__POLL__ASLEEP_INTERVAL", "200ms"),
+            ("EVENKEEL__LIMITS__GRPCCONCURRENCY", "7"),
+            ("EVENKEEL__ADHOC_CLUSTERS", "false"),
+            (
+                "EVENKEEL__CLUSTERS__MY_ORDERS__BOOTSTRAP_SERVERS",
+                "b:1,c:2",
+            ),
+            ("EVENKEEL__CLUSTERS__NEW_ONE__BOOTSTRAPSERVERS", "n:1"),
+            ("EVENKEEL__LOG__FORMAT", ""),
+            ("EVENKEEL_PORT", "ignored: one underscore"),
+            ("PATH", "ignored"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.poll.interval, Duration::from_secs(3));
+    assert_eq!(config.poll.asleep_interval, Duration::from_millis(200));
+    assert_eq!(config.limits.grpc_concurrency, 7);
+    assert!(!config.adhoc_clusters);
+    assert_eq!(
+        config.clusters["my-Orders"].bootstrap_servers,
+        ["b:1", "c:2"]
+    );
+    assert_eq!(config.clusters["new-one"].bootstrap_servers, ["n:1"]);
+    assert!(!config.log_json);
+}
+
+#[test]
+fn all_errors_come_at_once_each_with_its_place() {
+    check_errors(
+        "\
+grpc:
+  listn: 0.0.0.0:1
+  drain: 2 days
+polll: {interval: 5s}
+clusters:
+  empty: {}
+  orders:
+    bootstrapServers: [nonsense]
+    topics: ['a[']
+    sasl: {mechanism: PLAIN, passwordFile: /x}
+prometheus:
+  main: {url: 'ftp://x'}
+adhocClusters: perhaps
+",
+        &[("EVENKEEL__POLL__INTREVAL", "1s"), ("EVENKEEL__GRPC", "x")],
+        &[
+            "line 2: grpc.listn no such setting, did you mean listen?",
+            "line 4: polll no such setting, did you mean poll?",
+            "line 10: clusters.orders.sasl is not supported yet: remove it",
+            "EVENKEEL__GRPC: grpc is a section, not a setting",
+            "EVENKEEL__POLL__INTREVAL: poll.intreval no such setting, did you mean interval?",
+            "line 6: clusters.empty.bootstrapServers missing",
+            "line 8: clusters.orders.bootstrapServers has to be a comma list of host:port, such \
+             as kafka:9092",
+            "line 12: prometheus.main.url has to begin with http:// or https://",
+            "line 3: grpc.drain is \"2 days\": it has to be a duration such as 5s, 500ms or 2m, \
+             from 0ns to 300s",
+            "line 13: adhocClusters is \"perhaps\": it has to be true or false",
+        ],
+    );
+}
+
+#[test]
+fn wrong_shapes_are_named() {
+    check_errors("[1, 2]\n", &[], &["line 1: has to be a mapping"]);
+    check_errors(
+        "grpc: 5\npoll: {interval: {a: b}}\nlimits: {targets: [1, 2]}\n",
+        &[],
+        &[
+            "line 1: grpc has to be a mapping",
+            "line 2: poll.interval has to be a duration such as 5s, 500ms or 2m, from 100ms to \
+             60s, not a mapping",
+            "line 3: limits.targets is \"1,2\": it has to be a whole number from 1 to 100000",
+        ],
+    );
+    check_errors(
+        "clusters: {'a b': {bootstrapServers: [a:1]}}\n",
+        &[],
+        &[
+            "line 1: clusters.a b is no profile name: letters, digits, dots, dashes and \
+             underscores, at most 63",
+        ],
+    );
+}
+
+#[test]
+fn a_glob_that_is_none_is_named() {
+    check_errors(
+        "clusters: {a: {bootstrapServers: [a:1], topics: ['x[']}}\n",
+        &[],
+        &["line 1: clusters.a.topics \"x[\" is no glob: unclosed character class; missing ']'"],
+    );
+}
+
+#[test]
+fn what_is_no_yaml_is_one_error_with_its_line() {
+    let errors = read("grpc: [\n", &[]).unwrap_err();
+    assert_eq!(errors.errors.len(), 1, "{errors}");
+    assert!(
+        matches!(errors.errors[0].origin, Origin::Line(_)),
+        "{errors}"
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_an_error() {
+    let missing = tempfile::tempdir().unwrap().path().join("none.yaml");
+    let errors = Config::load(Some(&missing), std::iter::empty()).unwrap_err();
+    assert!(errors.to_string().contains("cannot be read"), "{errors}");
+}
+
+#[test]
+fn every_default_is_what_its_setting_takes() {
+    for setting in SETTINGS {
+        assert!(
+            setting.default.is_none() || setting.kind != Kind::NotYet,
+            "{}",
+            setting.path
+        );
+    }
+    assert!(read("", &[]).is_ok());
+}
+
+#[test]
+fn durations_are_read_with_and_without_units() {
+    for (text, milliseconds) in [
+        ("5", 5_000),
+        ("5s", 5_000),
+        ("500ms", 500),
+        ("2m", 120_000),
+        ("1.5h", 5_400_000),
+        ("0", 0),
+    ] {
+        assert_eq!(
+            read_duration(text),
+            Some(Duration::from_millis(milliseconds)),
+            "{text}"
+        );
+    }
+    for text in ["", "s", "5 days", "-1s", "1e400", "NaN", "inf", "5s5s", "∞"] {
+        assert_eq!(read_duration(text), None, "{text}");
+    }
+}
