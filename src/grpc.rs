@@ -1,7 +1,15 @@
 //! What KEDA sees: the external scaler's gRPC server.
 //!
 //! Handlers read published decisions and compute nothing; the first call of a ScaledObject
-//! registers it.
+//! registers it. [`options`] is the one table of trigger metadata, [`metadata`] reads it,
+//! [`service`] answers, [`status`] says no, [`server`] holds the socket.
 
 pub mod metadata;
+pub mod options;
+pub mod server;
+pub mod service;
+pub mod status;
 pub mod wire;
+
+pub use server::{Readiness, ServeError, serve};
+pub use service::{METRIC_NAME, Scaler};

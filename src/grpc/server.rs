@@ -1,0 +1,150 @@
+//! The gRPC server around the service: health, reflection, bounds, and an orderly end.
+//!
+//! On shutdown readiness goes first, then every stream ends with OK (KEDA then comes back after 2 s
+//! instead of backing off), calls in flight finish, and what is still open after the drain time is
+//! cut. No TLS here yet.
+
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+
+use super::service::Scaler;
+use super::wire::FILE_DESCRIPTOR_SET;
+use super::wire::external_scaler_server::ExternalScalerServer;
+use crate::config::Config;
+
+/// How often an idle connection is probed. KEDA's client does not probe at all, so a peer that
+/// vanished without a word would hold its connection, and its push streams, for good.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// How long a probe may stay unanswered.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest that a call may take to send its request and get its answer; handlers themselves
+/// are bounded at 2 s. It frees what a client holds that sends a request byte by byte.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// KEDA opens two streams a ScaledObject (StreamIsActive and StreamMetricSpec), all on one
+/// connection.
+const STREAMS_PER_TARGET: usize = 2;
+
+/// The health services that say whether calls can be answered. The empty name is the whole server.
+const READINESS_SERVICES: [&str; 2] = ["", "readiness"];
+/// The health service that says whether the process runs.
+const LIVENESS_SERVICE: &str = "liveness";
+
+/// What can go wrong with the server as a whole.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The reflection service could not be built from the compiled-in descriptors.
+    #[error("the compiled-in protocol descriptors cannot be read: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The transport failed.
+    #[error("the gRPC server failed: {0}")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// Tells health checks whether the server is ready. Cheap to clone; starts as alive and not ready.
+#[derive(Clone, Debug)]
+pub struct Readiness {
+    reporter: HealthReporter,
+}
+
+// === impl Readiness ===
+
+impl Readiness {
+    /// Alive, and not ready yet.
+    pub async fn new() -> Self {
+        let readiness = Self {
+            reporter: HealthReporter::new(),
+        };
+        readiness.not_ready().await;
+        readiness
+            .reporter
+            .set_service_status(LIVENESS_SERVICE, ServingStatus::Serving)
+            .await;
+        readiness
+    }
+
+    /// Calls can be answered.
+    pub async fn ready(&self) {
+        self.set(ServingStatus::Serving).await;
+    }
+
+    /// Calls cannot be answered, or not for much longer.
+    pub async fn not_ready(&self) {
+        self.set(ServingStatus::NotServing).await;
+    }
+
+    async fn set(&self, status: ServingStatus) {
+        for service in READINESS_SERVICES {
+            self.reporter.set_service_status(service, status).await;
+        }
+    }
+}
+
+/// Serves on `listener` until `shutdown` is cancelled and the calls in flight are done, at most
+/// `grpc.drain` after that.
+///
+/// `readiness` is the caller's to set; it is withdrawn here when the shutdown begins.
+///
+/// # Errors
+/// When the server cannot be built or its transport fails.
+pub async fn serve(
+    listener: TcpListener,
+    config: &Config,
+    scaler: Scaler,
+    readiness: Readiness,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    let health = HealthServer::new(HealthService::from_health_reporter(
+        readiness.reporter.clone(),
+    ));
+    let limits = config.limits;
+    let streams = limits.targets.saturating_mul(STREAMS_PER_TARGET);
+    let max_streams =
+        u32::try_from(limits.grpc_concurrency.saturating_add(streams)).unwrap_or(u32::MAX);
+    let router = Server::builder()
+        .http2_keepalive_interval(Some(PING_INTERVAL))
+        .http2_keepalive_timeout(Some(PING_TIMEOUT))
+        .max_connection_age(config.grpc.max_connection_age)
+        .concurrency_limit_per_connection(limits.grpc_concurrency)
+        .max_concurrent_streams(max_streams)
+        .timeout(CALL_TIMEOUT)
+        .add_service(
+            ExternalScalerServer::new(scaler).max_decoding_message_size(limits.grpc_message_bytes),
+        )
+        .add_service(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?);
+
+    let withdrawn = {
+        let shutdown = shutdown.clone();
+        async move {
+            shutdown.cancelled().await;
+            readiness.not_ready().await;
+        }
+    };
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let serving = router.serve_with_incoming_shutdown(incoming, withdrawn);
+    let drained = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(config.grpc.drain).await;
+    };
+    tokio::select! {
+        served = serving => Ok(served?),
+        () = drained => {
+            tracing::warn!(drain = ?config.grpc.drain, "connections were still open after the drain time");
+            Ok(())
+        }
+    }
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}

@@ -1,0 +1,324 @@
+//! The five calls of KEDA's protocol, answered from memory.
+//!
+//! The first call of a ScaledObject registers it as a target; from then on a loop observes it and
+//! publishes decisions, and every call reads the newest. No handler does I/O. GetMetricSpec answers
+//! the same constant at once whatever Kafka does, because KEDA asks it when it builds the HPA and
+//! drops a trigger whose spec it cannot get. GetMetrics and IsActive answer an error where nothing
+//! is known, never 0: an error makes KEDA and the HPA leave the replicas alone, and KEDA's fallback
+//! count.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel_engine::Desired;
+use futures::{Stream, StreamExt as _};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Response, Status};
+
+use super::metadata;
+use super::status::{Refusal, code_label};
+use super::wire::external_scaler_server::ExternalScaler;
+use super::wire::{
+    GetMetricSpecResponse, GetMetricsRequest, GetMetricsResponse, IsActiveResponse, MetricSpec,
+    MetricValue, ScaledObjectRef,
+};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::control::registry::Registry;
+use crate::control::target::{Published, StreamGuard, Target};
+use crate::metrics::{Metrics, RpcLabels};
+
+/// The one metric. KEDA puts it into the HPA as it is, so it keeps to letters that a URL takes;
+/// another name would be another metric to every HPA there is.
+pub const METRIC_NAME: &str = "evenkeel-replicas";
+
+/// One replica a unit: with AverageValue the HPA then lands on exactly the number given.
+const TARGET_SIZE: i64 = 1;
+
+/// How long GetMetrics and IsActive wait for the first observation of a new target. Kafka answers
+/// within a second where it answers at all; KEDA has no deadline of its own here and holds a lock
+/// while it waits, so longer would stop push activations of other ScaledObjects.
+pub const FIRST_OBSERVATION_WAIT: Duration = Duration::from_secs(2);
+
+/// What the calls read. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Scaler {
+    config: Arc<Config>,
+    registry: Arc<Registry>,
+    clock: Clock,
+    metrics: Metrics,
+    shutdown: CancellationToken,
+}
+
+type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+// === impl Scaler ===
+
+impl Scaler {
+    /// Reads targets from `registry` and registers new ones there; ends its streams when `shutdown`
+    /// is cancelled.
+    pub fn new(
+        config: Arc<Config>,
+        registry: Arc<Registry>,
+        clock: Clock,
+        metrics: Metrics,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self {
+            config,
+            registry,
+            clock,
+            metrics,
+            shutdown,
+        }
+    }
+
+    /// The target that `scaled_object` means, registered now if it was not.
+    fn target(&self, scaled_object: &ScaledObjectRef) -> Result<Arc<Target>, Refusal> {
+        let ScaledObjectRef {
+            name,
+            namespace,
+            scaler_metadata,
+        } = scaled_object;
+        let now = self.clock.now();
+        let key = metadata::key(namespace, name, scaler_metadata);
+        if let Some(target) = self.registry.get(&key, now) {
+            return Ok(target);
+        }
+        let spec = metadata::parse(namespace, name, scaler_metadata, &self.config)?;
+        let notes = spec.notes.clone();
+        let target = self.registry.register(spec, now)?;
+        tracing::info!(%namespace, %name, "registered");
+        for note in notes {
+            tracing::warn!(%namespace, %name, "{note}");
+        }
+        Ok(target)
+    }
+
+    /// The target's newest decision; waits a little for the first.
+    async fn published(&self, target: &Target) -> Result<Arc<Published>, Refusal> {
+        if let Some(published) = target.published() {
+            return Ok(published);
+        }
+        let mut decisions = target.subscribe();
+        let first = async {
+            match decisions.wait_for(Option::is_some).await {
+                Ok(published) => published.clone(),
+                Err(_) => None,
+            }
+        };
+        let not_yet = Refusal::NotYet {
+            waited: FIRST_OBSERVATION_WAIT,
+        };
+        tokio::select! {
+            first = tokio::time::timeout(FIRST_OBSERVATION_WAIT, first) => {
+                first.ok().flatten().ok_or(not_yet)
+            }
+            () = self.shutdown.cancelled() => Err(Refusal::ShuttingDown),
+        }
+    }
+
+    /// What `published` still says now: replicas, and whether the target is awake.
+    fn answer(&self, published: &Published) -> Result<(u32, bool), Refusal> {
+        let now = self.clock.now();
+        match published.decision.desired {
+            _ if now > published.decision.valid_until => Err(Refusal::Stale {
+                age: now.since(published.decision.at),
+                problems: published.problems.clone(),
+            }),
+            Desired::Unknown { cause } => Err(Refusal::Unknown {
+                cause,
+                problems: published.problems.clone(),
+            }),
+            Desired::Known { replicas, active } => Ok((replicas, active)),
+        }
+    }
+
+    async fn decided(&self, scaled_object: &ScaledObjectRef) -> Result<(u32, bool), Refusal> {
+        let target = self.target(scaled_object)?;
+        let published = self.published(&target).await?;
+        self.answer(&published)
+    }
+
+    /// Checks the metadata and registers the target, so that it is observed by the time that KEDA
+    /// asks for a value. A full registry is no reason to fail here: the spec is the same for all.
+    fn spec(&self, scaled_object: &ScaledObjectRef) -> Result<GetMetricSpecResponse, Refusal> {
+        match self.target(scaled_object) {
+            Ok(_) | Err(Refusal::Full(_)) => Ok(metric_spec()),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Counts a call and turns its outcome into what goes over the wire.
+    fn counted<T>(
+        &self,
+        method: &'static str,
+        outcome: Result<T, Refusal>,
+    ) -> Result<Response<T>, Status> {
+        let code = outcome.as_ref().err().map_or(Code::Ok, Refusal::code);
+        let labels = RpcLabels {
+            method,
+            code: code_label(code),
+        };
+        self.metrics.rpcs.get_or_create(&labels).inc();
+        if let Err(refusal) = &outcome {
+            tracing::debug!(method, "{refusal}");
+        }
+        outcome.map(Response::new).map_err(Status::from)
+    }
+
+    /// When a stream opened now ends by itself. A connection that has reached its age closes only
+    /// once its streams have ended; KEDA opens them anew on a new connection after an OK.
+    fn stream_end(&self) -> Instant {
+        Instant::now() + self.config.grpc.max_connection_age
+    }
+}
+
+#[tonic::async_trait]
+impl ExternalScaler for Scaler {
+    type StreamIsActiveStream = Replies<IsActiveResponse>;
+    type StreamMetricSpecStream = Replies<GetMetricSpecResponse>;
+
+    async fn is_active(
+        &self,
+        request: Request<ScaledObjectRef>,
+    ) -> Result<Response<IsActiveResponse>, Status> {
+        let decided = self.decided(request.get_ref()).await;
+        let reply = decided.map(|(_, active)| IsActiveResponse { result: active });
+        self.counted("IsActive", reply)
+    }
+
+    async fn stream_is_active(
+        &self,
+        request: Request<ScaledObjectRef>,
+    ) -> Result<Response<Self::StreamIsActiveStream>, Status> {
+        let opened = self.target(request.get_ref()).map(|target| {
+            let edges = Edges {
+                decisions: target.subscribe(),
+                _guard: target.open_stream(),
+                scaler: self.clone(),
+                end: self.stream_end(),
+                last: None,
+            };
+            edges.into_stream()
+        });
+        self.counted("StreamIsActive", opened)
+    }
+
+    async fn get_metric_spec(
+        &self,
+        request: Request<ScaledObjectRef>,
+    ) -> Result<Response<GetMetricSpecResponse>, Status> {
+        self.counted("GetMetricSpec", self.spec(request.get_ref()))
+    }
+
+    async fn get_metrics(
+        &self,
+        request: Request<GetMetricsRequest>,
+    ) -> Result<Response<GetMetricsResponse>, Status> {
+        let GetMetricsRequest {
+            scaled_object_ref,
+            metric_name,
+        } = request.into_inner();
+        let decided = match scaled_object_ref {
+            Some(scaled_object) => self.decided(&scaled_object).await,
+            None => Err(Refusal::NoScaledObject),
+        };
+        let reply = decided.map(|(replicas, _)| metric_value(metric_name, replicas));
+        self.counted("GetMetrics", reply)
+    }
+
+    async fn stream_metric_spec(
+        &self,
+        request: Request<ScaledObjectRef>,
+    ) -> Result<Response<Self::StreamMetricSpecStream>, Status> {
+        let end = self.stream_end();
+        let shutdown = self.shutdown.clone();
+        let opened = self.spec(request.get_ref()).map(|spec| {
+            let ended = async move {
+                tokio::select! {
+                    () = tokio::time::sleep_until(end) => {}
+                    () = shutdown.cancelled_owned() => {}
+                }
+            };
+            let stays_open = futures::stream::once(ended).filter_map(|()| async { None });
+            futures::stream::once(async { Ok(spec) })
+                .chain(stays_open)
+                .boxed()
+        });
+        self.counted("StreamMetricSpec", opened)
+    }
+}
+
+/// One open StreamIsActive: the state on opening, then every waking up.
+///
+/// KEDA ignores a pushed `false`, and each repeated `true` restarts the cooldown, so neither is
+/// sent: only what changes from asleep to awake. A decision that is not known changes nothing.
+struct Edges {
+    decisions: watch::Receiver<Option<Arc<Published>>>,
+    _guard: StreamGuard,
+    scaler: Scaler,
+    end: Instant,
+    /// What the client has been told, or would have been had it been worth telling.
+    last: Option<bool>,
+}
+
+// === impl Edges ===
+
+impl Edges {
+    fn into_stream(self) -> Replies<IsActiveResponse> {
+        futures::stream::unfold(self, |mut edges| async move {
+            let active = edges.next().await?;
+            Some((Ok(IsActiveResponse { result: active }), edges))
+        })
+        .boxed()
+    }
+
+    /// The next state worth telling; none when the stream has ended.
+    async fn next(&mut self) -> Option<bool> {
+        loop {
+            if self.scaler.shutdown.is_cancelled() {
+                return None;
+            }
+            let published = self.decisions.borrow_and_update().clone();
+            if let Some(published) = published
+                && let Ok((_, active)) = self.scaler.answer(&published)
+            {
+                let before = self.last.replace(active);
+                if before.is_none() || (before == Some(false) && active) {
+                    return Some(active);
+                }
+            }
+            tokio::select! {
+                changed = self.decisions.changed() => changed.ok()?,
+                () = tokio::time::sleep_until(self.end) => return None,
+                () = self.scaler.shutdown.cancelled() => return None,
+            }
+        }
+    }
+}
+
+/// The constant spec: int and float, because KEDA before 2.17 reads only the former.
+fn metric_spec() -> GetMetricSpecResponse {
+    GetMetricSpecResponse {
+        metric_specs: vec![MetricSpec {
+            metric_name: METRIC_NAME.to_owned(),
+            target_size: TARGET_SIZE,
+            target_size_float: 1.0,
+        }],
+    }
+}
+
+/// Exactly one value: KEDA hands every value it gets to the HPA, which adds them up.
+fn metric_value(metric_name: String, replicas: u32) -> GetMetricsResponse {
+    GetMetricsResponse {
+        metric_values: vec![MetricValue {
+            metric_name,
+            metric_value: i64::from(replicas),
+            metric_value_float: f64::from(replicas),
+        }],
+    }
+}
