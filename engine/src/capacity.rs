@@ -1,1 +1,256 @@
-//! What one replica can do.
+//! What one replica can do, in records per second.
+//!
+//! The intuition: a replica that has nothing left to do shows the load, not its capacity. Only one
+//! that has a backlog all the time does, and only while nothing moves around it. So the group is
+//! measured over several commit intervals at a time, a measurement is thrown away whenever anything
+//! changes, and of the replicas that were saturated throughout each gives one sample.
+//!
+//! A low quantile of the samples counts for going up and a lower one for coming down: capacity that
+//! is overestimated by 30 % makes 4..17 % of records late, underestimated by as much it costs
+//! 13..44 % more replicas (the sketch behind docs/ALGORITHM.md).
+//!
+//! What this does not do: guess. Until there are samples, the lag threshold sizes.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::group::GroupMemory;
+use crate::partition::Partitions;
+use crate::time::Timestamp;
+
+/// One measurement covers this many commit intervals, so that the sawtooth of commits is at most a
+/// quarter of it.
+const COMMIT_INTERVALS: u32 = 4;
+
+/// ... and at least this long, so that one slow batch does not make a sample.
+const SHORTEST_MEASUREMENT: Duration = Duration::from_secs(30);
+
+/// Samples needed before they count.
+const ENOUGH_SAMPLES: usize = 3;
+
+/// Samples kept: at 30 s a measurement and a few saturated replicas, some hours of overload.
+const MOST_SAMPLES: usize = 256;
+
+/// Samples that one measurement may add, so that a large group's one bad minute does not fill the
+/// memory: evenly picked from all of them.
+const MOST_SAMPLES_A_MEASUREMENT: usize = 16;
+
+/// Samples older than this describe yesterday's code.
+const OLDEST_SAMPLE: Duration = Duration::from_secs(24 * 3_600);
+
+/// The quantile for going up: three of ten replicas may be slower than planned; the busiest one is
+/// planned below its capacity anyway.
+const QUANTILE_UP: f64 = 0.3;
+
+/// The quantile for coming down: nearly the slowest that was ever measured.
+const QUANTILE_DOWN: f64 = 0.1;
+
+/// What has been learned of the capacity of a replica.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CapacityMemory {
+    samples: VecDeque<Sample>,
+    /// The quantiles over `samples`, taken when they change.
+    learned: Option<Capacity>,
+    measuring_since: Option<Timestamp>,
+}
+
+/// One saturated replica over one measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Sample {
+    at: Timestamp,
+    records_per_second: f64,
+}
+
+/// The capacity of one replica, in records per second.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Capacity {
+    /// For going up.
+    pub up: f64,
+    /// For coming down.
+    pub down: f64,
+    /// From samples rather than from the policy.
+    pub learned: bool,
+}
+
+/// One replica's share of a measurement.
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    records: u64,
+    /// Every member that owns anything was saturated.
+    saturated: bool,
+    owns: bool,
+}
+
+// === impl CapacityMemory ===
+
+impl CapacityMemory {
+    /// The capacity to decide with: configured, or learned, or unknown.
+    pub fn capacity(&self, configured: Option<f64>) -> Option<Capacity> {
+        match configured {
+            Some(rate) if rate.is_finite() && rate > 0.0 => Some(Capacity {
+                up: rate,
+                down: rate,
+                learned: false,
+            }),
+            _ => self.learned,
+        }
+    }
+
+    /// How many samples there are.
+    pub fn samples(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// Ends the present measurement without a result: something changed.
+    pub fn interrupt(&mut self) {
+        self.measuring_since = None;
+    }
+
+    /// Goes on measuring a group that is stable and settled. `due` is the backlog of each partition
+    /// above its dead band, without holds.
+    pub fn measure(
+        &mut self,
+        partitions: &mut Partitions,
+        group: &GroupMemory,
+        due: &[f64],
+        commit_interval: Duration,
+        at: Timestamp,
+    ) {
+        let Some(since) = self.measuring_since else {
+            self.measuring_since = Some(at);
+            for (partition, due) in partitions.iter_mut().zip(due) {
+                partition.measured_from = partition.committed_offset();
+                partition.backlogged = *due > 0.0;
+            }
+            return;
+        };
+        for (partition, due) in partitions.iter_mut().zip(due) {
+            partition.backlogged &= *due > 0.0;
+        }
+        let elapsed = at.since(since);
+        if elapsed < SHORTEST_MEASUREMENT.max(commit_interval * COMMIT_INTERVALS) {
+            return;
+        }
+        self.add(saturated_rates(partitions, group, elapsed), at);
+        self.measuring_since = None;
+    }
+
+    fn add(&mut self, mut rates: Vec<f64>, at: Timestamp) {
+        rates.sort_unstable_by(f64::total_cmp);
+        let step = rates.len().div_ceil(MOST_SAMPLES_A_MEASUREMENT).max(1);
+        let picked: Vec<f64> = rates.into_iter().step_by(step).collect();
+        if picked.is_empty() {
+            return;
+        }
+        for records_per_second in picked {
+            self.samples.push_back(Sample {
+                at,
+                records_per_second,
+            });
+        }
+        while self.samples.len() > MOST_SAMPLES
+            || self
+                .samples
+                .front()
+                .is_some_and(|sample| at.since(sample.at) > OLDEST_SAMPLE)
+        {
+            self.samples.pop_front();
+        }
+        self.learn();
+    }
+
+    fn learn(&mut self) {
+        if self.samples.len() < ENOUGH_SAMPLES {
+            return;
+        }
+        let mut rates: Vec<f64> = self
+            .samples
+            .iter()
+            .map(|sample| sample.records_per_second)
+            .collect();
+        rates.sort_unstable_by(f64::total_cmp);
+        if let (Some(up), Some(down)) = (
+            quantile(&rates, QUANTILE_UP),
+            quantile(&rates, QUANTILE_DOWN),
+        ) {
+            self.learned = Some(Capacity {
+                up,
+                down,
+                learned: true,
+            });
+        }
+    }
+}
+
+/// Records per second of each replica that was saturated throughout.
+fn saturated_rates(partitions: &Partitions, group: &GroupMemory, elapsed: Duration) -> Vec<f64> {
+    let seconds = elapsed.as_secs_f64();
+    let mut members = vec![
+        Measured {
+            records: 0,
+            saturated: false,
+            owns: false,
+        };
+        group.places.len()
+    ];
+    for partition in partitions.iter() {
+        let Some(member) = partition
+            .owner
+            .and_then(|owner| usize::try_from(owner.place).ok())
+            .and_then(|place| members.get_mut(place))
+        else {
+            continue;
+        };
+        let (Some(from), Some(to)) = (partition.measured_from, partition.committed_offset()) else {
+            continue;
+        };
+        let records = to.saturating_sub(from);
+        member.owns = true;
+        member.records = member.records.saturating_add(records);
+        // A partition with a backlog that does not move is stuck: it saturates nobody.
+        member.saturated |= partition.backlogged && records > 0;
+    }
+    let count = usize::try_from(group.replicas).unwrap_or(0);
+    let mut replicas = vec![
+        Measured {
+            records: 0,
+            saturated: true,
+            owns: false,
+        };
+        count
+    ];
+    for (member, place) in members.iter().zip(&group.places) {
+        let replica = usize::try_from(place.replica)
+            .ok()
+            .and_then(|replica| replicas.get_mut(replica));
+        if let Some(replica) = replica
+            && member.owns
+        {
+            replica.owns = true;
+            replica.records = replica.records.saturating_add(member.records);
+            replica.saturated &= member.saturated;
+        }
+    }
+    replicas
+        .into_iter()
+        .filter(|replica| replica.owns && replica.saturated && replica.records > 0)
+        .map(|replica| replica.records as f64 / seconds)
+        .collect()
+}
+
+/// The value below which `share` of the sorted values lie; the lower neighbour.
+#[expect(
+    clippy::cast_sign_loss,
+    clippy::cast_possible_truncation,
+    reason = "the share lies between 0 and 1 and the count is small"
+)]
+fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+    let last = sorted.len().checked_sub(1)?;
+    let index = (last as f64 * share).floor() as usize;
+    sorted.get(index).copied()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,14 +1,54 @@
 //! The pipeline: one observation and the state of one target in, one explained decision out.
+//!
+//! This file holds the vocabulary of what comes out; `decision/pipeline.rs` runs the rooms in order,
+//! `decision/recommend.rs` weighs what they say, `decision/explain.rs` puts it into words.
+
+mod explain;
+mod pipeline;
+mod recommend;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use crate::capacity::CapacityMemory;
+use crate::group::GroupMemory;
 use crate::observation::{Cause, Observation};
+use crate::partition::Partitions;
 use crate::policy::Policy;
+use crate::rebalance::{FlightMemory, RebalanceMemory};
+use crate::stabilizer::{Effect, Window};
 use crate::time::Timestamp;
 
 /// What the engine remembers of one target between two decisions. Serialisable, opaque to callers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct State {}
+pub struct State {
+    /// When the last decision was made.
+    last_at: Option<Timestamp>,
+    /// When the picture was last whole.
+    complete_at: Option<Timestamp>,
+    partitions: Partitions,
+    group: Option<GroupMemory>,
+    rebalance: RebalanceMemory,
+    flight: FlightMemory,
+    capacity: CapacityMemory,
+    /// Seconds between two commits of a partition.
+    commit_interval_seconds: Option<f64>,
+    /// Records processed in all, at the last observations.
+    processed: VecDeque<(Timestamp, u64)>,
+    down: Window,
+    up: Window,
+    effect: Effect,
+    /// Since when a configured Prometheus has been no witness.
+    prometheus_missing_since: Option<Timestamp>,
+    /// What was last asked for.
+    desired: Option<u32>,
+    /// Whether the target was last awake.
+    active: bool,
+    valid_until: Timestamp,
+}
 
 /// One decision and everything needed to explain it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -223,27 +263,5 @@ pub fn decide(
     observation: &Observation,
     now: Timestamp,
 ) -> (State, Decision) {
-    // The thin slice: rate and lag over a configured capacity, nothing damped.
-    let partitions: u32 = observation
-        .topics
-        .iter()
-        .filter_map(|topic| topic.partitions.known())
-        .map(|partitions| u32::try_from(partitions.len()).unwrap_or(u32::MAX))
-        .sum();
-    let inputs = Inputs {
-        partitions,
-        ..Inputs::default()
-    };
-    let decision = Decision {
-        at: now,
-        desired: Desired::Unknown {
-            cause: Cause::NotYetObserved,
-        },
-        verdict: Verdict::Stale,
-        findings: Vec::new(),
-        trail: Vec::new(),
-        inputs,
-        valid_until: now.plus(policy.max_staleness),
-    };
-    (state, decision)
+    pipeline::run(policy, state, observation, now)
 }

@@ -1,1 +1,256 @@
-//! The lag that counts.
+//! The lag that counts: what replicas could actually work off.
+//!
+//! The intuition: the distance between commit and log end is not a queue. Some of it is the normal
+//! breath of a consumer that commits once a batch; some of it lies behind a poison record and would
+//! lie there with any number of replicas; some of it grew while a rebalance had everybody stand
+//! still, and shrinks by itself. Only what is left after all of these asks for replicas. The raw lag
+//! still decides whether the target is awake: nothing is too stuck to keep a consumer running.
+//!
+//! What this does not do: turn lag into replicas (`sizing`), or decide when a hold starts and ends
+//! (`rebalance`).
+
+use std::time::Duration;
+
+use crate::group::GroupMemory;
+use crate::observation::Committed;
+use crate::partition::{PartitionMemory, Partitions};
+use crate::policy::{OffsetReset, Policy};
+use crate::time::Timestamp;
+
+/// A commit that has not moved for this long, while the owner commits elsewhere, is stuck. Long
+/// enough for a batch that waits for a slow database; KEDA's own `excludePersistentLag` takes one
+/// poll for it and so misfires at every consumer that commits more slowly than it polls.
+const STUCK_AFTER: Duration = Duration::from_secs(60);
+
+/// ... or this many commit intervals, for consumers with long batches.
+const STUCK_COMMIT_INTERVALS: u32 = 3;
+
+/// ... and at least this many polls in which it could have moved.
+const STUCK_POLLS: u32 = 3;
+
+/// Which part of the lag is held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// None of it.
+    None,
+    /// What grew in partitions that moved or have no owner.
+    Moved,
+    /// What grew in any partition.
+    All,
+}
+
+/// The lag of one target at one moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lag {
+    /// Undamped, records, all partitions.
+    pub total_records: u64,
+    /// What each partition's backlog counts for, held or not, in the partitions' order.
+    pub due: Vec<f64>,
+    /// The same without any hold; empty where nothing is held.
+    pub due_unheld: Vec<f64>,
+    /// The sum of `due`.
+    pub counted_records: u64,
+    /// The age of the oldest uncommitted record, where it can be known.
+    pub seconds: Option<f64>,
+    /// Partitions that have lag or an inbound rate.
+    pub busy_partitions: u32,
+    /// A partition without a commit keeps the target awake.
+    pub awaits_first_commit: bool,
+    /// Stuck partitions: the first by name, and how many.
+    pub stuck: Option<(String, Duration, u32)>,
+    /// Members that hold lag and commit nothing anywhere.
+    pub stalled_members: u32,
+    /// For how long the first of them has.
+    pub stalled_for: Duration,
+}
+
+/// What it takes to judge the lag.
+pub(crate) struct LagQuestion<'a> {
+    pub policy: &'a Policy,
+    pub group: Option<&'a GroupMemory>,
+    /// Records per second into each partition, in the partitions' order.
+    pub inbound: &'a [f64],
+    /// How often the group commits, as far as that is known.
+    pub commit_interval: Duration,
+    pub hold: Hold,
+    /// Commits before this do not prove anything: a rebalance was going on.
+    pub settled_at: Option<Timestamp>,
+    /// Nobody can be called stuck while this is so.
+    pub rebalancing: bool,
+    pub at: Timestamp,
+}
+
+/// What one partition adds.
+struct Judged {
+    raw: u64,
+    counted: u64,
+    stuck: bool,
+    stalled: bool,
+}
+
+// === impl Lag ===
+
+impl Lag {
+    /// Judges every partition's lag.
+    pub fn judge(partitions: &Partitions, question: &LagQuestion<'_>) -> Self {
+        let count = question.inbound.len();
+        let mut lag = Self {
+            due: Vec::with_capacity(count),
+            seconds: Some(0.0),
+            ..Self::default()
+        };
+        if question.hold != Hold::None {
+            lag.due_unheld.reserve(count);
+        }
+        let dead_band = (question.commit_interval + question.policy.poll_interval).as_secs_f64();
+        let mut stalled_places: Vec<u32> = Vec::new();
+        let mut rates = question.inbound.iter();
+        for topic in &partitions.topics {
+            for partition in &topic.partitions {
+                let inbound = rates.next().copied().unwrap_or(0.0);
+                let judged = question.judge(partition);
+                lag.add_raw(partition, judged.raw, inbound, question);
+                if judged.stuck {
+                    let waiting = question.waiting(partition);
+                    match &mut lag.stuck {
+                        Some((_, _, stuck)) => *stuck += 1,
+                        None => {
+                            let name = format!("{}-{}", topic.name, partition.number);
+                            lag.stuck = Some((name, waiting, 1));
+                        }
+                    }
+                }
+                if judged.stalled
+                    && let Some(owner) = partition.owner
+                {
+                    lag.stalled_for = lag.stalled_for.max(question.waiting(partition));
+                    stalled_places.push(owner.place);
+                }
+                let normal = inbound * dead_band;
+                let due = |records: u64| (records as f64 - normal).max(0.0);
+                let held = match question.hold {
+                    Hold::None => false,
+                    Hold::Moved => partition.moved || partition.owner.is_none(),
+                    Hold::All => true,
+                };
+                if question.hold != Hold::None {
+                    lag.due_unheld.push(due(judged.counted));
+                }
+                let counted = if held {
+                    judged.counted.min(partition.lag_before_hold)
+                } else {
+                    judged.counted
+                };
+                lag.due.push(due(counted));
+            }
+        }
+        stalled_places.sort_unstable();
+        stalled_places.dedup();
+        lag.stalled_members = u32::try_from(stalled_places.len()).unwrap_or(u32::MAX);
+        lag.counted_records = crate::rate::whole_records(lag.due.iter().sum());
+        lag
+    }
+
+    /// The undamped part: what activation and people look at.
+    fn add_raw(
+        &mut self,
+        partition: &PartitionMemory,
+        raw: u64,
+        inbound: f64,
+        question: &LagQuestion<'_>,
+    ) {
+        self.total_records = self.total_records.saturating_add(raw);
+        if raw > 0 || inbound > 0.0 {
+            self.busy_partitions += 1;
+        }
+        let policy = question.policy;
+        if partition.committed == Some(Committed::Never)
+            && policy.offset_reset == OffsetReset::Latest
+            && !policy.scale_to_zero_on_invalid_offset
+        {
+            self.awaits_first_commit = true;
+        }
+        if raw == 0 {
+            return;
+        }
+        let from = partition
+            .log
+            .map(|log| partition.committed_offset().unwrap_or(0).max(log.start));
+        let slow = partition.slopes.map_or(0.0, |slopes| slopes.slow);
+        let age = from.and_then(|from| partition.ends.age_seconds(from, slow, question.at));
+        self.seconds = match (self.seconds, age) {
+            (Some(worst), Some(age)) => Some(worst.max(age)),
+            _ => None,
+        };
+    }
+}
+
+// === impl LagQuestion ===
+
+impl LagQuestion<'_> {
+    /// How long this partition's commit has not moved, a rebalance apart.
+    fn waiting(&self, partition: &PartitionMemory) -> Duration {
+        let since = self
+            .settled_at
+            .map_or(partition.advanced_at, |at| at.max(partition.advanced_at));
+        self.at.since(since)
+    }
+
+    fn judge(&self, partition: &PartitionMemory) -> Judged {
+        let raw = raw_lag_records(partition, self.policy);
+        let mut judged = Judged {
+            raw,
+            counted: raw,
+            stuck: false,
+            stalled: false,
+        };
+        let unmoved = raw > 0 && partition.unmoved_polls > 0;
+        if !unmoved || self.rebalancing {
+            return judged;
+        }
+        let waiting = self.waiting(partition);
+        let patience = STUCK_AFTER.max(self.commit_interval * STUCK_COMMIT_INTERVALS);
+        if self.policy.exclude_persistent_lag
+            && partition.unmoved_polls >= 2
+            && waiting > self.commit_interval * 2
+        {
+            judged.counted = 0;
+        }
+        let Some(place) = self.owner_place(partition) else {
+            return judged;
+        };
+        let long = waiting >= patience && partition.unmoved_polls >= STUCK_POLLS;
+        if place.advanced_at > partition.advanced_at {
+            // The owner works, only not here: what grows behind the record it stands at says
+            // nothing about how many replicas are needed. After a while it is called stuck.
+            judged.counted = judged.counted.min(partition.lag_at_advance);
+            judged.stuck = long;
+        } else {
+            judged.stalled = long && self.at.since(place.advanced_at) >= patience;
+        }
+        if judged.stuck || judged.stalled {
+            judged.counted = 0;
+        }
+        judged
+    }
+
+    fn owner_place(&self, partition: &PartitionMemory) -> Option<crate::group::Place> {
+        let place = usize::try_from(partition.owner?.place).ok()?;
+        self.group?.places.get(place).copied()
+    }
+}
+
+/// A partition's lag before anything is excluded: what lies between the commit, or where the group
+/// would start without one, and the log's end.
+pub(crate) fn raw_lag_records(partition: &PartitionMemory, policy: &Policy) -> u64 {
+    match partition.committed {
+        Some(Committed::At(_)) => partition.uncommitted_records(),
+        Some(Committed::Never) if policy.offset_reset == OffsetReset::Earliest => partition
+            .log
+            .map_or(0, |log| log.end.saturating_sub(log.start)),
+        Some(Committed::Never) | None => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,27 +5,34 @@
 //! The scaler feeds it from Kafka and Prometheus; the simulator feeds it from a model of the world.
 //!
 //! Reading order: [`observation`] (what is known), [`policy`] (what the user asked for),
-//! [`decision`] (what comes out, and the pipeline), then the rooms of the pipeline: [`lag`],
-//! [`rate`], [`capacity`], [`assignor`], [`rebalance`], [`stabilizer`].
+//! [`decision`] (what comes out, and the pipeline), then the rooms of the pipeline: `partition` and
+//! `group` (what is remembered), `rate`, `lag`, `capacity`, `assignor`, `sizing`, `rebalance`,
+//! `stabilizer`.
 
-pub mod assignor;
-pub mod capacity;
+mod assignor;
+mod capacity;
 pub mod decision;
-pub mod lag;
+mod group;
+mod lag;
 #[cfg(test)]
 mod laws;
 pub mod observation;
+mod partition;
 pub mod policy;
-pub mod rate;
-pub mod rebalance;
-pub mod stabilizer;
+mod rate;
+mod rebalance;
+mod sizing;
+mod stabilizer;
 pub mod time;
+#[cfg(test)]
+mod world;
 
-pub use decision::{Decision, Desired, Inputs, State, Step, Verdict, decide};
+pub use decision::{Decision, Desired, Finding, Inputs, Stage, State, Step, Verdict, decide};
 pub use observation::{
     AssignedTopic, Cause, Committed, GroupObservation, GroupProtocol, GroupState, LogOffsets,
     Member, Observation, PartitionHistory, PartitionObservation, PrometheusObservation, Reading,
     TopicObservation,
 };
 pub use policy::{OffsetReset, Policy, PolicyError};
+pub use rate::SLOW_WINDOW;
 pub use time::Timestamp;

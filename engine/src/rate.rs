@@ -1,1 +1,385 @@
-//! The inbound rate.
+//! The inbound rate: how many records arrive, from the log's own ends and from Prometheus.
+//!
+//! The intuition: a log end offset moves whether anybody consumes or not, so its slope is the one
+//! signal that no rebalance can bend. Three windows over it answer three questions: has something
+//! just changed (fast), is that change real (short), what is usual (slow). Prometheus is a second
+//! witness: the higher one counts on the way up, both have to drop on the way down, and where they
+//! contradict each other the log is believed, because it is what has to be consumed.
+//!
+//! How the total divides over the partitions is asked of a much longer memory ([`USUAL_TIME`]):
+//! a producer's batches make a single partition's slope jump about, the total's hardly.
+//!
+//! What this does not do: forecast, and tell records from offsets. Where offsets are not records
+//! (transaction markers, compaction), rates and lag are in offsets alike, and so is a capacity that
+//! was learned; docs/ALGORITHM.md says what that means for a configured one.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::observation::{Cause, PartitionHistory, PrometheusObservation};
+use crate::time::Timestamp;
+
+/// The window that sees a surge within one poll. Polls are 5 s apart by default; a window shorter
+/// than that would be noise on fast polls of sleeping targets (1 s). In the sketch behind
+/// docs/ALGORITHM.md shorter windows made fewer records late at the same replica-hours, down to 16 s
+/// where the sketch stopped.
+pub(crate) const FAST_WINDOW: Duration = Duration::from_secs(5);
+
+/// The window that tells a surge from a hiccup: a producer that stalls for one poll and then sends
+/// twice as much is 2x over 5 s and 1x over 15 s. Three polls.
+pub(crate) const SHORT_WINDOW: Duration = Duration::from_secs(15);
+
+/// The window for coming down, and the one that a restart recovers by asking the log for the offset
+/// of that time. As long as the HPA's own scale-down window, so that neither waits for the other.
+pub const SLOW_WINDOW: Duration = Duration::from_secs(300);
+
+/// The memory of how the load divides over partitions. Long, because division is a property of keys,
+/// which change slowly, and because 300 s of batches still scatter by some 10 % a partition: enough
+/// to make a uniform topic look skewed to the assignor and cost a whole class of replicas.
+const USUAL_TIME: Duration = Duration::from_secs(1_800);
+
+/// A partition whose share over the slow window is this many times its usual one has really become
+/// hotter: then the newer share counts at once. Batch scatter over 300 s stays far below.
+const SHARE_SHIFT: f64 = 1.5;
+
+/// The short window has to exceed the slow one by this factor before the fast window is believed.
+const SURGE_FACTOR: f64 = 1.15;
+
+/// Polls jitter: a sample that is younger than its window by up to a fifth still stands for it.
+const WINDOW_SLACK_PERCENT: u32 = 80;
+
+/// Samples younger than this are all kept, for the fast and the short window.
+const FINE_ZONE: Duration = Duration::from_secs(20);
+
+/// Older samples are kept this far apart: enough to interpolate, few enough for 10,000 partitions.
+const COARSE_SPACING: Duration = Duration::from_secs(15);
+
+/// Samples nearer than this to each other replace one another, so that the ring is bounded however
+/// fast the caller polls: at most 20 fine and 21 coarse samples a partition.
+const FINEST_SPACING: Duration = Duration::from_secs(1);
+
+/// A Prometheus sample older than this is no witness: KEDA users scrape every 15..60 s, and one
+/// missed scrape of a minute must not degrade a decision.
+const PROMETHEUS_FRESH: Duration = Duration::from_secs(90);
+
+/// Prometheus further than this factor from every window of the offsets contradicts them. Twice is
+/// what a query over the wrong topic, a doubled scrape job or bytes instead of records exceed, and
+/// what a `rate(...[1m])` on a moving load does not, because it is held against all windows.
+const MISMATCH_FACTOR: f64 = 2.0;
+
+/// Where a log ended at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct EndSample {
+    at: Timestamp,
+    end: u64,
+}
+
+/// The log ends of one partition over the slow window: fine for the last polls, coarse before.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct EndHistory {
+    samples: VecDeque<EndSample>,
+}
+
+/// The slopes of one or of all partitions, in records per second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Slopes {
+    /// Over [`FAST_WINDOW`].
+    pub fast: f64,
+    /// Over [`SHORT_WINDOW`].
+    pub short: f64,
+    /// Over [`SLOW_WINDOW`].
+    pub slow: f64,
+}
+
+/// The inbound rate of a target as decisions use it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Inbound {
+    /// Records per second to go up by; `None` while no witness has spoken.
+    pub up: Option<f64>,
+    /// Records per second that a lower count has to carry.
+    pub down: Option<f64>,
+    /// The offsets' witness, where there are two samples of any partition.
+    pub offsets: Option<Slopes>,
+    /// Prometheus, where it is fresh and makes sense.
+    pub prometheus: Option<f64>,
+    /// What is wrong with the witnesses.
+    pub trouble: WitnessTrouble,
+}
+
+/// What is wrong with the witnesses of the inbound rate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum WitnessTrouble {
+    /// Nothing.
+    None,
+    /// Prometheus is configured and cannot be used.
+    Missing(Cause),
+    /// Prometheus contradicts the offsets by more than [`MISMATCH_FACTOR`].
+    Mismatch,
+}
+
+// === impl EndHistory ===
+
+impl EndHistory {
+    /// Puts a log end of the past before the first sample, where it can be believed.
+    pub fn seed(&mut self, history: PartitionHistory) {
+        let believable = self
+            .samples
+            .front()
+            .is_some_and(|first| history.at < first.at && history.end <= first.end);
+        if believable {
+            self.samples.push_front(EndSample {
+                at: history.at,
+                end: history.end,
+            });
+        }
+    }
+
+    /// Adds a log end; nothing happens when `at` is not after the last one.
+    pub fn push(&mut self, at: Timestamp, end: u64) {
+        if self.samples.back().is_some_and(|last| at <= last.at) {
+            return;
+        }
+        let crowded = self
+            .samples
+            .len()
+            .checked_sub(2)
+            .and_then(|before_last| self.samples.get(before_last))
+            .is_some_and(|before_last| at.since(before_last.at) < FINEST_SPACING);
+        if crowded {
+            self.samples.pop_back();
+        }
+        self.samples.push_back(EndSample { at, end });
+        self.thin(at);
+    }
+
+    /// Drops what the windows no longer need: one sample that leaves the fine zone too near its
+    /// elder, and elders that are beyond the slow window.
+    fn thin(&mut self, now: Timestamp) {
+        let mut index = self.samples.len().saturating_sub(1);
+        while index > 1 {
+            index -= 1;
+            let (Some(sample), Some(elder)) =
+                (self.samples.get(index), self.samples.get(index - 1))
+            else {
+                break;
+            };
+            if now.since(sample.at) > FINE_ZONE {
+                if sample.at.since(elder.at) < COARSE_SPACING {
+                    self.samples.remove(index);
+                }
+                break;
+            }
+        }
+        while self
+            .samples
+            .get(1)
+            .is_some_and(|second| now.since(second.at) >= SLOW_WINDOW)
+        {
+            self.samples.pop_front();
+        }
+    }
+
+    /// The slopes over all windows; shorter histories stand in for longer windows.
+    pub fn slopes(&self) -> Option<Slopes> {
+        let newest = *self.samples.back()?;
+        let oldest = *self.samples.front()?;
+        let slope = |from: EndSample| rate(from, newest);
+        let slow = slope(self.at_slow_window(newest)?)?;
+        let mut fast = None;
+        let mut short = None;
+        for &sample in self.samples.iter().rev().skip(1) {
+            let age = newest.at.since(sample.at);
+            if fast.is_none() && age >= with_slack(FAST_WINDOW) {
+                fast = slope(sample);
+            }
+            if age >= with_slack(SHORT_WINDOW) {
+                short = slope(sample);
+                break;
+            }
+        }
+        // A seed is five minutes old when the first poll comes: it stands for all windows until the
+        // second, and then only for the slow one.
+        let whole = slope(oldest)?;
+        let short = short.unwrap_or(whole);
+        Some(Slopes {
+            fast: fast.unwrap_or(short),
+            short,
+            slow,
+        })
+    }
+
+    /// The sample at the far end of the slow window, interpolated between its neighbours.
+    fn at_slow_window(&self, newest: EndSample) -> Option<EndSample> {
+        let first = *self.samples.front()?;
+        let start = newest.at.minus(SLOW_WINDOW);
+        let Some(&second) = self.samples.get(1) else {
+            return Some(first);
+        };
+        if first.at >= start || second.at <= start {
+            return Some(if first.at >= start { first } else { second });
+        }
+        let share = start.since(first.at).as_secs_f64() / second.at.since(first.at).as_secs_f64();
+        let grown = second.end.saturating_sub(first.end) as f64 * share;
+        Some(EndSample {
+            at: start,
+            end: first.end.saturating_add(whole_records(grown)),
+        })
+    }
+
+    /// How many seconds before `now` the record at `offset` was written, where the history reaches
+    /// that far back or its slope can be extended.
+    pub fn age_seconds(&self, offset: u64, slow: f64, now: Timestamp) -> Option<f64> {
+        let mut later = *self.samples.back()?;
+        if offset >= later.end {
+            return Some(0.0);
+        }
+        for &sample in self.samples.iter().rev().skip(1) {
+            if sample.end <= offset {
+                let share = (offset - sample.end) as f64 / (later.end - sample.end).max(1) as f64;
+                let since = later.at.since(sample.at).as_secs_f64() * share;
+                return Some((now.since(sample.at).as_secs_f64() - since).max(0.0));
+            }
+            later = sample;
+        }
+        (slow > 0.0).then(|| {
+            now.since(later.at).as_secs_f64() + later.end.saturating_sub(offset) as f64 / slow
+        })
+    }
+}
+
+// === impl Slopes ===
+
+impl Slopes {
+    /// Adds another partition's.
+    pub fn add(&mut self, other: Self) {
+        self.fast += other.fast;
+        self.short += other.short;
+        self.slow += other.slow;
+    }
+
+    /// The rate to go up by. A surge that the short window confirms counts with the fast window's
+    /// full slope; a falling load counts with the mean of old and new.
+    fn up(self) -> f64 {
+        if self.short > self.slow * SURGE_FACTOR {
+            self.short.max(self.fast)
+        } else {
+            self.short.max(f64::midpoint(self.short, self.slow))
+        }
+    }
+
+    /// The rate that a lower count has to carry.
+    fn down(self) -> f64 {
+        self.short.max(self.slow)
+    }
+}
+
+// === impl Inbound ===
+
+impl Inbound {
+    /// Weighs the offsets' witness against Prometheus'.
+    pub fn weigh(
+        offsets: Option<Slopes>,
+        prometheus: PrometheusObservation,
+        now: Timestamp,
+    ) -> Self {
+        let (prometheus, mut trouble) = match usable(prometheus, now) {
+            Ok(rate) => (rate, WitnessTrouble::None),
+            Err(cause) => (None, WitnessTrouble::Missing(cause)),
+        };
+        let mut up = offsets.map(Slopes::up);
+        let mut down = offsets.map(Slopes::down);
+        if let Some(rate) = prometheus {
+            if offsets.is_some_and(|slopes| contradicts(rate, slopes)) {
+                trouble = WitnessTrouble::Mismatch;
+            } else {
+                up = Some(up.unwrap_or(rate).max(rate));
+                down = Some(down.unwrap_or(rate).max(rate));
+            }
+        }
+        Self {
+            up,
+            down,
+            offsets,
+            prometheus,
+            trouble,
+        }
+    }
+}
+
+/// Prometheus' rate, `None` where there is no query, the cause where it cannot be used.
+fn usable(prometheus: PrometheusObservation, now: Timestamp) -> Result<Option<f64>, Cause> {
+    match prometheus {
+        PrometheusObservation::NotConfigured => Ok(None),
+        PrometheusObservation::Unknown(cause) => Err(cause),
+        PrometheusObservation::Known {
+            records_per_second,
+            at,
+        } => {
+            if !records_per_second.is_finite() || records_per_second < 0.0 {
+                Err(Cause::Malformed)
+            } else if now.since(at) > PROMETHEUS_FRESH {
+                Err(Cause::Stale)
+            } else {
+                Ok(Some(records_per_second))
+            }
+        }
+    }
+}
+
+/// Whether Prometheus lies outside what any window of the offsets would allow.
+fn contradicts(rate: f64, slopes: Slopes) -> bool {
+    let highest = slopes.fast.max(slopes.short).max(slopes.slow);
+    let lowest = slopes.fast.min(slopes.short).min(slopes.slow);
+    rate > highest * MISMATCH_FACTOR || rate < lowest / MISMATCH_FACTOR
+}
+
+/// Moves a partition's usual rate towards what the slow window shows.
+pub(crate) fn usual(previous: Option<f64>, slow: f64, elapsed: Duration) -> f64 {
+    let Some(previous) = previous else {
+        return slow;
+    };
+    let elapsed = elapsed.as_secs_f64();
+    previous + (slow - previous) * (elapsed / (USUAL_TIME.as_secs_f64() + elapsed))
+}
+
+/// A partition's share of the whole: the usual one, or the newer one where it has really shifted.
+pub(crate) fn share(usual: f64, usual_total: f64, slow: f64, slow_total: f64, even: f64) -> f64 {
+    let newer = if slow_total > 0.0 {
+        slow / slow_total
+    } else {
+        even
+    };
+    if usual_total <= 0.0 {
+        return newer;
+    }
+    let known = usual / usual_total;
+    if newer > known * SHARE_SHIFT && slow_total > 0.0 {
+        newer
+    } else {
+        known
+    }
+}
+
+fn rate(from: EndSample, to: EndSample) -> Option<f64> {
+    let seconds = to.at.since(from.at).as_secs_f64();
+    (seconds > 0.0).then(|| to.end.saturating_sub(from.end) as f64 / seconds)
+}
+
+fn with_slack(window: Duration) -> Duration {
+    window * WINDOW_SLACK_PERCENT / 100
+}
+
+/// Whole records of a finite, non-negative figure; saturating.
+#[expect(
+    clippy::cast_sign_loss,
+    clippy::cast_possible_truncation,
+    reason = "float to integer casts saturate, and NaN becomes 0"
+)]
+pub(crate) fn whole_records(figure: f64) -> u64 {
+    figure as u64
+}
+
+#[cfg(test)]
+mod tests;

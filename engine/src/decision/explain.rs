@@ -1,0 +1,316 @@
+//! A decision in words: the trail, the findings and the one verdict.
+//!
+//! Written for an engineer on call who has one minute: every sentence carries its figures, and says
+//! what to do where there is something to do. It decides nothing.
+//!
+//! Of everything that is true, the verdict is what explains the count best, in this order: no data;
+//! a change that was made now; something that keeps a wanted change from being made; something that
+//! is wrong with the consumers; a reason for not going down; something wrong with a witness.
+
+mod findings;
+
+use std::fmt;
+use std::time::Duration;
+
+use super::pipeline::Picture;
+use super::recommend::{Direction, Kept, Recommendation, Refused};
+use super::{Finding, Stage, State, Step, Verdict};
+use crate::observation::Cause;
+use crate::partition::Intake;
+use crate::policy::Policy;
+use crate::time::Timestamp;
+
+/// A decision in words.
+pub(super) struct Told {
+    pub verdict: Verdict,
+    pub findings: Vec<Finding>,
+    pub trail: Vec<Step>,
+}
+
+/// A figure as people read it: whole from ten up, with one decimal below.
+struct Figure(f64);
+
+/// A figure that may be unknown.
+struct Known(Option<f64>);
+
+/// Who speaks.
+struct Speaker<'a> {
+    policy: &'a Policy,
+    state: &'a State,
+    picture: &'a Picture,
+    recommendation: &'a Recommendation,
+    now: Timestamp,
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.abs() >= 10.0 || self.0 == 0.0 {
+            write!(f, "{:.0}", self.0)
+        } else {
+            write!(f, "{:.1}", self.0)
+        }
+    }
+}
+
+impl fmt::Display for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(figure) => Figure(figure).fmt(f),
+            None => f.write_str("unknown"),
+        }
+    }
+}
+
+/// Puts a decision into words.
+pub(super) fn tell(
+    policy: &Policy,
+    state: &State,
+    picture: &Picture,
+    recommendation: &Recommendation,
+    now: Timestamp,
+) -> Told {
+    let speaker = Speaker {
+        policy,
+        state,
+        picture,
+        recommendation,
+        now,
+    };
+    let findings = speaker.findings();
+    Told {
+        verdict: speaker.verdict(&findings),
+        findings,
+        trail: speaker.trail(),
+    }
+}
+
+/// Why there is no answer.
+pub(super) fn no_answer(policy: &Policy, intake: &Intake, cause: Cause) -> String {
+    let most = policy.max_staleness.as_secs();
+    match (&intake.never_known, &intake.first_missing) {
+        (Some((what, cause)), _) => format!(
+            "{what} has never been read ({}): nothing is decided until it has been.",
+            cause.label()
+        ),
+        (None, Some((what, last))) => format!(
+            "{what} could not be read for more than {most} s (last: {}): nothing is decided until \
+             it can be, and KEDA keeps what is there.",
+            last.label()
+        ),
+        (None, None) if cause == Cause::NotFound => {
+            "There is no partition to look at: check the topic, topicPattern and \
+             partitionLimitation, or whether the group has ever committed."
+                .to_owned()
+        }
+        (None, None) => format!("What is known is more than {most} s old: nothing is decided."),
+    }
+}
+
+// === impl Speaker ===
+
+impl Speaker<'_> {
+    fn trail(&self) -> Vec<Step> {
+        let it = self.recommendation;
+        let observed = self.picture.observed;
+        let step = |stage, before, after, why| Step {
+            stage,
+            before,
+            after,
+            why,
+        };
+        vec![
+            step(Stage::Observed, it.base, observed, self.observed()),
+            step(Stage::Rate, observed, it.by_rate, self.rate()),
+            step(Stage::Lag, it.by_rate, it.by_lag, self.lag()),
+            step(Stage::Hold, it.by_lag, it.held, self.hold()),
+            step(Stage::Stabilize, it.held, it.stabilized, self.stabilize()),
+            step(Stage::Limit, it.stabilized, it.limited, self.limit()),
+        ]
+    }
+
+    fn observed(&self) -> String {
+        let picture = self.picture;
+        let (members, state) = self
+            .state
+            .group
+            .as_ref()
+            .map_or((0, "unknown"), |group| (group.members, group.state.label()));
+        let flight = match picture.flight.replicas {
+            0 => String::new(),
+            missing => format!(", {missing} of them still starting"),
+        };
+        format!(
+            "{} replicas are in the group ({members} members, {state}); {} were asked for last{flight}.",
+            picture.observed, self.recommendation.base
+        )
+    }
+
+    fn rate(&self) -> String {
+        let inbound = &self.picture.inbound;
+        let (fast, slow) = (
+            inbound.offsets.map(|slopes| slopes.fast),
+            inbound.offsets.map(|slopes| slopes.slow),
+        );
+        let witnesses = format!(
+            "{} records/s come in (offsets: {} now, {} over 5 min; Prometheus: {})",
+            Known(inbound.up),
+            Known(fast),
+            Known(slow),
+            Known(inbound.prometheus)
+        );
+        if !self.picture.active {
+            return format!("{witnesses}; there is no work.");
+        }
+        match self.recommendation.capacity {
+            Some(capacity) => format!(
+                "{witnesses}; replicas of {} records/s ({}) at {:.0} % utilization over {} \
+                 partitions: {}.",
+                Figure(capacity.up),
+                if capacity.learned {
+                    "learned"
+                } else {
+                    "configured"
+                },
+                self.policy.target_utilization * 100.0,
+                self.picture.partitions,
+                self.recommendation.by_rate
+            ),
+            None => format!(
+                "{witnesses}; what a replica can do is not known yet, so the rate cannot be turned \
+                 into replicas."
+            ),
+        }
+    }
+
+    fn lag(&self) -> String {
+        let lag = &self.picture.lag;
+        let unheld: f64 = if lag.due_unheld.is_empty() {
+            lag.due.iter().sum()
+        } else {
+            lag.due_unheld.iter().sum()
+        };
+        let counted = format!(
+            "{} records are not committed, {} of them above the {} s that commits normally take",
+            lag.total_records,
+            Figure(unheld),
+            Figure((self.picture.commit_interval + self.policy.poll_interval).as_secs_f64()),
+        );
+        if self.recommendation.capacity.is_none() {
+            return format!(
+                "{counted}: one replica each {} (lagThreshold): {}.",
+                self.policy.lag_threshold_records, self.recommendation.by_lag
+            );
+        }
+        format!(
+            "{counted}; working that off in {} s: {}.",
+            self.policy.catch_up.as_secs(),
+            self.recommendation.by_lag
+        )
+    }
+
+    fn hold(&self) -> String {
+        let picture = self.picture;
+        let left = self
+            .policy
+            .rebalance_hold
+            .saturating_sub(Duration::from_secs_f64(
+                picture.holding.held_seconds.clamp(0.0, 1e9),
+            ));
+        match self.recommendation.refused {
+            Some(Refused::Rebalance) => format!(
+                "The group is rebalancing: what lag grew since is not counted for up to {} s more; \
+                 the rate is.",
+                left.as_secs()
+            ),
+            Some(Refused::InFlight) => format!(
+                "{} replicas are still starting: what lag grows meanwhile is not counted; the rate \
+                 is.",
+                picture.flight.replicas
+            ),
+            Some(Refused::StepTaken) => format!(
+                "The group goes on rebalancing and its hold is spent: the backlog asks once each \
+                 {} s, and it has asked.",
+                self.policy.rebalance_hold.as_secs()
+            ),
+            Some(Refused::Downstream(until)) => format!(
+                "More replicas did not bring more throughput twice: the backlog may not ask for \
+                 more for another {} s.",
+                until.since(self.now).as_secs()
+            ),
+            None if picture.holding.spent => {
+                "The group goes on rebalancing and its hold is spent: lag counts again.".to_owned()
+            }
+            None if picture.holding.rebalancing => {
+                "The group is rebalancing; no lag had to be held.".to_owned()
+            }
+            None => "No rebalance: all of it counts.".to_owned(),
+        }
+    }
+
+    fn stabilize(&self) -> String {
+        let it = self.recommendation;
+        match it.direction {
+            Direction::UpForRate | Direction::UpForLag => {
+                format!("Up from {} to {} in one step.", it.base, it.stabilized)
+            }
+            Direction::Down => format!(
+                "Down from {} to {}: nothing in {} s has asked for more.",
+                it.base,
+                it.stabilized,
+                self.policy.scale_down_window.as_secs()
+            ),
+            Direction::StayThoughLower(kept) => {
+                let lower = it.lower.unwrap_or(it.base);
+                format!("{lower} would do, {} stay: {}.", it.base, self.kept(kept))
+            }
+            Direction::Stay if it.held > it.stabilized && it.stabilized == it.base => format!(
+                "{} are within the tolerated load: nothing changes before their busiest one is too \
+                 busy.",
+                it.base
+            ),
+            Direction::Stay => format!("{} are right.", it.stabilized),
+        }
+    }
+
+    fn kept(&self, kept: Kept) -> String {
+        let window = self.policy.scale_down_window;
+        match kept {
+            Kept::Partial => "not everything could be read".to_owned(),
+            Kept::Rebalance => "the group is rebalancing".to_owned(),
+            Kept::InFlight => "replicas are still starting".to_owned(),
+            Kept::Stalled => "members that hold lag commit nothing".to_owned(),
+            Kept::Prometheus => "Prometheus is missing and may know of more".to_owned(),
+            Kept::Warmup => format!(
+                "the scaler has not watched for {} s yet, {} s to go",
+                window.as_secs(),
+                self.state.down.missing(window, self.now).as_secs()
+            ),
+            Kept::Window => format!(
+                "more was needed within the last {} s, at least {} s to go",
+                window.as_secs(),
+                self.state
+                    .down
+                    .extreme_leaves_in(window, self.now)
+                    .as_secs()
+            ),
+            Kept::NotWorthIt => format!(
+                "a pause of {} s would cost more than that saves",
+                Figure(self.state.rebalance.pause().as_secs_f64())
+            ),
+        }
+    }
+
+    fn limit(&self) -> String {
+        let it = self.recommendation;
+        let least = self.policy.min_replicas;
+        if it.limited < it.stabilized && self.policy.max_replicas == Some(it.most) {
+            format!("No more than maxReplicas, {}.", it.most)
+        } else if it.limited < it.stabilized {
+            format!("No more than the {} partitions.", it.most)
+        } else if it.limited > it.stabilized {
+            format!("No fewer than minReplicas, {least}.")
+        } else {
+            format!("Within {least} and {}.", it.most)
+        }
+    }
+}

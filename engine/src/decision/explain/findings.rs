@@ -1,0 +1,209 @@
+//! What is worth saying beside the count, and which of it is the verdict.
+
+use super::{Figure, Known, Speaker};
+use crate::decision::recommend::{Direction, Kept, Refused};
+use crate::decision::{Finding, Verdict};
+use crate::rate::WitnessTrouble;
+
+// === impl Speaker ===
+
+impl Speaker<'_> {
+    /// All findings, in pipeline order.
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut say = |verdict, why| findings.push(Finding { verdict, why });
+        self.say_data(&mut say);
+        self.say_witnesses(&mut say);
+        self.say_consumers(&mut say);
+        self.say_held(&mut say);
+        findings
+    }
+
+    fn say_data(&self, say: &mut impl FnMut(Verdict, String)) {
+        let intake = &self.picture.intake;
+        if let Some((what, cause)) = &intake.first_missing {
+            let others = match intake.missing {
+                0 | 1 => String::new(),
+                missing => format!(" and {} more", missing - 1),
+            };
+            let verdict = if intake.anything_read {
+                Verdict::Degraded
+            } else {
+                Verdict::Stale
+            };
+            let left = self.state.valid_until.since(self.now).as_secs();
+            say(
+                verdict,
+                format!(
+                    "{what}{others} could not be read ({}): the last values stand for {left} s \
+                     more, and nothing is lowered.",
+                    cause.label()
+                ),
+            );
+        }
+        if !intake.resets.is_empty() {
+            let more = match intake.resets.len() {
+                1 => String::new(),
+                count => format!(" So are {} more partitions.", count - 1),
+            };
+            let first = intake.resets.first().map_or("", String::as_str);
+            say(Verdict::Degraded, format!("{first}{more}"));
+        }
+    }
+
+    fn say_witnesses(&self, say: &mut impl FnMut(Verdict, String)) {
+        let inbound = &self.picture.inbound;
+        match inbound.trouble {
+            WitnessTrouble::None => {}
+            WitnessTrouble::Missing(cause) => say(
+                Verdict::Degraded,
+                format!(
+                    "Prometheus does not answer usably ({}): the log's own offsets decide alone.",
+                    cause.label()
+                ),
+            ),
+            WitnessTrouble::Mismatch => say(
+                Verdict::RateMismatch,
+                format!(
+                    "Prometheus says {} records/s and the log's offsets say {}: the offsets count. \
+                     Check that the query sums records of this topic only.",
+                    Known(inbound.prometheus),
+                    Known(inbound.offsets.map(|slopes| slopes.short))
+                ),
+            ),
+        }
+    }
+
+    fn say_consumers(&self, say: &mut impl FnMut(Verdict, String)) {
+        let picture = self.picture;
+        self.say_hot(say);
+        if let Some((name, waiting, count)) = &picture.lag.stuck {
+            let more = match count {
+                0 | 1 => String::new(),
+                count => format!(" (and {} more)", count - 1),
+            };
+            say(
+                Verdict::StuckPartition,
+                format!(
+                    "{name}{more} has not moved for {} s though its owner works elsewhere: a \
+                     record that cannot be processed? Its lag is not counted.",
+                    waiting.as_secs()
+                ),
+            );
+        }
+        if picture.lag.stalled_members > 0 {
+            say(
+                Verdict::MembersStalled,
+                format!(
+                    "{} members hold lag and have committed nothing for {} s: look at their logs. \
+                     Their lag is not counted, and nothing is lowered.",
+                    picture.lag.stalled_members,
+                    picture.lag.stalled_for.as_secs()
+                ),
+            );
+        }
+        if picture.flight.overdue > 0 {
+            say(
+                Verdict::PodsNotJoining,
+                format!(
+                    "{} of {} replicas have not joined in {} s: look for pending or crashing pods, \
+                     quotas, and the ScaledObject's maxReplicaCount.",
+                    picture.flight.overdue,
+                    self.recommendation.base,
+                    picture.flight.missing_for.as_secs()
+                ),
+            );
+        }
+        if self.recommendation.capacity.is_none() && picture.active {
+            say(
+                Verdict::ColdStart,
+                format!(
+                    "What a replica can do is not known yet ({} of 3 samples): sized by \
+                     lagThreshold, never lower. capacityPerReplica would say it.",
+                    self.state.capacity.samples()
+                ),
+            );
+        }
+    }
+
+    fn say_hot(&self, say: &mut impl FnMut(Verdict, String)) {
+        let Some(capacity) = self.recommendation.capacity else {
+            return;
+        };
+        let rates = self.picture.inbound_up.iter();
+        let names = self.state.partitions.topics.iter().flat_map(|topic| {
+            topic
+                .partitions
+                .iter()
+                .map(|partition| (topic.name.as_str(), partition.number))
+        });
+        let hottest = rates
+            .zip(names)
+            .filter(|(rate, _)| **rate > capacity.up)
+            .max_by(|(a, _), (b, _)| a.total_cmp(b));
+        if let Some((rate, (topic, number))) = hottest {
+            say(
+                Verdict::HotPartition,
+                format!(
+                    "{topic}-{number} gets {} records/s and a replica does {}: no number of \
+                     replicas helps it. Spread its keys or add partitions.",
+                    Figure(*rate),
+                    Figure(capacity.up)
+                ),
+            );
+        }
+    }
+
+    fn say_held(&self, say: &mut impl FnMut(Verdict, String)) {
+        if self.picture.holding.storm {
+            say(
+                Verdict::RebalanceStorm,
+                "Rebalances took up half of the last ten minutes: lag counts in spite of them. Look \
+                 for members that come and go (session timeouts, crashes, slow polls)."
+                    .to_owned(),
+            );
+        }
+        match self.recommendation.refused {
+            Some(Refused::Downstream(_)) => say(Verdict::DownstreamLimited, self.hold()),
+            Some(_) => say(Verdict::LagHeld, self.hold()),
+            None => {}
+        }
+        match self.recommendation.direction {
+            Direction::StayThoughLower(Kept::Warmup) => say(Verdict::Warmup, self.stabilize()),
+            Direction::StayThoughLower(_) => say(Verdict::DownHeld, self.stabilize()),
+            _ => {}
+        }
+    }
+
+    /// The one verdict, in the order that the file above gives.
+    pub(super) fn verdict(&self, findings: &[Finding]) -> Verdict {
+        let found = |verdict: Verdict| findings.iter().any(|finding| finding.verdict == verdict);
+        if found(Verdict::Stale) {
+            return Verdict::Stale;
+        }
+        match self.recommendation.direction {
+            Direction::UpForRate => return Verdict::RateUp,
+            Direction::UpForLag => return Verdict::LagUp,
+            Direction::Down => return Verdict::ScaleDown,
+            Direction::Stay | Direction::StayThoughLower(_) => {}
+        }
+        const ORDER: [Verdict; 12] = [
+            Verdict::DownstreamLimited,
+            Verdict::LagHeld,
+            Verdict::RebalanceStorm,
+            Verdict::PodsNotJoining,
+            Verdict::MembersStalled,
+            Verdict::HotPartition,
+            Verdict::StuckPartition,
+            Verdict::ColdStart,
+            Verdict::Warmup,
+            Verdict::DownHeld,
+            Verdict::RateMismatch,
+            Verdict::Degraded,
+        ];
+        ORDER
+            .into_iter()
+            .find(|&verdict| found(verdict))
+            .unwrap_or(Verdict::SteadyState)
+    }
+}

@@ -1,0 +1,588 @@
+//! The rooms in order: take in, look at rebalances, rates and lag, recommend, stabilise, limit.
+//!
+//! This file moves the state of one target from room to room and keeps the order; what each room
+//! decides is the room's own. It is also where the picture is judged to be whole, partial or too old.
+
+use std::time::Duration;
+
+use super::explain::{Told, tell};
+use super::recommend::{self, Recommendation};
+use super::{Decision, Desired, Finding, Inputs, Stage, State, Step, Verdict};
+use crate::assignor::{Assignor, Layout};
+use crate::group::{GroupChange, GroupMemory};
+use crate::lag::{Hold, Lag, LagQuestion};
+use crate::observation::{Cause, Observation, PrometheusObservation, Reading};
+use crate::partition::Intake;
+use crate::policy::Policy;
+use crate::rate::{Inbound, Slopes, WitnessTrouble};
+use crate::rebalance::{Flight, Holding, Progress};
+use crate::stabilizer::TrialView;
+use crate::time::Timestamp;
+
+/// How often a group commits until that is known: Kafka's default for automatic commits.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A longer gap than this between two commits is not an interval but an incident.
+const LONGEST_COMMIT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The weight of a new gap in the commit interval: some ten polls of memory.
+const COMMIT_WEIGHT: f64 = 0.1;
+
+/// The processing rate is taken over this long (or two commit intervals), above the sawtooth.
+const PROCESSING_WINDOW: Duration = Duration::from_secs(30);
+
+/// How long figures for it are kept, and how many at most.
+const PROCESSING_KEPT: Duration = Duration::from_secs(150);
+const PROCESSING_POINTS: usize = 160;
+
+/// Everything that the rooms said, for the recommendation and for the explanation.
+pub(super) struct Picture {
+    pub intake: Intake,
+    /// Whether all of it was read for this decision.
+    pub whole: bool,
+    /// When the oldest part of it was read.
+    pub data_at: Timestamp,
+    pub layout: Layout,
+    pub partitions: u32,
+    pub observed: u32,
+    pub inbound: Inbound,
+    pub inbound_up: Vec<f64>,
+    pub inbound_down: Vec<f64>,
+    pub holding: Holding,
+    pub flight: Flight,
+    pub lag: Lag,
+    pub commit_interval: Duration,
+    pub processing_rate: Option<f64>,
+    pub active: bool,
+    /// Until when the backlog may not ask for more.
+    pub blocked_until: Option<Timestamp>,
+}
+
+/// Runs the pipeline.
+pub(super) fn run(
+    policy: &Policy,
+    mut state: State,
+    observation: &Observation,
+    now: Timestamp,
+) -> (State, Decision) {
+    if state.last_at.is_some_and(|last| now < last) {
+        let decision = clock_went_back(&state, now);
+        return (state, decision);
+    }
+    // A long silence is a gap in the windows: what was recommended in between is unknown.
+    if state
+        .last_at
+        .is_some_and(|last| now.since(last) > policy.max_staleness)
+    {
+        state.down.restart();
+        state.up.restart();
+    }
+    state.last_at = Some(now);
+    let at = observation.at.min(now);
+    let mut intake = state.partitions.take_in(observation, now);
+    let change = take_group(&mut state, &observation.group, at, &mut intake);
+    let data_at = match usable(policy, &state, &intake, now) {
+        Ok(data_at) => data_at,
+        Err(cause) => {
+            let decision = unknown(policy, &mut state, &intake, cause, now);
+            return (state, decision);
+        }
+    };
+    let Some(group) = state.group.take() else {
+        let decision = unknown(policy, &mut state, &intake, Cause::NotYetObserved, now);
+        return (state, decision);
+    };
+    let picture = look(
+        policy,
+        &mut state,
+        &group,
+        observation,
+        (intake, change, data_at),
+        now,
+    );
+    state.group = Some(group);
+    let recommendation = recommend::recommend(policy, &mut state, &picture, now);
+    let decision = conclude(policy, &mut state, picture, &recommendation, now);
+    (state, decision)
+}
+
+/// Takes in the group, or counts it among what is missing.
+fn take_group(
+    state: &mut State,
+    reading: &Reading<crate::observation::GroupObservation>,
+    at: Timestamp,
+    intake: &mut Intake,
+) -> Option<GroupChange> {
+    let mut change = None;
+    match reading {
+        Reading::Known(observed) => {
+            let known = state.group.take();
+            let (group, changed) = GroupMemory::take_in(known, observed, &mut state.partitions, at);
+            state.group = Some(group);
+            change = Some(changed);
+            intake.anything_read = true;
+        }
+        Reading::Unknown(cause) => {
+            intake.missing = intake.missing.saturating_add(1);
+            let name = "the consumer group".to_owned();
+            if state.group.is_none() && intake.never_known.is_none() {
+                intake.never_known = Some((name.clone(), *cause));
+            }
+            intake.first_missing.get_or_insert((name, *cause));
+        }
+    }
+    if let Some(group) = &mut state.group {
+        group.note_progress(&state.partitions, at);
+    }
+    change
+}
+
+/// Since when the picture stands, or why there is none.
+fn usable(
+    policy: &Policy,
+    state: &State,
+    intake: &Intake,
+    now: Timestamp,
+) -> Result<Timestamp, Cause> {
+    let held = state.desired.and(state.complete_at);
+    let never = match (&intake.never_known, state.partitions.count()) {
+        (Some((_, cause)), _) => Some(*cause),
+        (None, 0) => Some(Cause::NotFound),
+        (None, _) => None,
+    };
+    if let Some(cause) = never {
+        return match held {
+            Some(complete) if now.since(complete) <= policy.max_staleness => Ok(complete),
+            _ => Err(cause),
+        };
+    }
+    let group_at = state.group.as_ref().map(|group| group.at);
+    let data_at = match (intake.oldest, group_at) {
+        (Some(oldest), Some(group)) => oldest.min(group),
+        (Some(only), None) | (None, Some(only)) => only,
+        (None, None) => return Err(Cause::NotYetObserved),
+    };
+    if now.since(data_at) > policy.max_staleness {
+        // What the server says about it is more use than that it is old.
+        return Err(match intake.first_missing {
+            Some((_, cause @ (Cause::NotFound | Cause::Refused))) => cause,
+            _ => Cause::Stale,
+        });
+    }
+    Ok(data_at)
+}
+
+/// Looks at rebalances, rates and lag.
+fn look(
+    policy: &Policy,
+    state: &mut State,
+    group: &GroupMemory,
+    observation: &Observation,
+    taken: (Intake, Option<GroupChange>, Timestamp),
+    now: Timestamp,
+) -> Picture {
+    let (intake, change, data_at) = taken;
+    let whole = intake.missing == 0 && intake.never_known.is_none();
+    if whole {
+        state.complete_at = Some(data_at);
+    }
+    note_processed(state, now);
+    let commit_interval = commit_interval(state, &intake);
+    let idle = state
+        .partitions
+        .iter()
+        .all(|partition| partition.uncommitted_records() == 0);
+    let progress = Progress {
+        processed_records: state.partitions.processed_records,
+        idle,
+        commit_interval,
+    };
+    let holding = state.rebalance.follow(change, group, policy, progress, now);
+    let flight = state.flight.follow(group.replicas, policy, now);
+    let (inbound, inbound_up, inbound_down) = rates(state, observation.prometheus, now);
+    note_prometheus(state, observation.prometheus, &inbound, now);
+    let hold = if flight.replicas > 0 {
+        Hold::All
+    } else {
+        holding.hold
+    };
+    let lag = judge_lag(
+        policy,
+        state,
+        group,
+        &inbound_up,
+        (hold, holding, commit_interval),
+        now,
+    );
+    remember_unheld(policy, state, hold, holding.rebalancing);
+    learn_capacity(
+        state,
+        group,
+        &lag,
+        (whole && !holding.rebalancing, commit_interval),
+        now,
+    );
+    let processing_rate = processing_rate(state, commit_interval, now);
+    let blocked_until = state.effect.follow(
+        TrialView {
+            observed: group.replicas,
+            processed_records: state.partitions.processed_records,
+            backlog: lag.counted_records > 0,
+            settled: !holding.rebalancing && flight.replicas == 0,
+            inbound: inbound.up.unwrap_or(0.0),
+        },
+        now,
+    );
+    let mut picture = Picture {
+        layout: Layout {
+            assignor: Assignor::named(&group.assignor),
+            topic_sizes: state
+                .partitions
+                .topics
+                .iter()
+                .map(|topic| topic.partitions.len())
+                .collect(),
+            members_per_replica: usize::try_from(group.members_per_replica()).unwrap_or(1),
+        },
+        partitions: state.partitions.count(),
+        observed: group.replicas,
+        intake,
+        whole,
+        data_at,
+        inbound,
+        inbound_up,
+        inbound_down,
+        holding,
+        flight,
+        lag,
+        commit_interval,
+        processing_rate,
+        active: false,
+        blocked_until,
+    };
+    picture.active = active(policy, state, &picture);
+    picture
+}
+
+/// The inbound rate, whole and by partition: for going up, and for coming down.
+fn rates(
+    state: &State,
+    prometheus: PrometheusObservation,
+    now: Timestamp,
+) -> (Inbound, Vec<f64>, Vec<f64>) {
+    let mut total: Option<Slopes> = None;
+    let mut usual_total = 0.0;
+    for partition in state.partitions.iter() {
+        if let Some(slopes) = partition.slopes {
+            total.get_or_insert_default().add(slopes);
+            usual_total += partition.usual.unwrap_or(slopes.slow);
+        }
+    }
+    let inbound = Inbound::weigh(total, prometheus, now);
+    let count = state.partitions.count().max(1);
+    let even = 1.0 / f64::from(count);
+    let slow_total = total.map_or(0.0, |slopes| slopes.slow);
+    let shares: Vec<f64> = state
+        .partitions
+        .iter()
+        .map(|partition| {
+            let slow = partition.slopes.map_or(0.0, |slopes| slopes.slow);
+            let usual = partition.usual.unwrap_or(slow);
+            crate::rate::share(usual, usual_total, slow, slow_total, even)
+        })
+        .collect();
+    let times = |rate: Option<f64>| {
+        let rate = rate.unwrap_or(0.0);
+        shares.iter().map(|share| share * rate).collect()
+    };
+    let (up, down) = (times(inbound.up), times(inbound.down));
+    (inbound, up, down)
+}
+
+/// Remembers since when Prometheus has been missing.
+fn note_prometheus(
+    state: &mut State,
+    prometheus: PrometheusObservation,
+    inbound: &Inbound,
+    now: Timestamp,
+) {
+    let missing = matches!(inbound.trouble, WitnessTrouble::Missing(_))
+        && prometheus != PrometheusObservation::NotConfigured;
+    state.prometheus_missing_since = match state.prometheus_missing_since {
+        Some(since) if missing => Some(since),
+        _ if missing => Some(now),
+        _ => None,
+    };
+}
+
+fn judge_lag(
+    policy: &Policy,
+    state: &State,
+    group: &GroupMemory,
+    inbound: &[f64],
+    (hold, holding, commit_interval): (Hold, Holding, Duration),
+    now: Timestamp,
+) -> Lag {
+    Lag::judge(
+        &state.partitions,
+        &LagQuestion {
+            policy,
+            group: Some(group),
+            inbound,
+            commit_interval,
+            hold,
+            settled_at: state.rebalance.settled_at,
+            rebalancing: holding.rebalancing,
+            at: now,
+        },
+    )
+}
+
+/// Keeps the lag of what is not held, so that a hold that starts next knows what there was before.
+fn remember_unheld(policy: &Policy, state: &mut State, hold: Hold, rebalancing: bool) {
+    for partition in state.partitions.iter_mut() {
+        let held = match hold {
+            Hold::None => false,
+            Hold::Moved => partition.moved || partition.owner.is_none(),
+            Hold::All => true,
+        };
+        if !held {
+            partition.lag_before_hold = crate::lag::raw_lag_records(partition, policy);
+        }
+        if !rebalancing {
+            partition.moved = false;
+        }
+    }
+}
+
+/// Goes on measuring replicas that are saturated, or starts over when something moved.
+fn learn_capacity(
+    state: &mut State,
+    group: &GroupMemory,
+    lag: &Lag,
+    (calm, commit_interval): (bool, Duration),
+    now: Timestamp,
+) {
+    let at = state.partitions.at.unwrap_or(now);
+    if !calm {
+        state.capacity.interrupt();
+        return;
+    }
+    let due = if lag.due_unheld.is_empty() {
+        &lag.due
+    } else {
+        &lag.due_unheld
+    };
+    state
+        .capacity
+        .measure(&mut state.partitions, group, due, commit_interval, at);
+}
+
+/// How often the group commits.
+fn commit_interval(state: &mut State, intake: &Intake) -> Duration {
+    if let Some(gap) = intake.commit_gap_seconds
+        && state.rebalance.episode.is_none()
+    {
+        let gap = gap.min(LONGEST_COMMIT_INTERVAL.as_secs_f64());
+        let known = state.commit_interval_seconds.unwrap_or(gap);
+        state.commit_interval_seconds = Some(known + (gap - known) * COMMIT_WEIGHT);
+    }
+    state
+        .commit_interval_seconds
+        .map_or(COMMIT_INTERVAL, |seconds| {
+            Duration::from_secs_f64(seconds.max(0.0))
+        })
+}
+
+fn note_processed(state: &mut State, now: Timestamp) {
+    let records = state.partitions.processed_records;
+    state.processed.push_back((now, records));
+    while state.processed.len() > PROCESSING_POINTS
+        || state
+            .processed
+            .front()
+            .is_some_and(|&(at, _)| now.since(at) > PROCESSING_KEPT)
+    {
+        state.processed.pop_front();
+    }
+}
+
+fn processing_rate(state: &State, commit_interval: Duration, now: Timestamp) -> Option<f64> {
+    let window = PROCESSING_WINDOW.max(commit_interval * 2);
+    let from = state
+        .processed
+        .iter()
+        .rev()
+        .find(|&&(at, _)| now.since(at) >= window)
+        .or(state.processed.front())?;
+    let seconds = now.since(from.0).as_secs_f64();
+    let records = state.partitions.processed_records.saturating_sub(from.1);
+    (seconds > 0.0).then(|| records as f64 / seconds)
+}
+
+/// Whether there is work: undamped lag or a rate above its threshold. What is missing, stale or in
+/// the middle of a rebalance puts nobody to sleep.
+fn active(policy: &Policy, state: &State, picture: &Picture) -> bool {
+    let rate = picture
+        .inbound
+        .offsets
+        .map(|slopes| slopes.short)
+        .or(picture.inbound.up)
+        .unwrap_or(0.0);
+    let work = picture.lag.total_records > policy.activation_lag_records
+        || rate > policy.activation_records_per_second
+        || picture.lag.awaits_first_commit;
+    let blind = !picture.whole || picture.holding.rebalancing;
+    work || (blind && state.active)
+}
+
+/// Applies the limits, remembers what was decided, and puts it into words.
+fn conclude(
+    policy: &Policy,
+    state: &mut State,
+    picture: Picture,
+    recommendation: &Recommendation,
+    now: Timestamp,
+) -> Decision {
+    let replicas = recommendation.limited;
+    state.desired = Some(replicas);
+    state.active = picture.active;
+    state.valid_until = picture.data_at.plus(policy.max_staleness);
+    let wanted = if picture.active { replicas } else { 0 };
+    state.flight.ask(wanted, picture.observed, now);
+    let Told {
+        verdict,
+        findings,
+        trail,
+    } = tell(policy, state, &picture, recommendation, now);
+    Decision {
+        at: now,
+        desired: Desired::Known {
+            replicas,
+            active: picture.active,
+        },
+        verdict,
+        findings,
+        trail,
+        inputs: inputs(state, picture, recommendation),
+        valid_until: state.valid_until,
+    }
+}
+
+fn inputs(state: &State, picture: Picture, recommendation: &Recommendation) -> Inputs {
+    let offsets = picture.inbound.offsets;
+    Inputs {
+        observed_replicas: picture.observed,
+        replicas_in_flight: picture.flight.replicas,
+        partitions: picture.partitions,
+        lag_records: picture.lag.total_records,
+        lag_counted_records: picture.lag.counted_records,
+        lag_seconds: picture.lag.seconds,
+        inbound_up: picture.inbound.up,
+        inbound_down: picture.inbound.down,
+        inbound_offsets_fast: offsets.map(|slopes| slopes.fast),
+        inbound_offsets_slow: offsets.map(|slopes| slopes.slow),
+        inbound_prometheus: picture.inbound.prometheus,
+        processing_rate: picture.processing_rate,
+        capacity_per_replica: recommendation.capacity.map(|capacity| capacity.up),
+        capacity_learned: recommendation
+            .capacity
+            .is_some_and(|capacity| capacity.learned),
+        group_state: group_state(state),
+        rebalancing: picture.holding.rebalancing,
+        rebalances: state.rebalance.episodes,
+        held_seconds: picture.holding.held_seconds,
+    }
+}
+
+fn group_state(state: &State) -> String {
+    state
+        .group
+        .as_ref()
+        .map_or_else(String::new, |group| group.state.label().to_owned())
+}
+
+/// No answer: there is no picture, or it is too old.
+fn unknown(
+    policy: &Policy,
+    state: &mut State,
+    intake: &Intake,
+    cause: Cause,
+    now: Timestamp,
+) -> Decision {
+    // Whatever was recommended before, a whole window has to be watched again before less is asked
+    // for; nothing measured across the gap counts.
+    state.down.restart();
+    state.up.restart();
+    state.capacity.interrupt();
+    let why = super::explain::no_answer(policy, intake, cause);
+    let observed = state.group.as_ref().map_or(0, |group| group.replicas);
+    let asked = state.desired.unwrap_or(observed);
+    Decision {
+        at: now,
+        desired: Desired::Unknown { cause },
+        verdict: Verdict::Stale,
+        findings: vec![Finding {
+            verdict: Verdict::Stale,
+            why: why.clone(),
+        }],
+        trail: vec![Step {
+            stage: Stage::Observed,
+            before: asked,
+            after: asked,
+            why,
+        }],
+        inputs: Inputs {
+            observed_replicas: observed,
+            partitions: state.partitions.count(),
+            group_state: group_state(state),
+            rebalances: state.rebalance.episodes,
+            ..Inputs::default()
+        },
+        valid_until: now.plus(policy.max_staleness),
+    }
+}
+
+/// The caller's clock went backwards: the last decision stands.
+fn clock_went_back(state: &State, now: Timestamp) -> Decision {
+    let back = state
+        .last_at
+        .map_or(Duration::ZERO, |last| last.since(now))
+        .as_secs_f64();
+    let why = format!(
+        "The clock went back by {back:.1} s: the last decision stands until it has caught up."
+    );
+    let desired = state.desired.map_or(
+        Desired::Unknown {
+            cause: Cause::NotYetObserved,
+        },
+        |replicas| Desired::Known {
+            replicas,
+            active: state.active,
+        },
+    );
+    let asked = state.desired.unwrap_or(0);
+    Decision {
+        at: now,
+        desired,
+        verdict: Verdict::Stale,
+        findings: vec![Finding {
+            verdict: Verdict::Stale,
+            why: why.clone(),
+        }],
+        trail: vec![Step {
+            stage: Stage::Observed,
+            before: asked,
+            after: asked,
+            why,
+        }],
+        inputs: Inputs {
+            observed_replicas: state.group.as_ref().map_or(0, |group| group.replicas),
+            partitions: state.partitions.count(),
+            group_state: group_state(state),
+            rebalances: state.rebalance.episodes,
+            ..Inputs::default()
+        },
+        valid_until: state.valid_until,
+    }
+}

@@ -1,0 +1,412 @@
+//! What all rooms together recommend: what the rate needs, what the backlog adds, what is held, and
+//! what windows and limits leave of it.
+//!
+//! The order matters and is the order of the trail. Up: the rate may always ask; the backlog may
+//! ask unless it is held, spent its one step, or has asked in vain. Down: only when everything that
+//! could be wrong is known to be right.
+
+use super::State;
+use super::pipeline::Picture;
+use crate::capacity::Capacity;
+use crate::policy::Policy;
+use crate::sizing::{Demand, whole_replicas};
+use crate::stabilizer::{self, Extreme};
+use crate::time::Timestamp;
+
+/// The way from what is there to what is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Recommendation {
+    pub capacity: Option<Capacity>,
+    /// What was asked for last; what is there at a cold start.
+    pub base: u32,
+    /// What the inbound rate needs.
+    pub by_rate: u32,
+    /// What rate and backlog need, nothing held.
+    pub by_lag: u32,
+    /// What is left of that after holds.
+    pub held: u32,
+    /// What the windows let through.
+    pub stabilized: u32,
+    /// What is asked for: between the limits.
+    pub limited: u32,
+    /// Which way it went, and for what.
+    pub direction: Direction,
+    /// The backlog asked for more and was not let.
+    pub refused: Option<Refused>,
+    /// What could be enough, where it is less than `base`.
+    pub lower: Option<u32>,
+    /// The upper limit, and what it is made of.
+    pub most: u32,
+}
+
+/// Which way a recommendation goes, and for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    /// More, for the inbound rate.
+    UpForRate,
+    /// More, for the backlog.
+    UpForLag,
+    /// As it is.
+    Stay,
+    /// As it is, though less would do.
+    StayThoughLower(Kept),
+    /// Less.
+    Down,
+}
+
+/// Why the backlog may not ask for more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// A rebalance explains it.
+    Rebalance,
+    /// Replicas that were asked for are still starting.
+    InFlight,
+    /// The hold is spent and its one step is taken.
+    StepTaken,
+    /// More replicas did not help.
+    Downstream(Timestamp),
+}
+
+/// Why nothing is lowered though less would do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// Something could not be read.
+    Partial,
+    /// A rebalance is going on.
+    Rebalance,
+    /// Replicas are still starting.
+    InFlight,
+    /// Members that hold lag commit nothing.
+    Stalled,
+    /// Prometheus is missing, for less than a window.
+    Prometheus,
+    /// The scaler has not watched for a window yet.
+    Warmup,
+    /// Something in the window asked for more.
+    Window,
+    /// The pause would cost more than the replicas save.
+    NotWorthIt,
+}
+
+/// How far up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Up {
+    by_rate: u32,
+    by_lag: u32,
+    held: u32,
+    wanted: u32,
+    for_rate: bool,
+    refused: Option<Refused>,
+}
+
+/// Recommends.
+pub(super) fn recommend(
+    policy: &Policy,
+    state: &mut State,
+    picture: &Picture,
+    now: Timestamp,
+) -> Recommendation {
+    let capacity = state.capacity.capacity(policy.capacity_per_replica);
+    let base = state.desired.unwrap_or(picture.observed);
+    let most = most(policy, picture);
+    let up = match capacity {
+        _ if !picture.active => Up::nothing(base),
+        Some(capacity) => up_by_capacity(policy, state, picture, capacity, base, now),
+        None => up_by_threshold(policy, picture, base),
+    };
+    let lower = lower(policy, state, picture, capacity, base);
+    let mut wanted = up.wanted;
+    if !policy.scale_up_window.is_zero() {
+        let least = state
+            .up
+            .add(wanted, Extreme::Smallest, policy.scale_up_window, now);
+        let whole = state.up.missing(policy.scale_up_window, now).is_zero();
+        wanted = if whole { least.max(base) } else { base };
+    }
+    let (stabilized, direction) = if wanted > base {
+        let _ = state
+            .down
+            .add(wanted, Extreme::Largest, policy.scale_down_window, now);
+        let direction = if up.for_rate {
+            Direction::UpForRate
+        } else {
+            Direction::UpForLag
+        };
+        (wanted, direction)
+    } else {
+        down(policy, state, picture, (base, lower, capacity), now)
+    };
+    let limited = stabilized.min(most).max(policy.min_replicas);
+    let direction = match direction {
+        Direction::UpForRate | Direction::UpForLag if limited <= base => Direction::Stay,
+        other => other,
+    };
+    if direction == Direction::UpForLag {
+        state.rebalance.last_lag_step_at = Some(now);
+        let before = picture.processing_rate.unwrap_or(0.0);
+        state.effect.begin(picture.observed, limited, before);
+    }
+    Recommendation {
+        capacity,
+        base,
+        by_rate: up.by_rate,
+        by_lag: up.by_lag,
+        held: up.held,
+        stabilized,
+        limited,
+        direction,
+        refused: up.refused,
+        lower: (lower < base).then_some(lower),
+        most,
+    }
+}
+
+/// The most that may be asked for.
+fn most(policy: &Policy, picture: &Picture) -> u32 {
+    let asked = policy.max_replicas.unwrap_or(u32::MAX);
+    if policy.allow_idle_consumers {
+        asked
+    } else {
+        asked.min(picture.partitions)
+    }
+}
+
+/// At most as many as there are partitions with work, where the policy says so. It bounds what is
+/// newly asked for; that work comes and goes with every batch moves nothing by itself.
+fn with_work(policy: &Policy, picture: &Picture, replicas: u32) -> u32 {
+    if policy.limit_to_partitions_with_lag {
+        replicas.min(picture.lag.busy_partitions.max(1))
+    } else {
+        replicas
+    }
+}
+
+fn demand<'a>(
+    policy: &Policy,
+    state: &State,
+    picture: &'a Picture,
+    inbound: &'a [f64],
+    capacity: f64,
+) -> Demand<'a> {
+    let objective = policy.target_lag.unwrap_or(policy.catch_up);
+    Demand {
+        layout: &picture.layout,
+        inbound,
+        due: &picture.lag.due,
+        capacity,
+        target_utilization: policy.target_utilization,
+        catch_up: policy.catch_up.min(objective),
+        pause: state.rebalance.pause(),
+        startup: state.flight.startup(policy),
+    }
+}
+
+// === impl Up ===
+
+impl Up {
+    fn nothing(base: u32) -> Self {
+        Self {
+            by_rate: 0,
+            by_lag: 0,
+            held: 0,
+            wanted: base,
+            for_rate: false,
+            refused: None,
+        }
+    }
+}
+
+/// Up by rate and backlog over a known capacity.
+fn up_by_capacity(
+    policy: &Policy,
+    state: &State,
+    picture: &Picture,
+    capacity: Capacity,
+    base: u32,
+    now: Timestamp,
+) -> Up {
+    let demand = demand(policy, state, picture, &picture.inbound_up, capacity.up);
+    let limit = |replicas: u32| with_work(policy, picture, replicas);
+    let backlog = picture.lag.due.iter().any(|due| *due > 0.0);
+    let anything_held = !picture.lag.due_unheld.is_empty();
+    let by_rate = limit(demand.without_lag().size());
+    let held = if backlog {
+        limit(demand.size())
+    } else {
+        by_rate
+    };
+    let by_lag = if anything_held {
+        limit(demand.with_due(&picture.lag.due_unheld).size())
+    } else {
+        held
+    };
+    let rate_asks = demand.rate_exceeds(base) && by_rate > base;
+    let lag_asks = backlog && demand.lag_exceeds(base) && held > base;
+    let lag_would_ask = anything_held
+        && by_lag > base
+        && demand.with_due(&picture.lag.due_unheld).lag_exceeds(base);
+    let forbidden = forbidden(policy, state, picture, now);
+    let refused = match forbidden {
+        Some(why) if lag_asks || lag_would_ask => Some(why),
+        _ if lag_would_ask && !lag_asks && picture.flight.replicas > 0 => Some(Refused::InFlight),
+        _ if lag_would_ask && !lag_asks => Some(Refused::Rebalance),
+        _ => None,
+    };
+    let lag_allowed = forbidden.is_none();
+    let with_lag = if lag_allowed { held } else { by_rate };
+    let wanted = if rate_asks || (lag_asks && lag_allowed) {
+        with_lag.max(base)
+    } else {
+        base
+    };
+    Up {
+        by_rate,
+        by_lag,
+        held: with_lag,
+        wanted,
+        for_rate: rate_asks,
+        refused,
+    }
+}
+
+/// Whether the backlog may not ask for more at all, and why.
+fn forbidden(policy: &Policy, state: &State, picture: &Picture, now: Timestamp) -> Option<Refused> {
+    if let Some(until) = picture.blocked_until {
+        return Some(Refused::Downstream(until));
+    }
+    let step_taken = state
+        .rebalance
+        .last_lag_step_at
+        .is_some_and(|at| now.since(at) < policy.rebalance_hold);
+    (picture.holding.spent && step_taken).then_some(Refused::StepTaken)
+}
+
+/// Up by KEDA's own rule, until the capacity is known.
+fn up_by_threshold(policy: &Policy, picture: &Picture, base: u32) -> Up {
+    let threshold = policy.lag_threshold_records.max(1) as f64;
+    let replicas = |due: &[f64]| {
+        with_work(
+            policy,
+            picture,
+            whole_replicas(due.iter().sum::<f64>() / threshold),
+        )
+        .min(most(policy, picture))
+    };
+    let held = replicas(&picture.lag.due);
+    let by_lag = if picture.lag.due_unheld.is_empty() {
+        held
+    } else {
+        replicas(&picture.lag.due_unheld)
+    };
+    let refused = if by_lag <= held.max(base) {
+        None
+    } else if picture.flight.replicas > 0 {
+        Some(Refused::InFlight)
+    } else {
+        Some(Refused::Rebalance)
+    };
+    Up {
+        by_rate: 1,
+        by_lag,
+        held,
+        wanted: held.max(base),
+        for_rate: false,
+        refused,
+    }
+}
+
+/// What would be enough: with the lower capacity, at the rate that has to have dropped, and without
+/// asking for more at once.
+fn lower(
+    policy: &Policy,
+    state: &State,
+    picture: &Picture,
+    capacity: Option<Capacity>,
+    base: u32,
+) -> u32 {
+    if !picture.active {
+        return policy.min_replicas;
+    }
+    let Some(capacity) = capacity else {
+        return base;
+    };
+    let down = demand(policy, state, picture, &picture.inbound_down, capacity.down);
+    let enough = with_work(policy, picture, down.size())
+        .max(policy.min_replicas)
+        .max(1);
+    if enough >= base {
+        return enough;
+    }
+    let up = demand(policy, state, picture, &picture.inbound_up, capacity.up);
+    if up.rate_exceeds(enough) || up.lag_exceeds(enough) {
+        base
+    } else {
+        enough
+    }
+}
+
+/// Down, where everything allows it.
+fn down(
+    policy: &Policy,
+    state: &mut State,
+    picture: &Picture,
+    (base, lower, capacity): (u32, u32, Option<Capacity>),
+    now: Timestamp,
+) -> (u32, Direction) {
+    let window = policy.scale_down_window;
+    let trusted = if picture.whole {
+        lower
+    } else {
+        lower.max(base)
+    };
+    let largest = state.down.add(trusted, Extreme::Largest, window, now);
+    // Nobody is there and nothing is to do: there is nothing to protect.
+    let asleep = !picture.active && picture.observed == 0 && picture.whole;
+    if asleep && !picture.holding.rebalancing {
+        let direction = if policy.min_replicas < base {
+            Direction::Down
+        } else {
+            Direction::Stay
+        };
+        return (policy.min_replicas, direction);
+    }
+    if lower >= base {
+        return (base, Direction::Stay);
+    }
+    let kept = if !picture.whole {
+        Some(Kept::Partial)
+    } else if picture.holding.rebalancing {
+        Some(Kept::Rebalance)
+    } else if picture.active && picture.flight.replicas > 0 {
+        Some(Kept::InFlight)
+    } else if picture.lag.stalled_members > 0 {
+        Some(Kept::Stalled)
+    } else if state
+        .prometheus_missing_since
+        .is_some_and(|since| now.since(since) < window)
+    {
+        Some(Kept::Prometheus)
+    } else if !state.down.missing(window, now).is_zero() {
+        Some(Kept::Warmup)
+    } else if largest >= base {
+        Some(Kept::Window)
+    } else if picture.active && !pays(state, picture, (base, largest, capacity)) {
+        Some(Kept::NotWorthIt)
+    } else {
+        None
+    };
+    match kept {
+        Some(kept) => (base, Direction::StayThoughLower(kept)),
+        None => (largest, Direction::Down),
+    }
+}
+
+fn pays(
+    state: &State,
+    picture: &Picture,
+    (base, lower, capacity): (u32, u32, Option<Capacity>),
+) -> bool {
+    let inbound = picture.inbound.down.unwrap_or(0.0);
+    let needed = capacity.map_or(0.0, |capacity| inbound / capacity.down);
+    stabilizer::pays(base, lower, needed, state.rebalance.pause())
+}

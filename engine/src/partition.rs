@@ -1,0 +1,454 @@
+//! What is remembered of each partition, and how one observation is taken in.
+//!
+//! The intuition: an observation has holes (a leader that is being elected, a coordinator that did
+//! not answer), and a decision needs a whole picture. So every partition keeps what was last known
+//! and when; a hole is filled from there, and how old the oldest filling is decides whether the
+//! picture may still be used. Logs that were re-created and partitions that were added are told
+//! apart here, by name, so that no room after this one sees a fake spike.
+//!
+//! What this does not do: judge lag or rates; it only keeps their raw material.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::observation::{
+    Cause, Committed, LogOffsets, Observation, PartitionObservation, Reading, TopicObservation,
+};
+use crate::rate::{EndHistory, Slopes};
+use crate::time::Timestamp;
+
+/// All partitions of a target, topics sorted by name.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Partitions {
+    pub topics: Vec<TopicMemory>,
+    /// The newest observation taken in.
+    pub at: Option<Timestamp>,
+    /// Records committed since the target was registered, all partitions.
+    pub processed_records: u64,
+}
+
+/// One topic.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TopicMemory {
+    pub name: String,
+    /// When its partitions were last listed; the first observation of it while they never were.
+    pub listed_at: Timestamp,
+    /// Whether its partitions were ever listed.
+    pub known: bool,
+    pub partitions: Vec<PartitionMemory>,
+}
+
+/// One partition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PartitionMemory {
+    pub number: u32,
+    /// The log's two ends as last known.
+    pub log: Option<LogOffsets>,
+    pub log_at: Timestamp,
+    /// What the group had committed when last known.
+    pub committed: Option<Committed>,
+    pub committed_at: Timestamp,
+    pub ends: EndHistory,
+    /// The slopes of `ends`, kept while the log cannot be read.
+    pub slopes: Option<Slopes>,
+    /// The long memory of the slow slope.
+    pub usual: Option<f64>,
+    /// When the commit last moved, or had nothing to move to.
+    pub advanced_at: Timestamp,
+    /// Observations since then in which it could have moved and did not.
+    pub unmoved_polls: u32,
+    /// The lag right after that.
+    pub lag_at_advance: u64,
+    /// The lag when nothing held it: before a rebalance, or when replicas were asked for.
+    pub lag_before_hold: u64,
+    /// The member that owns it: its place among the members, and who it is.
+    pub owner: Option<Owner>,
+    /// Changed hands, or is about to, in the present rebalance episode.
+    pub moved: bool,
+    /// The committed offset at the start of the present capacity measurement.
+    pub measured_from: Option<u64>,
+    /// Whether it had real lag at every poll of that measurement.
+    pub backlogged: bool,
+}
+
+/// The owner of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Owner {
+    /// The member's place in the sorted list of members.
+    pub place: u32,
+    /// A hash of the member's id, which survives a change of places.
+    pub identity: u64,
+}
+
+/// What one observation was good for.
+#[derive(Debug, Default)]
+pub(crate) struct Intake {
+    /// Whether it is newer than the last one.
+    pub new: bool,
+    /// Since when the oldest part of the picture has not been refreshed.
+    pub oldest: Option<Timestamp>,
+    /// Parts of it that could not be read: partitions, and topics as a whole.
+    pub missing: u32,
+    /// The first of them, by name.
+    pub first_missing: Option<(String, Cause)>,
+    /// Something that was never known, so that there is no picture at all.
+    pub never_known: Option<(String, Cause)>,
+    /// Whether anything could be read.
+    pub anything_read: bool,
+    /// Sentences about logs that are not what they were.
+    pub resets: Vec<String>,
+    /// Mean seconds between commits of the partitions that committed now.
+    pub commit_gap_seconds: Option<f64>,
+    /// Partitions whose commit went back.
+    pub rewound: u32,
+}
+
+#[derive(Debug, Default)]
+struct CommitGaps {
+    seconds: f64,
+    count: u32,
+}
+
+// === impl Partitions ===
+
+impl Partitions {
+    /// How many partitions there are.
+    pub fn count(&self) -> u32 {
+        let count: usize = self.topics.iter().map(|topic| topic.partitions.len()).sum();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// All partitions, in the order of topics and numbers.
+    pub fn iter(&self) -> impl Iterator<Item = &PartitionMemory> {
+        self.topics.iter().flat_map(|topic| &topic.partitions)
+    }
+
+    /// All partitions, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut PartitionMemory> {
+        self.topics
+            .iter_mut()
+            .flat_map(|topic| &mut topic.partitions)
+    }
+
+    /// Takes in one observation.
+    pub fn take_in(&mut self, observation: &Observation, now: Timestamp) -> Intake {
+        let at = observation.at.min(now);
+        let mut intake = Intake {
+            new: self.at.is_none_or(|last| at > last),
+            ..Intake::default()
+        };
+        if intake.new {
+            self.at = Some(at);
+        }
+        let topics = sorted_topics(&observation.topics);
+        let same_topics = topics.len() == self.topics.len()
+            && topics
+                .iter()
+                .zip(&self.topics)
+                .all(|(observed, memory)| observed.name == memory.name);
+        if !same_topics {
+            self.reshape(&topics, at);
+        }
+        let mut gaps = CommitGaps::default();
+        for (observed, memory) in topics.iter().zip(&mut self.topics) {
+            self.processed_records = self.processed_records.saturating_add(memory.take_in(
+                observed,
+                at,
+                &mut intake,
+                &mut gaps,
+            ));
+        }
+        if gaps.count > 0 {
+            intake.commit_gap_seconds = Some(gaps.seconds / f64::from(gaps.count));
+        }
+        intake
+    }
+
+    /// Makes the topics those of the observation; what is known of the ones that stay is kept.
+    fn reshape(&mut self, observed: &[&TopicObservation], at: Timestamp) {
+        let mut known: BTreeMap<String, TopicMemory> = std::mem::take(&mut self.topics)
+            .into_iter()
+            .map(|topic| (topic.name.clone(), topic))
+            .collect();
+        self.topics = observed
+            .iter()
+            .map(|topic| {
+                known.remove(&topic.name).unwrap_or_else(|| TopicMemory {
+                    name: topic.name.clone(),
+                    listed_at: at,
+                    known: false,
+                    partitions: Vec::new(),
+                })
+            })
+            .collect();
+    }
+}
+
+// === impl TopicMemory ===
+
+impl TopicMemory {
+    /// Takes in what was observed of this topic; returns the records committed since the last time.
+    fn take_in(
+        &mut self,
+        observed: &TopicObservation,
+        at: Timestamp,
+        intake: &mut Intake,
+        gaps: &mut CommitGaps,
+    ) -> u64 {
+        let mut processed: u64 = 0;
+        match &observed.partitions {
+            Reading::Known(partitions) => {
+                let partitions = sorted_partitions(partitions);
+                self.reshape(&partitions, at);
+                self.known = true;
+                self.listed_at = self.listed_at.max(at);
+                for (observed, memory) in partitions.iter().zip(&mut self.partitions) {
+                    let name = &self.name;
+                    processed =
+                        processed.saturating_add(memory.take_in(name, observed, at, intake, gaps));
+                }
+            }
+            Reading::Unknown(cause) => {
+                intake.note_missing(|| format!("topic {}", self.name), *cause);
+                intake.age(self.listed_at);
+                if !self.known {
+                    intake.note_never_known(|| format!("topic {}", self.name), *cause);
+                }
+            }
+        }
+        processed
+    }
+
+    /// Makes the partitions those of the observation; what is known of the ones that stay is kept.
+    fn reshape(&mut self, observed: &[PartitionObservation], at: Timestamp) {
+        let same = observed.len() == self.partitions.len()
+            && observed
+                .iter()
+                .zip(&self.partitions)
+                .all(|(observed, memory)| observed.partition == memory.number);
+        if same {
+            return;
+        }
+        let mut known: BTreeMap<u32, PartitionMemory> = std::mem::take(&mut self.partitions)
+            .into_iter()
+            .map(|partition| (partition.number, partition))
+            .collect();
+        self.partitions = observed
+            .iter()
+            .map(|observed| {
+                known
+                    .remove(&observed.partition)
+                    .unwrap_or_else(|| PartitionMemory::new(observed.partition, at))
+            })
+            .collect();
+    }
+}
+
+// === impl PartitionMemory ===
+
+impl PartitionMemory {
+    fn new(number: u32, at: Timestamp) -> Self {
+        Self {
+            number,
+            log: None,
+            log_at: at,
+            committed: None,
+            committed_at: at,
+            ends: EndHistory::default(),
+            slopes: None,
+            usual: None,
+            advanced_at: at,
+            unmoved_polls: 0,
+            lag_at_advance: 0,
+            lag_before_hold: 0,
+            owner: None,
+            moved: false,
+            measured_from: None,
+            backlogged: false,
+        }
+    }
+
+    /// The committed offset, where there is one.
+    pub fn committed_offset(&self) -> Option<u64> {
+        match self.committed {
+            Some(Committed::At(offset)) => Some(offset),
+            Some(Committed::Never) | None => None,
+        }
+    }
+
+    fn take_in(
+        &mut self,
+        topic: &str,
+        observed: &PartitionObservation,
+        at: Timestamp,
+        intake: &mut Intake,
+        gaps: &mut CommitGaps,
+    ) -> u64 {
+        match observed.log {
+            Reading::Known(log) => {
+                intake.anything_read = true;
+                self.take_log(topic, log, observed, at, intake);
+            }
+            Reading::Unknown(cause) => {
+                intake.note_missing(|| format!("{topic}-{}", observed.partition), cause);
+                if self.log.is_none() {
+                    intake.note_never_known(|| format!("{topic}-{}", observed.partition), cause);
+                }
+            }
+        }
+        let processed = match observed.committed {
+            Reading::Known(committed) => self.take_committed(committed, at, intake, gaps),
+            Reading::Unknown(cause) => {
+                let name = || format!("the commit of {topic}-{}", observed.partition);
+                intake.note_missing(name, cause);
+                if self.committed.is_none() {
+                    intake.note_never_known(name, cause);
+                }
+                0
+            }
+        };
+        intake.age(self.log_at.min(self.committed_at));
+        processed
+    }
+
+    fn take_log(
+        &mut self,
+        topic: &str,
+        log: LogOffsets,
+        observed: &PartitionObservation,
+        at: Timestamp,
+        intake: &mut Intake,
+    ) {
+        if self.log.is_some() && at <= self.log_at {
+            return;
+        }
+        // A log whose start lies behind its end makes no sense: it is empty.
+        let log = LogOffsets {
+            start: log.start.min(log.end),
+            end: log.end,
+        };
+        if let Some(known) = self.log
+            && log.end < known.end
+        {
+            intake.resets.push(format!(
+                "{topic}-{} ends at {} and ended at {} before: the topic was re-created or \
+                 truncated, its history starts anew.",
+                self.number, log.end, known.end
+            ));
+            let owner = self.owner;
+            *self = Self::new(self.number, at);
+            self.owner = owner;
+        }
+        self.ends.push(at, log.end);
+        if let Some(history) = observed.history {
+            self.ends.seed(history);
+        }
+        if let Some(slopes) = self.ends.slopes() {
+            let elapsed = at.since(self.log_at);
+            self.usual = Some(crate::rate::usual(self.usual, slopes.slow, elapsed));
+            self.slopes = Some(slopes);
+        }
+        self.log = Some(log);
+        self.log_at = at;
+    }
+
+    /// Takes in the commit; returns the records committed since the last time.
+    fn take_committed(
+        &mut self,
+        committed: Committed,
+        at: Timestamp,
+        intake: &mut Intake,
+        gaps: &mut CommitGaps,
+    ) -> u64 {
+        if self.committed.is_some() && at <= self.committed_at {
+            return 0;
+        }
+        let before = self.committed_offset();
+        let first = self.committed.is_none();
+        self.committed = Some(committed);
+        self.committed_at = at;
+        let lag = self.uncommitted_records();
+        let (moved, processed) = match (before, committed) {
+            (Some(before), Committed::At(now)) if now > before => (true, now - before),
+            (Some(before), Committed::At(now)) if now < before => {
+                intake.rewound += 1;
+                self.measured_from = None;
+                (true, 0)
+            }
+            (None, Committed::At(_)) => (true, 0),
+            (Some(_), Committed::Never) => {
+                self.measured_from = None;
+                (true, 0)
+            }
+            (Some(_), Committed::At(_)) | (None, Committed::Never) => (first, 0),
+        };
+        if moved || lag == 0 {
+            if processed > 0 {
+                gaps.seconds += at.since(self.advanced_at).as_secs_f64();
+                gaps.count += 1;
+            }
+            self.advanced_at = at;
+            self.lag_at_advance = lag;
+            self.unmoved_polls = 0;
+        } else {
+            self.unmoved_polls = self.unmoved_polls.saturating_add(1);
+        }
+        processed
+    }
+
+    /// Records between the commit and the log's end, never counting what retention has removed; 0
+    /// where nothing was ever committed.
+    pub fn uncommitted_records(&self) -> u64 {
+        match (self.log, self.committed_offset()) {
+            (Some(log), Some(offset)) => log.end.saturating_sub(offset.max(log.start)),
+            _ => 0,
+        }
+    }
+}
+
+// === impl Intake ===
+
+impl Intake {
+    fn note_missing(&mut self, name: impl Fn() -> String, cause: Cause) {
+        self.missing = self.missing.saturating_add(1);
+        if self.first_missing.is_none() {
+            self.first_missing = Some((name(), cause));
+        }
+    }
+
+    fn note_never_known(&mut self, name: impl Fn() -> String, cause: Cause) {
+        if self.never_known.is_none() {
+            self.never_known = Some((name(), cause));
+        }
+    }
+
+    fn age(&mut self, at: Timestamp) {
+        self.oldest = Some(self.oldest.map_or(at, |oldest| oldest.min(at)));
+    }
+}
+
+/// The topics sorted by name, each once: the contract, made sure of.
+fn sorted_topics(topics: &[TopicObservation]) -> Vec<&TopicObservation> {
+    let mut sorted: Vec<&TopicObservation> = topics.iter().collect();
+    if !sorted.is_sorted_by(|a, b| a.name < b.name) {
+        sorted.sort_by(|a, b| a.name.cmp(&b.name));
+        sorted.dedup_by(|a, b| a.name == b.name);
+    }
+    sorted
+}
+
+/// The partitions sorted by number, each once: the contract, made sure of.
+fn sorted_partitions(partitions: &[PartitionObservation]) -> Cow<'_, [PartitionObservation]> {
+    if partitions.is_sorted_by(|a, b| a.partition < b.partition) {
+        return Cow::Borrowed(partitions);
+    }
+    let mut sorted = partitions.to_vec();
+    sorted.sort_by_key(|partition| partition.partition);
+    sorted.dedup_by_key(|partition| partition.partition);
+    Cow::Owned(sorted)
+}
+
+#[cfg(test)]
+mod tests;
