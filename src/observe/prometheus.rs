@@ -51,9 +51,9 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 /// count for nothing.
 const HISTORY: Duration = Duration::from_secs(300);
 
-/// The distance of two values in that history: Prometheus' customary scrape interval, and 21 values
-/// in all.
-const HISTORY_STEP: Duration = Duration::from_secs(15);
+/// The distance of two values in that history, and so how exactly the age of the last one is known:
+/// the default poll interval, at which age is judged anyway. It makes 61 values of some 20 bytes.
+const HISTORY_STEP: Duration = Duration::from_secs(5);
 
 /// Bytes of one answer. One series takes some hundred bytes; what is larger by so much is a query
 /// that returns thousands of series, which is no rate in any case.
@@ -304,10 +304,15 @@ impl PrometheusObserver {
                 cause: Cause::Refused,
                 sentence: format!("has no usable address: {}", chain(error)),
             }
-        } else {
+        } else if error.is_connect() {
             Problem {
                 cause: Cause::Unreachable,
                 sentence: format!("did not reach the server: {}", chain(error)),
+            }
+        } else {
+            Problem {
+                cause: Cause::Failed,
+                sentence: format!("broke off: {}", chain(error)),
             }
         }
     }
