@@ -1,2 +1,89 @@
-//! stub
-fn main() {}
+//! The reference batch consumer: wiring, signals and reports around [`consume`].
+
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+use evenkeel_consumer::config::{ConsumerOptions, SinkKind};
+use evenkeel_consumer::consume::consume;
+use evenkeel_consumer::metrics::{self, Metrics};
+use evenkeel_consumer::report::{self, ConsumerReport, REPORT_EVERY};
+use evenkeel_consumer::sink::{Simulate, Sink, Stdout};
+use evenkeel_consumer::stop::StopSignal;
+use evenkeel_consumer::{clock, logging};
+
+fn main() -> anyhow::Result<()> {
+    let options = ConsumerOptions::parse();
+    logging::start();
+    let client = options.client_config()?;
+    let sink: Box<dyn Sink> = match options.sink {
+        SinkKind::Stdout => Box::new(Stdout),
+        SinkKind::Simulate => Box::new(Simulate {
+            processing_time: options.batch_processing_time,
+        }),
+    };
+    let (metrics, stop) = (Metrics::default(), StopSignal::default());
+
+    // One thread for signals and the metrics server: neither has much to do.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime: raise the process's thread limit")?;
+    runtime.spawn(stop.clone().raise_on_signals());
+    if let Some(address) = options.metrics_listen.0 {
+        let server = metrics::serve(address, metrics.clone(), stop.clone());
+        runtime.spawn(async move {
+            if let Err(error) = server.await {
+                tracing::error!(%error, %address, "no metrics: choose another --metrics-listen");
+            }
+        });
+    }
+
+    let (send_outcome, outcome) = channel();
+    std::thread::Builder::new()
+        .name("consume".to_owned())
+        .spawn({
+            let (metrics, stop) = (metrics.clone(), stop.clone());
+            let limits = options.batch_limits();
+            move || {
+                let _ = send_outcome.send(consume(
+                    &client,
+                    &options.topic,
+                    limits,
+                    sink,
+                    metrics,
+                    &stop,
+                ));
+            }
+        })?;
+
+    let began = clock::now();
+    let mut reported = began;
+    let outcome = loop {
+        let wait = REPORT_EVERY.saturating_sub(clock::now() - reported);
+        match outcome.recv_timeout(wait) {
+            Ok(outcome) => break outcome.map_err(Into::into),
+            Err(RecvTimeoutError::Disconnected) => break Err(consuming_thread_died()),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        let elapsed = clock::now() - reported;
+        reported += elapsed;
+        let second = ConsumerReport::of_the_last_second(&metrics, elapsed);
+        metrics.set_per_second(second.records_per_second);
+        if options.report_json && report::print(&second).is_err() {
+            stop.raise();
+        }
+    };
+    if options.report_json {
+        // Nobody may be reading any more, which is then why we are here.
+        let _ = report::print(&ConsumerReport::at_the_end(&metrics, clock::now() - began));
+    }
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+fn consuming_thread_died() -> anyhow::Error {
+    anyhow::anyhow!("the consuming thread has died: see its message above")
+}

@@ -1,0 +1,462 @@
+//! The consumer's options, and the Kafka client's properties that follow from them.
+//!
+//! Every option is also an environment variable; the names are those of the blueprint that this
+//! consumer stands in for, where it has one. Everything else that librdkafka knows (TLS, SASL, ...)
+//! is set with `-X name=value`.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, Parser, ValueEnum};
+use rdkafka::ClientConfig;
+
+use crate::batch::BatchLimits;
+
+/// Records fetched ahead per partition: ten batches. librdkafka's default of 100,000 would keep
+/// minutes of work in memory that a rebalance throws away and the next owner fetches again.
+const QUEUED_MIN_MESSAGES: &str = "1000";
+
+/// Kilobytes fetched ahead in all: bounds the memory of a pod with many partitions.
+const QUEUED_MAX_MESSAGES_KBYTES: &str = "16384";
+
+/// Properties that the consuming loop depends on. Setting them would lose or repeat records.
+const OWNED_PROPERTIES: [&str; 2] = ["enable.auto.commit", "enable.auto.offset.store"];
+
+/// The reference batch consumer: reads a topic in a group, writes in batches, commits after.
+#[derive(Debug, Parser)]
+#[command(version, after_help = CONSUMER_EXAMPLES)]
+pub struct ConsumerOptions {
+    /// The connection.
+    #[command(flatten)]
+    pub connection: Connection,
+
+    /// Topic to consume
+    #[arg(long, env = "TOPIC")]
+    pub topic: String,
+
+    /// Consumer group
+    #[arg(long, env = "GROUP_ID")]
+    pub group: String,
+
+    /// Which group protocol to speak; `consumer` is KIP-848 and needs Kafka 4
+    #[arg(long, env = "GROUP_PROTOCOL", value_enum, default_value = "classic")]
+    pub group_protocol: GroupProtocol,
+
+    /// How a classic group shares its partitions [default: cooperative-sticky]
+    #[arg(long, env = "ASSIGNOR", value_enum)]
+    pub assignor: Option<Assignor>,
+
+    /// Static membership: a name that this pod keeps over restarts, so that they cause no rebalance
+    #[arg(long, env = "GROUP_INSTANCE_ID")]
+    pub group_instance_id: Option<String>,
+
+    /// Silence after which Kafka gives the partitions to others, classic groups [default: 10]
+    #[arg(long, env = "SESSION_TIMEOUT_SECONDS", value_parser = seconds)]
+    pub session_timeout_seconds: Option<Duration>,
+
+    /// Time between heartbeats, classic groups [default: 1]
+    #[arg(long, env = "HEARTBEAT_INTERVAL_SECONDS", value_parser = seconds)]
+    pub heartbeat_interval_seconds: Option<Duration>,
+
+    /// Time without a poll after which the consumer counts as stuck
+    #[arg(long, env = "MAX_POLL_INTERVAL_SECONDS", value_parser = seconds, default_value = "300")]
+    pub max_poll_interval_seconds: Duration,
+
+    /// Where a group without a committed offset begins
+    #[arg(
+        long,
+        env = "AUTO_OFFSET_RESET",
+        value_enum,
+        default_value = "earliest"
+    )]
+    pub auto_offset_reset: OffsetReset,
+
+    /// Records that make a batch full
+    #[arg(long, env = "BATCH_SIZE", default_value = "100")]
+    pub batch_size: NonZeroUsize,
+
+    /// How long the first record of a batch waits for company
+    #[arg(long, env = "BATCH_TIMEOUT_SECONDS", value_parser = seconds, default_value = "0.1")]
+    pub batch_timeout_seconds: Duration,
+
+    /// Where batches go
+    #[arg(long, env = "SINK", value_enum, default_value = "simulate")]
+    pub sink: SinkKind,
+
+    /// What one batch takes in the `simulate` sink, whatever its size
+    #[arg(long, env = "BATCH_PROCESSING_TIME", value_parser = seconds, default_value = "1")]
+    pub batch_processing_time: Duration,
+
+    /// Address of /metrics, /livez and /readyz; port 0 takes a free one, `none` serves nothing
+    #[arg(long, env = "METRICS_LISTEN", default_value = "0.0.0.0:8000")]
+    pub metrics_listen: Listen,
+
+    /// Print one JSON line a second, and a last one at the end (see report.rs for its fields)
+    #[arg(long)]
+    pub report_json: bool,
+}
+
+const CONSUMER_EXAMPLES: &str = "Examples:
+  evenkeel-consumer --bootstrap-servers localhost:9092 --topic trades --group workers
+  evenkeel-consumer --topic trades --group workers --group-protocol consumer
+  evenkeel-consumer --topic trades --group workers --sink stdout --metrics-listen none \\
+      -X security.protocol=ssl -X ssl.ca.location=ca.pem";
+
+/// How to reach Kafka; the producer takes the same.
+#[derive(Clone, Debug, Args)]
+pub struct Connection {
+    /// Brokers to ask first, host:port, comma separated
+    #[arg(long, env = "BOOTSTRAP_SERVERS", default_value = "localhost:9092")]
+    pub bootstrap_servers: String,
+
+    /// Name that Kafka's logs and metrics show
+    #[arg(long, env = "CLIENT_ID", default_value = "evenkeel")]
+    pub client_id: String,
+
+    /// Any librdkafka property; may be repeated, and wins over every other option
+    #[arg(short = 'X', value_name = "NAME=VALUE")]
+    pub properties: Vec<Property>,
+}
+
+/// One librdkafka property.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Property {
+    /// Its name, as in librdkafka's CONFIGURATION.md.
+    pub name: String,
+    /// Its value; librdkafka checks it.
+    pub value: String,
+}
+
+/// An address to serve at, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen(pub Option<SocketAddr>);
+
+/// Who computes the assignment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GroupProtocol {
+    /// The group's members, by an assignor that all of them know.
+    Classic,
+    /// The broker (KIP-848).
+    Consumer,
+}
+
+/// How a classic group shares its partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Assignor {
+    /// Evenly, and only the partitions that must move stop.
+    CooperativeSticky,
+    /// Ranges per topic; everything stops at a rebalance.
+    Range,
+    /// In turn; everything stops at a rebalance.
+    #[value(name = "roundrobin")]
+    RoundRobin,
+}
+
+/// Where a group without a committed offset begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OffsetReset {
+    /// At the oldest record.
+    Earliest,
+    /// At the next record.
+    Latest,
+}
+
+/// Where batches go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SinkKind {
+    /// Nowhere: one sleep a batch stands for the bulk insert.
+    Simulate,
+    /// To standard output, one line a record.
+    Stdout,
+}
+
+/// Options that do not go together.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A classic group's option in a KIP-848 group.
+    #[error("{0} belongs to classic groups: leave it out with --group-protocol consumer")]
+    ClassicOnly(&'static str),
+    /// A property that the loop depends on.
+    #[error("-X {0} cannot be set: offsets are committed after each batch, never otherwise")]
+    Owned(String),
+    /// Two writers on standard output.
+    #[error("--report-json and --sink stdout both write to standard output: leave one out")]
+    StandardOutputTwice,
+    /// Heartbeats too seldom.
+    #[error("--heartbeat-interval-seconds must be below --session-timeout-seconds: a third of it")]
+    HeartbeatTooLong,
+}
+
+// === impl ConsumerOptions ===
+
+impl ConsumerOptions {
+    /// When a batch is due.
+    pub fn batch_limits(&self) -> BatchLimits {
+        BatchLimits {
+            size_records: self.batch_size,
+            timeout: self.batch_timeout_seconds,
+        }
+    }
+
+    /// The client's properties.
+    ///
+    /// # Errors
+    /// When options do not go together.
+    pub fn client_config(&self) -> Result<ClientConfig, ConfigError> {
+        if self.report_json && self.sink == SinkKind::Stdout {
+            return Err(ConfigError::StandardOutputTwice);
+        }
+        let mut client = self.connection.client_config();
+        client
+            .set("group.id", &self.group)
+            .set(
+                "max.poll.interval.ms",
+                milliseconds(self.max_poll_interval_seconds),
+            )
+            .set("auto.offset.reset", self.auto_offset_reset.name())
+            .set("queued.min.messages", QUEUED_MIN_MESSAGES)
+            .set("queued.max.messages.kbytes", QUEUED_MAX_MESSAGES_KBYTES);
+        if let Some(id) = &self.group_instance_id {
+            client.set("group.instance.id", id);
+        }
+        match self.group_protocol {
+            GroupProtocol::Classic => self.set_classic(&mut client)?,
+            GroupProtocol::Consumer => self.set_consumer(&mut client)?,
+        }
+        for property in &self.connection.properties {
+            if OWNED_PROPERTIES.contains(&property.name.as_str()) {
+                return Err(ConfigError::Owned(property.name.clone()));
+            }
+            client.set(&property.name, &property.value);
+        }
+        client.set("enable.auto.commit", "false");
+        client.set("enable.auto.offset.store", "false");
+        Ok(client)
+    }
+
+    fn set_classic(&self, client: &mut ClientConfig) -> Result<(), ConfigError> {
+        let session = self.session_timeout_seconds;
+        let session = session.unwrap_or(Duration::from_secs(10));
+        let heartbeat = self.heartbeat_interval_seconds;
+        let heartbeat = heartbeat.unwrap_or(Duration::from_secs(1));
+        if heartbeat >= session {
+            return Err(ConfigError::HeartbeatTooLong);
+        }
+        let assignor = self.assignor.unwrap_or(Assignor::CooperativeSticky);
+        client
+            .set("group.protocol", "classic")
+            .set("partition.assignment.strategy", assignor.name())
+            .set("session.timeout.ms", milliseconds(session))
+            .set("heartbeat.interval.ms", milliseconds(heartbeat));
+        Ok(())
+    }
+
+    /// With KIP-848 the broker decides all three, and librdkafka refuses to be told.
+    fn set_consumer(&self, client: &mut ClientConfig) -> Result<(), ConfigError> {
+        if self.assignor.is_some() {
+            return Err(ConfigError::ClassicOnly("--assignor"));
+        }
+        if self.session_timeout_seconds.is_some() {
+            return Err(ConfigError::ClassicOnly("--session-timeout-seconds"));
+        }
+        if self.heartbeat_interval_seconds.is_some() {
+            return Err(ConfigError::ClassicOnly("--heartbeat-interval-seconds"));
+        }
+        client.set("group.protocol", "consumer");
+        Ok(())
+    }
+}
+
+// === impl Connection ===
+
+impl Connection {
+    /// The properties that every client needs; `-X` ones are the caller's to add last.
+    pub fn client_config(&self) -> ClientConfig {
+        let mut client = ClientConfig::new();
+        client
+            .set("bootstrap.servers", &self.bootstrap_servers)
+            .set("client.id", &self.client_id);
+        client
+    }
+}
+
+// === impl Assignor ===
+
+impl Assignor {
+    fn name(self) -> &'static str {
+        match self {
+            Self::CooperativeSticky => "cooperative-sticky",
+            Self::Range => "range",
+            Self::RoundRobin => "roundrobin",
+        }
+    }
+}
+
+// === impl OffsetReset ===
+
+impl OffsetReset {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Earliest => "earliest",
+            Self::Latest => "latest",
+        }
+    }
+}
+
+// === impl Property ===
+
+impl FromStr for Property {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Ok(Self {
+                name: name.to_owned(),
+                value: value.to_owned(),
+            }),
+            _ => Err("write NAME=VALUE, for example -X security.protocol=ssl".to_owned()),
+        }
+    }
+}
+
+// === impl Listen ===
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "none" {
+            return Ok(Self(None));
+        }
+        let address = text.parse().map(Some).map(Self);
+        address.map_err(|_| "write ADDRESS:PORT (0.0.0.0:8000) or none".to_owned())
+    }
+}
+
+/// Parses seconds with a fraction (`0.1`).
+///
+/// # Errors
+/// A sentence, when it is no number of seconds that time could have.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    let complaint = || "write seconds, 0 or more, for example 0.1".to_owned();
+    let seconds: f64 = text.parse().map_err(|_| complaint())?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| complaint())
+}
+
+fn milliseconds(duration: Duration) -> String {
+    duration.as_millis().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(more: &[&str]) -> Result<ConsumerOptions, clap::Error> {
+        let given = [
+            "evenkeel-consumer",
+            "--topic",
+            "trades",
+            "--group",
+            "workers",
+        ];
+        ConsumerOptions::try_parse_from(given.iter().chain(more))
+    }
+
+    fn property(more: &[&str], name: &str) -> Option<String> {
+        let client = options(more).unwrap().client_config().unwrap();
+        client.get(name).map(str::to_owned)
+    }
+
+    fn check_refused(more: &[&str], expected: ConfigError) {
+        assert_eq!(
+            options(more).unwrap().client_config().unwrap_err(),
+            expected
+        );
+    }
+
+    #[test]
+    fn the_defaults_are_the_blueprints() {
+        let options = options(&[]).unwrap();
+        assert_eq!(options.batch_size.get(), 100);
+        assert_eq!(options.batch_timeout_seconds, Duration::from_millis(100));
+        assert_eq!(options.batch_processing_time, Duration::from_secs(1));
+        assert_eq!(options.metrics_listen.0.unwrap().port(), 8000);
+        assert_eq!(property(&[], "session.timeout.ms").unwrap(), "10000");
+        assert_eq!(property(&[], "heartbeat.interval.ms").unwrap(), "1000");
+        let assignor = property(&[], "partition.assignment.strategy");
+        assert_eq!(assignor.unwrap(), "cooperative-sticky");
+        assert_eq!(property(&[], "enable.auto.commit").unwrap(), "false");
+    }
+
+    #[test]
+    fn a_kip_848_group_is_told_nothing_that_the_broker_decides() {
+        let consumer = ["--group-protocol", "consumer"];
+        for name in [
+            "partition.assignment.strategy",
+            "session.timeout.ms",
+            "heartbeat.interval.ms",
+        ] {
+            assert_eq!(property(&consumer, name), None, "{name}");
+        }
+        for (option, value) in [
+            ("--assignor", "range"),
+            ("--session-timeout-seconds", "10"),
+            ("--heartbeat-interval-seconds", "1"),
+        ] {
+            let more = [consumer[0], consumer[1], option, value];
+            check_refused(&more, ConfigError::ClassicOnly(option));
+        }
+    }
+
+    #[test]
+    fn librdkafka_takes_both_protocols() {
+        for protocol in ["classic", "consumer"] {
+            let options = options(&["--group-protocol", protocol]).unwrap();
+            let client = options.client_config().unwrap();
+            client.create_native_config().unwrap();
+        }
+    }
+
+    #[test]
+    fn any_property_can_be_set_but_those_that_the_loop_owns() {
+        let more = ["-X", "fetch.wait.max.ms=50", "-X", "sasl.password=a=b"];
+        assert_eq!(property(&more, "fetch.wait.max.ms").unwrap(), "50");
+        assert_eq!(property(&more, "sasl.password").unwrap(), "a=b");
+        let owned = "enable.auto.commit".to_owned();
+        check_refused(
+            &["-X", "enable.auto.commit=true"],
+            ConfigError::Owned(owned),
+        );
+    }
+
+    #[test]
+    fn options_that_do_not_go_together_are_refused() {
+        let both = ["--report-json", "--sink", "stdout"];
+        check_refused(&both, ConfigError::StandardOutputTwice);
+        let slow = ["--heartbeat-interval-seconds", "10"];
+        check_refused(&slow, ConfigError::HeartbeatTooLong);
+    }
+
+    #[test]
+    fn values_that_mean_nothing_are_refused() {
+        for more in [
+            ["--batch-size", "0"],
+            ["--batch-timeout-seconds", "-1"],
+            ["--batch-timeout-seconds", "soon"],
+            ["--batch-processing-time", "NaN"],
+            ["--metrics-listen", "8000"],
+            ["--assignor", "fair"],
+            ["-X", "no-value"],
+        ] {
+            assert!(options(&more).is_err(), "{more:?}");
+        }
+    }
+
+    #[test]
+    fn metrics_can_be_turned_off() {
+        let options = options(&["--metrics-listen", "none"]).unwrap();
+        assert_eq!(options.metrics_listen, Listen(None));
+    }
+}

@@ -1,0 +1,277 @@
+//! Sends trades at the pace of a plan, and counts what Kafka acknowledges.
+//!
+//! The producer is idempotent with acks=all, so an acknowledged record is in the log exactly once
+//! and the acknowledged count can be held against the log's ends. It never blocks on a full queue:
+//! what the client does not take stays due.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use clap::Parser;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+
+use crate::config::{Connection, seconds};
+use crate::load::{Pace, Plan, PlanError};
+use crate::report::{self, ProducerReport, REPORT_EVERY};
+use crate::stop::StopSignal;
+use crate::trade::Trades;
+use crate::{clock, logging};
+
+/// Time between two looks at what is due: fine enough for a steady flow, coarse enough to cost
+/// nothing.
+const TICK: Duration = Duration::from_millis(10);
+
+/// How long the last records may take to be acknowledged: below Kubernetes' grace period of 30 s.
+const FLUSH_WITHIN: Duration = Duration::from_secs(20);
+
+/// The load producer: JSON trades at a rate that changes in steps.
+#[derive(Debug, Parser)]
+#[command(version, after_help = PRODUCER_EXAMPLES)]
+pub struct ProducerOptions {
+    /// The connection.
+    #[command(flatten)]
+    pub connection: Connection,
+
+    /// Topic to produce to
+    #[arg(long, env = "TOPIC")]
+    pub topic: String,
+
+    /// Records per second, one rate a step, comma separated
+    #[arg(long, env = "MESSAGES_PER_SECOND", value_parser = rate, value_delimiter = ',')]
+    #[arg(required = true)]
+    pub load: Vec<f64>,
+
+    /// How long each step lasts: one for all, or one each; without it a single rate never ends
+    #[arg(long, env = "STEP_SECONDS", value_parser = seconds, value_delimiter = ',')]
+    pub step_seconds: Vec<Duration>,
+
+    /// Send null keys, spread evenly over the partitions, instead of account ids
+    #[arg(long, env = "NULL_KEYS")]
+    pub null_keys: bool,
+
+    /// How many accounts trade
+    #[arg(long, env = "ACCOUNTS", default_value = "100000")]
+    pub accounts: NonZeroU64,
+
+    /// Start of the random numbers: equal seeds send equal trades
+    #[arg(long, env = "SEED", default_value = "1")]
+    pub seed: u64,
+
+    /// Print one JSON line a second, and a last one at the end (see report.rs for its fields)
+    #[arg(long)]
+    pub report_json: bool,
+}
+
+const PRODUCER_EXAMPLES: &str = "Examples:
+  evenkeel-producer --bootstrap-servers localhost:9092 --topic trades --load 1000
+  evenkeel-producer --topic trades --load 1000,5000,1000 --step-seconds 300,600,300
+  evenkeel-producer --topic trades --load 200,0 --step-seconds 60 --null-keys --report-json";
+
+/// Why the producer ended before its plan.
+#[derive(Debug, thiserror::Error)]
+pub enum ProduceError {
+    /// The plan makes no sense.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The client could not be made: its configuration.
+    #[error("cannot create the Kafka client ({0}): check the options and every -X property")]
+    Create(#[source] KafkaError),
+    /// The client cannot go on.
+    #[error("the Kafka client refuses to send ({0}): check the topic and the rights to write it")]
+    Send(#[source] KafkaError),
+    /// Not everything was acknowledged in time.
+    #[error("{in_flight} records were not acknowledged in time ({error}): check the brokers")]
+    Flush {
+        /// Records whose fate is unknown.
+        in_flight: i32,
+        /// What the client said.
+        error: KafkaError,
+    },
+}
+
+/// Counts deliveries; clones count together.
+#[derive(Clone, Debug, Default)]
+struct Deliveries {
+    acknowledged: Arc<AtomicU64>,
+    failed: Arc<AtomicU64>,
+}
+
+struct Producing {
+    producer: ThreadedProducer<Deliveries>,
+    deliveries: Deliveries,
+    topic: String,
+    null_keys: bool,
+    report_json: bool,
+    trades: Trades,
+    pace: Pace,
+    produced: u64,
+}
+
+/// Sends until the plan is over or a stop is asked for; then waits for what is under way.
+///
+/// # Errors
+/// See [`ProduceError`].
+pub fn produce(options: &ProducerOptions, stop: &StopSignal) -> Result<(), ProduceError> {
+    let plan = Plan::new(&options.load, &options.step_seconds)?;
+    let deliveries = Deliveries::default();
+    let mut client = options.connection.client_config();
+    client
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        // The partition that Java's clients would choose for the same key.
+        .set("partitioner", "murmur2_random")
+        // By default null keys stick to one partition for a while, which is not an even spread.
+        .set("sticky.partitioning.linger.ms", "0");
+    for property in &options.connection.properties {
+        client.set(&property.name, &property.value);
+    }
+    let producer = client
+        .create_with_context(deliveries.clone())
+        .map_err(ProduceError::Create)?;
+    let mut producing = Producing {
+        producer,
+        deliveries,
+        topic: options.topic.clone(),
+        null_keys: options.null_keys,
+        report_json: options.report_json,
+        trades: Trades::new(options.accounts, options.seed),
+        pace: Pace::new(plan),
+        produced: 0,
+    };
+    let sent = producing.follow_the_plan(stop);
+    let flushed = producing.flush();
+    producing.report(0.0, true, stop);
+    sent.and(flushed)
+}
+
+// === impl Producing ===
+
+impl Producing {
+    fn follow_the_plan(&mut self, stop: &StopSignal) -> Result<(), ProduceError> {
+        let began = clock::now();
+        let mut report_at = began + REPORT_EVERY;
+        while !stop.is_raised() {
+            let now = clock::now();
+            let elapsed = now - began;
+            // The last tick sends what is due of the last step, so this comes before the way out.
+            self.send_due(elapsed)?;
+            let Some(target_rate) = self.pace.rate_at(elapsed) else {
+                break;
+            };
+            if report_at <= now {
+                report_at += REPORT_EVERY;
+                self.report(target_rate, false, stop);
+            }
+            clock::wait_until(now + TICK);
+        }
+        Ok(())
+    }
+
+    fn send_due(&mut self, elapsed: Duration) -> Result<(), ProduceError> {
+        for _ in 0..self.pace.due(elapsed) {
+            let trade = self.trades.next_at(clock::since_epoch());
+            // A trade is a flat struct of strings and numbers: it always has a JSON form.
+            let payload = serde_json::to_vec(&trade).unwrap_or_default();
+            let mut record = BaseRecord::<str, [u8]>::to(&self.topic).payload(&payload);
+            if !self.null_keys {
+                record = record.key(&trade.account_id);
+            }
+            match self.producer.send(record) {
+                Ok(()) => {}
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => break,
+                Err((error, _)) => return Err(ProduceError::Send(error)),
+            }
+            self.pace.sent_one();
+            self.produced += 1;
+        }
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), ProduceError> {
+        self.producer
+            .flush(FLUSH_WITHIN)
+            .map_err(|error| ProduceError::Flush {
+                in_flight: self.producer.in_flight_count(),
+                error,
+            })
+    }
+
+    fn report(&self, target_rate: f64, is_final: bool, stop: &StopSignal) {
+        let line = ProducerReport {
+            target_rate,
+            produced_total: self.produced,
+            acknowledged_total: self.deliveries.acknowledged.load(Ordering::Relaxed),
+            failed_total: self.deliveries.failed.load(Ordering::Relaxed),
+            is_final,
+        };
+        if self.report_json && report::print(&line).is_err() {
+            stop.raise();
+        }
+    }
+}
+
+// === impl Deliveries ===
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        logging::librdkafka_line(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, "{reason}");
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        match result {
+            Ok(_) => {
+                self.acknowledged.fetch_add(1, Ordering::Relaxed);
+            }
+            Err((error, _)) => {
+                self.failed.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(%error, "record not delivered");
+            }
+        }
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate.is_finite() && rate >= 0.0 => Ok(rate),
+        _ => Err("write records per second, 0 or more, for example 1000".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(more: &[&str]) -> Result<ProducerOptions, clap::Error> {
+        let given = ["evenkeel-producer", "--topic", "trades"];
+        ProducerOptions::try_parse_from(given.iter().chain(more))
+    }
+
+    #[test]
+    fn steps_are_comma_lists() {
+        let options = options(&["--load", "200,1000,0", "--step-seconds", "60,30,0.5"]).unwrap();
+        assert_eq!(options.load, [200.0, 1000.0, 0.0]);
+        assert_eq!(options.step_seconds[2], Duration::from_millis(500));
+    }
+
+    #[test]
+    fn loads_that_mean_nothing_are_refused() {
+        for load in ["-1", "many", "inf", "NaN", "1,,2", ""] {
+            assert!(options(&["--load", load]).is_err(), "{load:?}");
+        }
+        assert!(options(&[]).is_err(), "a load is required");
+    }
+}
