@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::settings::read_duration;
 use super::*;
 
 fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
