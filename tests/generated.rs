@@ -1,0 +1,158 @@
+//! Files that are written from tables in the code: a drift fails here, `UPDATE_EXPECT=1` rewrites.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+use std::fmt::Write as _;
+
+use evenkeel::config::options::{Kind as SettingKind, SETTINGS};
+use evenkeel::grpc::options::{Kind, MetadataOption, OPTIONS, Origin};
+use expect_test::expect_file;
+
+#[test]
+fn docs_configuration_md_says_what_the_tables_say() {
+    expect_file!["../docs/configuration.md"].assert_eq(&configuration());
+}
+
+fn configuration() -> String {
+    let mut text = String::from(
+        "\
+<!-- Written from src/grpc/options.rs and src/config/options.rs by `make generate`. -->
+# Configuration
+
+evenkeel is configured in two places: what belongs to one ScaledObject stands in its trigger's
+metadata, what belongs to the process in one YAML file.
+
+## Trigger metadata
+
+All values are strings, as Kubernetes wants them. Names and defaults are KEDA's where KEDA's `kafka`
+or `prometheus` trigger has the key. Unknown keys are errors, and so is a wrong value; all errors
+come at once, in the ScaledObject's events and from `evenkeel check`. `xFromEnv` takes the value of
+`x` from the environment of the scaled workload, as in KEDA's own triggers.
+
+| key | takes | default | meaning |
+|---|---|---|---|
+",
+    );
+    for option in OPTIONS.iter().filter(|option| is_read(option)) {
+        let key = match option.origin {
+            Origin::Keda => format!("`{}`", option.key),
+            Origin::Evenkeel => format!("`{}` ¹", option.key),
+        };
+        let default = option.default.map(|text| format!("`{text}`"));
+        row(
+            &mut text,
+            &[
+                &key,
+                &option.kind.expected(),
+                &default.unwrap_or_default(),
+                option.meaning,
+            ],
+        );
+    }
+    text.push_str("\n¹ evenkeel's own; KEDA's triggers do not have it.\n");
+    text.push_str(
+        "\nAccepted without effect, so that a trigger can be moved over as it is:\n\n\
+         | key | why |\n|---|---|\n",
+    );
+    for option in OPTIONS.iter().filter(|option| option.kind == Kind::Ignored) {
+        row(&mut text, &[&format!("`{}`", option.key), option.meaning]);
+    }
+    let passed = keys(|kind| *kind == Kind::Passed);
+    let credentials = keys(|kind| matches!(kind, Kind::Credential { .. }));
+    write!(
+        text,
+        "\nFor KEDA and not for evenkeel: {passed}.\n\n\
+         Refused, because everyone who may read ScaledObjects would read them; credentials belong \
+         into a\nconnection profile below (`sasl: none` and `tls: disable` are accepted): \
+         {credentials}.\n\n"
+    )
+    .unwrap();
+    text.push_str(
+        "\
+## Process configuration
+
+`evenkeel serve --config evenkeel.yaml`. Every setting can also be given, or overridden, by a
+variable: `EVENKEEL__` and the path in capitals with two underscores between its parts, such as
+`EVENKEEL__POLL__INTERVAL=2s` or `EVENKEEL__CLUSTERS__MAIN__BOOTSTRAPSERVERS=a:9092,b:9092`. It is
+checked before anything is opened, all errors at once, and the process ends with code 64.
+
+`NAME` is the name of a profile, which triggers use in `cluster` and `prometheus`. A profile is also
+meant by its addresses, so its permissions cannot be gone around by writing those out.
+
+| setting | takes | default | meaning |
+|---|---|---|---|
+",
+    );
+    for setting in SETTINGS {
+        let default = setting.default.map(|text| format!("`{text}`"));
+        let takes = match setting.kind {
+            SettingKind::NotYet => "nothing yet".to_owned(),
+            kind => kind.expected(),
+        };
+        row(
+            &mut text,
+            &[
+                &format!("`{}`", setting.path),
+                &takes,
+                &default.unwrap_or_default(),
+                setting.meaning,
+            ],
+        );
+    }
+    text.push_str(
+        "
+```yaml
+poll: {interval: 5s}
+clusters:
+  main:
+    bootstrapServers: [kafka-0:9092, kafka-1:9092]
+    namespaces: [shop-*]
+prometheus:
+  main:
+    url: http://prometheus:9090
+    query: sum(rate(kafka_topic_partition_current_offset{topic=~\"{topic}\"}[1m]))
+adhocClusters: false
+```
+",
+    );
+    text
+}
+
+/// Whether the key has a value that is read.
+fn is_read(option: &MetadataOption) -> bool {
+    !matches!(
+        option.kind,
+        Kind::Passed | Kind::Ignored | Kind::Credential { .. }
+    )
+}
+
+fn keys(wanted: impl Fn(&Kind) -> bool) -> String {
+    let keys: Vec<String> = OPTIONS
+        .iter()
+        .filter(|option| wanted(&option.kind))
+        .map(|option| format!("`{}`", option.key))
+        .collect();
+    keys.join(", ")
+}
+
+fn row(text: &mut String, cells: &[&str]) {
+    let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+    writeln!(text, "| {} |", cells.join(" | ")).unwrap();
+}
+
+#[test]
+fn the_example_in_the_documentation_is_a_configuration() {
+    let text = configuration();
+    let example = text
+        .split("```yaml\n")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
+    evenkeel::config::Config::read(example, None, std::iter::empty()).unwrap();
+}
