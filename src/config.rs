@@ -65,7 +65,7 @@ pub struct PollConfig {
 /// One Kafka cluster profile.
 #[derive(Clone, Debug)]
 pub struct ClusterConfig {
-    /// `host:port`, at least one.
+    /// `host:port` in lower case, sorted, at least one.
     pub bootstrap_servers: Vec<String>,
     /// Globs of the namespaces that may use it.
     pub namespaces: Globs,

@@ -81,7 +81,7 @@ variable: `EVENKEEL__` and the path in capitals with two underscores between its
 checked before anything is opened, all errors at once, and the process ends with code 64.
 
 `NAME` is the name of a profile, which triggers use in `cluster` and `prometheus`. A profile is also
-meant by its addresses, so its permissions cannot be gone around by writing those out.
+meant by its addresses, and its permissions apply either way.
 
 | setting | takes | default | meaning |
 |---|---|---|---|

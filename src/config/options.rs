@@ -223,7 +223,8 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Boolean,
         Some("true"),
         "Whether a trigger may name addresses of Kafka or Prometheus that are no profile: \
-         plaintext, no credentials.",
+         plaintext, no credentials. Set it to false where the permissions of profiles have to \
+         hold: a broker may have other names than its profile lists.",
     ),
     setting(
         "limits.targets",

@@ -102,7 +102,7 @@ pub const OPTIONS: &[MetadataOption] = &[
         "bootstrapServers",
         Kind::Addresses,
         None,
-        "Kafka's addresses. The addresses of a profile select that profile; others are plaintext, \
+        "Kafka's addresses. Any address of a profile selects that profile; others are plaintext, \
          get no credentials, and need `adhocClusters`.",
     ),
     keda(

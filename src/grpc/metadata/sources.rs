@@ -1,8 +1,9 @@
 //! Where a target's Kafka and Prometheus are, and whether the configuration lets it go there.
 //!
-//! A profile is meant by its name or by its very addresses; either way its globs apply. Without
+//! A profile is meant by its name or by any of its addresses; either way its globs apply. Without
 //! that second rule a ScaledObject could go around a profile's permissions by writing out its
-//! addresses. Addresses of no profile are taken only with `adhocClusters`.
+//! addresses. Addresses of no profile are taken only with `adhocClusters`; a broker may have more
+//! names than a profile lists, so permissions that have to hold need `adhocClusters: false`.
 
 use std::collections::BTreeMap;
 
@@ -92,14 +93,8 @@ fn of_addresses(
         return Some(ClusterRef::Adhoc(addresses));
     };
     let profile = config.clusters.iter().find(|(_, profile)| {
-        let mut servers: Vec<String> = profile
-            .bootstrap_servers
-            .iter()
-            .map(|server| server.to_ascii_lowercase())
-            .collect();
-        servers.sort();
-        servers.dedup();
-        servers == addresses
+        let mut servers = profile.bootstrap_servers.iter();
+        servers.any(|server| addresses.contains(server))
     });
     if let Some((name, profile)) = profile {
         permit_cluster(fields, "bootstrapServers", profile, asker);

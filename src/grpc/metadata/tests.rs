@@ -414,6 +414,10 @@ fn a_profile_is_found_by_its_name_or_its_addresses() {
     for pairs in [
         [("cluster", "shared"), ("bootstrapServers", "")],
         [("cluster", ""), ("bootstrapServers", "KAFKA:9092")],
+        [
+            ("cluster", ""),
+            ("bootstrapServers", "other:9092,kafka:9092"),
+        ],
     ] {
         let spec = parse("any", "c", &with(&pairs), &config).unwrap();
         assert_eq!(spec.cluster, ClusterRef::Profile("shared".to_owned()));
