@@ -486,8 +486,14 @@ fn permissions_hold_for_the_name_and_for_the_addresses() {
         ["topic"]
     );
     assert_eq!(
-        refused("shop-a", &[("bootstrapServers", "o1:9092")]),
-        ["bootstrapServers"]
+        refused("other", &[("bootstrapServers", "o1:9092"), group, topic]),
+        ["bootstrapServers"],
+        "a part of a profile's addresses is that profile"
+    );
+    assert_eq!(
+        refused("shop-a", &[("bootstrapServers", "elsewhere:9092")]),
+        ["bootstrapServers"],
+        "addresses of no profile, where adhocClusters is false"
     );
     let allowed = [by_name, no_addresses, group, topic];
     assert!(parse("shop-a", "c", &with(&allowed), &config(PROFILES)).is_ok());
