@@ -18,9 +18,9 @@ use super::connection::{BOOTSTRAP, Connection, Context};
 use super::failure::Failure;
 use super::protocol::Ask;
 
-/// The first pause after a failure. A broker that restarts refuses connections at once, so short
-/// enough for a tick five seconds later to try again.
-pub const RECONNECT_FIRST: Duration = Duration::from_millis(250);
+/// The first pause after a failure: one tick of the fastest kind (sleeping targets, log ends only),
+/// so that a broker that restarts is tried again at the next ordinary one.
+pub const RECONNECT_FIRST: Duration = Duration::from_secs(1);
 
 /// The longest pause. It bounds how late a broker that came back is noticed; and as a broker that
 /// accepts and stays silent costs a whole request timeout at each attempt, how often that is paid.
