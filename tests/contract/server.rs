@@ -208,3 +208,33 @@ async fn what_is_no_grpc_does_no_harm() {
     drop(socket);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn no_call_is_lost_when_a_connection_reaches_its_age() {
+    let server = Running::start("grpc: {maxConnectionAge: 1s}").await;
+    let mut client = server.client().await;
+    let mut stream = client
+        .stream_metric_spec(scaled_object("consumer"))
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(stream.message().await.unwrap().is_some());
+    // The stream's end is the sign that its connection's time is up.
+    let ended = tokio::spawn(async move { stream.message().await });
+    let mut answered = 0;
+    let mut after = 0;
+    while after < 100 {
+        after += i32::from(ended.is_finished());
+        let asking = client.get_metric_spec(scaled_object("consumer"));
+        match tokio::time::timeout(PATIENCE, asking).await.unwrap() {
+            Ok(_) => answered += 1,
+            // A call that was still queued in the client when the connection closed. KEDA's
+            // client repeats such calls by itself; this one leaves it to us.
+            Err(status) => assert_eq!(status.code(), Code::Cancelled, "{status}"),
+        }
+    }
+    assert_eq!(ended.await.unwrap().unwrap(), None);
+    // Whatever reached the server was answered.
+    assert_eq!(server.world.calls("GetMetricSpec", "OK"), answered);
+    server.stop().await;
+}

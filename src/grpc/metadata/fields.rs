@@ -32,6 +32,10 @@ const MAX_PATTERN_BYTES: usize = 1_024;
 /// ScaledObject; nested counts such as `((a{99}){99}){99}` would otherwise take gigabytes.
 const MAX_PATTERN_COMPILED_BYTES: usize = 256 * 1_024;
 
+/// What a key of KEDA's other triggers is called here, where a similar name would mislead: the
+/// `prometheus` trigger's threshold is what one replica can take, in the query's unit.
+const CALLED_HERE: &[(&str, &str)] = &[("threshold", "capacityPerReplica")];
+
 /// Whether `…FromEnv` values are values yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Environment {
@@ -148,10 +152,12 @@ impl<'a> Fields<'a> {
     }
 
     fn unknown(&mut self, written: &str) {
-        self.errors.push(
-            MetadataError::new(ErrorKind::Unknown, written, "unknown key")
-                .meaning_one_of(written, OPTIONS.iter().map(|option| option.key)),
-        );
+        let mut error = MetadataError::new(ErrorKind::Unknown, written, "unknown key")
+            .meaning_one_of(written, OPTIONS.iter().map(|option| option.key));
+        if let Some((_, key)) = CALLED_HERE.iter().find(|(other, _)| *other == written) {
+            error.suggestion = Some((*key).to_owned());
+        }
+        self.errors.push(error);
     }
 
     /// Whether the user gave `key` a value.

@@ -1,5 +1,7 @@
 //! The metadata parser, by example.
 
+mod profiles;
+
 use super::*;
 use crate::observe::PartitionSelection;
 
@@ -27,22 +29,6 @@ fn with(pairs: &[(&str, &str)]) -> HashMap<String, String> {
 fn config(yaml: &str) -> Config {
     Config::read(yaml, None, std::iter::empty()).unwrap()
 }
-
-const PROFILES: &str = "\
-adhocClusters: false
-clusters:
-  shared: {bootstrapServers: [kafka:9092]}
-  orders:
-    bootstrapServers: [o2:9092, o1:9092]
-    namespaces: [shop-*]
-    topics: [orders*]
-    consumerGroups: [shop.*]
-prometheus:
-  main:
-    url: http://prometheus:9090
-    namespaces: [shop-*]
-    query: sum(rate(in{topic=~\"{topic}\",g=\"{consumerGroup}\"}[1m]))
-";
 
 fn parsed(pairs: &[(&str, &str)]) -> TargetSpec {
     parse("shop", "consumer", &with(pairs), &config("")).unwrap()
@@ -193,6 +179,23 @@ fn all_errors_come_at_once() {
             "allowIdleConsumers = \"yes\": has to be true or false",
         ],
     );
+}
+
+#[test]
+fn what_was_meant_is_guessed_where_it_is_close() {
+    for (wrong, meant) in [
+        ("bootstrapserver", Some("bootstrapServers")),
+        ("topics", Some("topic")),
+        ("consumer_group", Some("consumerGroup")),
+        ("maxReplica", Some("maxReplicas")),
+        ("threshold", Some("capacityPerReplica")),
+        ("colour", None),
+        ("q", None),
+    ] {
+        let errors = parse("shop", "c", &with(&[(wrong, "1")]), &config("")).unwrap_err();
+        assert_eq!(errors.0.len(), 1, "{errors}");
+        assert_eq!(errors.0[0].suggestion.as_deref(), meant, "{wrong}");
+    }
 }
 
 #[test]
@@ -406,139 +409,6 @@ fn credentials_are_refused_with_the_place_where_they_live() {
         assert_eq!(errors.0[0].kind, ErrorKind::Credential);
         assert!(errors.to_string().contains("profile"), "{errors}");
     }
-}
-
-#[test]
-fn a_profile_is_found_by_its_name_or_its_addresses() {
-    let config = config(PROFILES);
-    for pairs in [
-        [("cluster", "shared"), ("bootstrapServers", "")],
-        [("cluster", ""), ("bootstrapServers", "KAFKA:9092")],
-        [
-            ("cluster", ""),
-            ("bootstrapServers", "other:9092,kafka:9092"),
-        ],
-    ] {
-        let spec = parse("any", "c", &with(&pairs), &config).unwrap();
-        assert_eq!(spec.cluster, ClusterRef::Profile("shared".to_owned()));
-    }
-}
-
-#[test]
-fn a_profile_that_does_not_exist_is_guessed_only_among_those_open_here() {
-    check_with(
-        PROFILES,
-        "any",
-        &[("cluster", "ordres"), ("bootstrapServers", "")],
-        &["cluster = \"ordres\": no such connection profile; there are shared"],
-    );
-    check_with(
-        PROFILES,
-        "shop-a",
-        &[("cluster", "ordres"), ("bootstrapServers", "")],
-        &[
-            "cluster = \"ordres\": no such connection profile; there are orders, shared, did you \
-           mean orders?",
-        ],
-    );
-}
-
-#[test]
-fn permissions_hold_for_the_name_and_for_the_addresses() {
-    let refused = |namespace: &str, pairs: &[(&str, &str)]| {
-        let errors = parse(namespace, "c", &with(pairs), &config(PROFILES)).unwrap_err();
-        assert!(errors.only_forbidden(), "{errors}");
-        errors
-            .0
-            .iter()
-            .map(|error| error.key.clone())
-            .collect::<Vec<_>>()
-    };
-    let by_name = ("cluster", "orders");
-    let no_addresses = ("bootstrapServers", "");
-    let group = ("consumerGroup", "shop.a");
-    let topic = ("topic", "orders-1");
-    assert_eq!(
-        refused("other", &[by_name, no_addresses, group, topic]),
-        ["cluster"]
-    );
-    let addresses = ("bootstrapServers", "o1:9092,o2:9092");
-    assert_eq!(
-        refused("other", &[addresses, group, topic]),
-        ["bootstrapServers"]
-    );
-    assert_eq!(
-        refused(
-            "shop-a",
-            &[by_name, no_addresses, group, ("topic", "secrets,orders")]
-        ),
-        ["topic"]
-    );
-    assert_eq!(
-        refused(
-            "shop-a",
-            &[by_name, no_addresses, ("consumerGroup", "x"), topic]
-        ),
-        ["consumerGroup"]
-    );
-    assert_eq!(
-        refused("shop-a", &[by_name, no_addresses, group, ("topic", "")]),
-        ["topic"]
-    );
-    assert_eq!(
-        refused("other", &[("bootstrapServers", "o1:9092"), group, topic]),
-        ["bootstrapServers"],
-        "a part of a profile's addresses is that profile"
-    );
-    assert_eq!(
-        refused("shop-a", &[("bootstrapServers", "elsewhere:9092")]),
-        ["bootstrapServers"],
-        "addresses of no profile, where adhocClusters is false"
-    );
-    let allowed = [by_name, no_addresses, group, topic];
-    assert!(parse("shop-a", "c", &with(&allowed), &config(PROFILES)).is_ok());
-}
-
-#[test]
-fn a_prometheus_profile_fills_its_template() {
-    let config = config(PROFILES);
-    let query = |pairs: &[(&str, &str)]| {
-        let mut all = vec![("bootstrapServers", "kafka:9092")];
-        all.extend(pairs);
-        parse("shop-a", "c", &with(&all), &config)
-            .map(|spec| spec.prometheus.unwrap().query)
-            .map_err(|errors| errors.to_string())
-    };
-    let main = ("prometheus", "main");
-    assert_eq!(
-        query(&[main, ("consumerGroup", "a\"b\\")]).unwrap(),
-        r#"sum(rate(in{topic=~"orders|trades",g="a\"b\\"}[1m]))"#
-    );
-    assert_eq!(
-        query(&[main, ("topic", ""), ("topicPattern", r"(o)\.[0-9]")]).unwrap(),
-        r#"sum(rate(in{topic=~"(o)\\.[0-9]",g="trades"}[1m]))"#
-    );
-    assert_eq!(query(&[main, ("query", "own")]).unwrap(), "own");
-    let by_address = ("serverAddress", "http://prometheus:9090/");
-    assert!(query(&[by_address]).unwrap().starts_with("sum("));
-    assert!(
-        query(&[main, ("topic", "")])
-            .unwrap_err()
-            .contains("{topic}")
-    );
-    assert!(
-        query(&[("prometheus", "mian")])
-            .unwrap_err()
-            .contains("did you mean main?")
-    );
-    let errors = parse(
-        "other",
-        "c",
-        &with(&[("bootstrapServers", "kafka:9092"), main]),
-        &config,
-    )
-    .unwrap_err();
-    assert!(errors.only_forbidden(), "{errors}");
 }
 
 #[test]

@@ -1,0 +1,103 @@
+//! `evenkeel check` as a program: what it prints and its exit codes.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::path::Path;
+use std::process::Command;
+
+const SCALED_OBJECT: &str = "\
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata: {name: consumer, namespace: shop}
+spec:
+  scaleTargetRef: {name: consumer}
+  triggers:
+    - type: external
+      metadata:
+        scalerAddress: evenkeel:9090
+        cluster: main
+        consumerGroup: trades
+        catchUpSeconds: \"60\"
+";
+
+/// Runs `evenkeel check` in `folder`; its exit code, and what it printed to both outputs.
+fn check(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
+        .arg("check")
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let mut text = String::from_utf8(output.stdout).unwrap();
+    text.push_str(&String::from_utf8(output.stderr).unwrap());
+    (output.status.code(), text)
+}
+
+#[test]
+fn the_exit_code_says_whether_anything_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("right.yaml"), SCALED_OBJECT).unwrap();
+    let wrong = SCALED_OBJECT
+        .replace("cluster:", "clustre:")
+        .replace("\"60\"", "soon");
+    std::fs::write(folder.join("wrong.yaml"), wrong).unwrap();
+
+    let (code, text) = check(folder, &["right.yaml"]);
+    assert_eq!(text, "1 evenkeel trigger in 1 ScaledObject, 0 errors\n");
+    assert_eq!(code, Some(0));
+
+    let (code, text) = check(folder, &["right.yaml", "wrong.yaml"]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "wrong.yaml:8: triggers[0].metadata.cluster: missing: give cluster, the name of a \
+             connection profile, or bootstrapServers",
+            "wrong.yaml:10: triggers[0].metadata.clustre: unknown key, did you mean cluster?",
+            "wrong.yaml:12: triggers[0].metadata.catchUpSeconds = \"soon\": has to be a whole \
+             number from 1 to 86400",
+            "2 evenkeel triggers in 2 ScaledObjects, 3 errors",
+        ]
+    );
+    assert_eq!(code, Some(64));
+}
+
+#[test]
+fn a_missing_file_does_not_hide_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("right.yaml"), SCALED_OBJECT).unwrap();
+    let (code, text) = check(folder, &["none.yaml", "right.yaml"]);
+    assert!(
+        text.contains("none.yaml:1: the file cannot be read"),
+        "{text}"
+    );
+    assert!(
+        text.contains("1 evenkeel trigger in 1 ScaledObject"),
+        "{text}"
+    );
+    assert_eq!(code, Some(64));
+    assert_eq!(check(folder, &[]).0, Some(64), "no file at all");
+}
+
+#[test]
+fn a_configuration_brings_its_profiles_or_its_own_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("right.yaml"), SCALED_OBJECT).unwrap();
+    let write = |text: &str| std::fs::write(folder.join("evenkeel.yaml"), text).unwrap();
+    let arguments = ["--config", "evenkeel.yaml", "right.yaml"];
+
+    write("clusters: {main: {bootstrapServers: [kafka:9092]}}");
+    assert_eq!(check(folder, &arguments).0, Some(0));
+
+    write("clusters: {main: {bootstrapServers: [kafka:9092], namespaces: [other]}}");
+    let (code, text) = check(folder, &arguments);
+    assert!(text.contains("not open to namespace shop"), "{text}");
+    assert_eq!(code, Some(64));
+
+    write("clusters: {main: {bootstrapServer: [kafka:9092]}}");
+    let (code, text) = check(folder, &arguments);
+    assert!(text.contains("did you mean bootstrapServers?"), "{text}");
+    assert_eq!(code, Some(64));
+}
