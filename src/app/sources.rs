@@ -1,0 +1,117 @@
+//! The real observers, made from the configuration.
+
+use std::sync::Arc;
+
+use evenkeel_engine::Cause;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::control::Sources;
+use crate::control::target::ClusterRef;
+use crate::metrics::Metrics;
+use crate::observe::kafka::{KafkaObserver, KafkaObserverConfig};
+use crate::observe::prometheus::{
+    PrometheusClientError, PrometheusObserver, PrometheusObserverConfig,
+};
+use crate::observe::{KafkaReading, ObserveKafka, Problem, Request};
+
+/// Makes the observers of the process.
+#[derive(Debug)]
+pub(super) struct RealSources {
+    config: Arc<Config>,
+    clock: Clock,
+    metrics: Metrics,
+    prometheus: Arc<PrometheusObserver>,
+    adhoc_slots: Arc<Semaphore>,
+}
+
+/// An observer that gives its ad-hoc slot back when it is dropped.
+#[derive(Debug)]
+pub(super) struct SlottedObserver {
+    observer: KafkaObserver,
+    _slot: Option<OwnedSemaphorePermit>,
+}
+
+// === impl RealSources ===
+
+impl RealSources {
+    pub(super) fn new(
+        config: Arc<Config>,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Result<Self, PrometheusClientError> {
+        let prometheus = PrometheusObserver::new(
+            PrometheusObserverConfig {
+                request_timeout: config.poll.request_timeout,
+                concurrency: config.limits.prometheus_concurrency,
+            },
+            clock,
+            metrics.clone(),
+        )?;
+        Ok(Self {
+            adhoc_slots: Arc::new(Semaphore::new(config.limits.adhoc_clusters)),
+            prometheus: Arc::new(prometheus),
+            config,
+            clock,
+            metrics,
+        })
+    }
+
+    fn adhoc_slot(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.adhoc_slots)
+            .try_acquire_owned()
+            .map_err(|_| Problem {
+                cause: Cause::Refused,
+                sentence: format!(
+                    "{} clusters without a profile are observed already, which is \
+                     limits.adhocClusters: raise it, or give this cluster a profile under clusters",
+                    self.config.limits.adhoc_clusters
+                ),
+            })
+    }
+}
+
+impl Sources for RealSources {
+    type Kafka = SlottedObserver;
+    type Prometheus = PrometheusObserver;
+
+    fn kafka(&self, cluster: &ClusterRef) -> Result<SlottedObserver, Problem> {
+        let (bootstrap_servers, slot) = match cluster {
+            ClusterRef::Adhoc(addresses) => (addresses.clone(), Some(self.adhoc_slot()?)),
+            ClusterRef::Profile(name) => match self.config.clusters.get(name) {
+                Some(profile) => (profile.bootstrap_servers.clone(), None),
+                None => {
+                    return Err(Problem {
+                        cause: Cause::Refused,
+                        sentence: format!(
+                            "there is no cluster profile {name}: add it under clusters"
+                        ),
+                    });
+                }
+            },
+        };
+        let config = KafkaObserverConfig {
+            name: cluster.to_string(),
+            bootstrap_servers,
+            request_timeout: self.config.poll.request_timeout,
+            frame_limit_bytes: self.config.limits.kafka_frame_bytes,
+        };
+        Ok(SlottedObserver {
+            observer: KafkaObserver::new(config, self.clock, self.metrics.clone()),
+            _slot: slot,
+        })
+    }
+
+    fn prometheus(&self) -> Arc<PrometheusObserver> {
+        Arc::clone(&self.prometheus)
+    }
+}
+
+// === impl SlottedObserver ===
+
+impl ObserveKafka for SlottedObserver {
+    async fn observe(&mut self, requests: &[Request]) -> Vec<KafkaReading> {
+        self.observer.observe(requests).await
+    }
+}

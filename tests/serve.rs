@@ -1,0 +1,171 @@
+//! `evenkeel serve` as a process: how it starts, what it answers without a Kafka, how it ends.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails here"
+)]
+
+#[path = "serve/process.rs"]
+mod process;
+
+use std::collections::HashMap;
+
+use evenkeel::grpc::METRIC_NAME;
+use evenkeel::grpc::wire::{GetMetricsRequest, ScaledObjectRef};
+use process::{Serve, free_address, in_time};
+use tokio::net::{TcpListener, TcpStream};
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+fn scaled_object(name: &str, bootstrap_servers: &str) -> ScaledObjectRef {
+    ScaledObjectRef {
+        name: name.to_owned(),
+        namespace: "shop".to_owned(),
+        scaler_metadata: HashMap::from(
+            [
+                ("bootstrapServers", bootstrap_servers),
+                ("consumerGroup", "orders"),
+                ("topic", "orders"),
+            ]
+            .map(|(key, value)| (key.to_owned(), value.to_owned())),
+        ),
+    }
+}
+
+fn metrics_of(object: &ScaledObjectRef) -> GetMetricsRequest {
+    GetMetricsRequest {
+        scaled_object_ref: Some(object.clone()),
+        metric_name: METRIC_NAME.to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn it_starts_says_so_drains_on_sigterm_and_ends_with_0() {
+    let mut serve = Serve::start("adhocClusters: true").await;
+    let mut health = HealthClient::new(serve.channel().await);
+    let answer = in_time(health.check(HealthCheckRequest::default()))
+        .await
+        .unwrap();
+    assert_eq!(answer.into_inner().status(), ServingStatus::Serving);
+
+    let object = scaled_object("orders", &free_address().await.to_string());
+    let mut stream = in_time(serve.client().await.stream_is_active(object))
+        .await
+        .unwrap()
+        .into_inner();
+
+    serve.signal("TERM");
+    let end = in_time(async {
+        loop {
+            match stream.message().await {
+                Ok(Some(_)) => {}
+                end => return end,
+            }
+        }
+    })
+    .await;
+    assert!(matches!(end, Ok(None)), "the stream ends with OK: {end:?}");
+    let admin = serve.admin;
+    let (status, log) = serve.end().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("ended in order"), "{log}");
+    assert!(
+        TcpStream::connect(admin).await.is_err(),
+        "nobody listens any more"
+    );
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_at_once() {
+    let mut serve = Serve::start("").await;
+    // A connection that says nothing keeps the drain waiting.
+    let _mute = TcpStream::connect(serve.grpc).await.unwrap();
+    serve.signal("INT");
+    serve.logged("a second one ends at once").await;
+    serve.signal("TERM");
+    let (status, log) = serve.end().await;
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("ending at once"), "{log}");
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_ends_with_64_and_everything_that_is_wrong() {
+    let (status, log) = Serve::spawn("poll:\n  interval: never\n  request: 1s\n", &[], &[])
+        .end()
+        .await;
+    assert_eq!(status.code(), Some(64), "{log}");
+    assert!(log.contains("poll.interval"), "{log}");
+    assert!(log.contains("poll.request"), "{log}");
+    assert!(!log.contains("listening"), "{log}");
+}
+
+#[tokio::test]
+async fn a_log_level_that_is_none_ends_with_64() {
+    let (status, log) = Serve::spawn("", &[], &[("EVENKEEL_LOG", "evenkeel=loud")])
+        .end()
+        .await;
+    assert_eq!(status.code(), Some(64), "{log}");
+    assert!(log.contains("evenkeel=loud"), "{log}");
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named_with_its_setting() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for (flag, setting) in [
+        ("--grpc-listen", "grpc.listen"),
+        ("--admin-listen", "admin.listen"),
+    ] {
+        let (status, log) = Serve::spawn("", &[flag, &address], &[]).end().await;
+        assert_eq!(status.code(), Some(1), "{log}");
+        let sentence = format!("{setting} {address} cannot be listened on: Address already in use");
+        assert!(log.contains(&sentence), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_kafka_the_spec_is_answered_and_a_value_is_unavailable_with_a_sentence() {
+    let serve = Serve::start("adhocClusters: true").await;
+    let mut client = serve.client().await;
+    let address = free_address().await.to_string();
+    let object = scaled_object("orders", &address);
+
+    let spec = in_time(client.get_metric_spec(object.clone()))
+        .await
+        .unwrap();
+    assert_eq!(spec.into_inner().metric_specs.len(), 1);
+
+    let refusal = in_time(client.get_metrics(metrics_of(&object)))
+        .await
+        .unwrap_err();
+    assert_eq!(refusal.code(), Code::Unavailable, "{refusal:?}");
+    assert!(refusal.message().contains(&address), "{refusal:?}");
+    assert!(
+        refusal.message().contains("refused"),
+        "the sentence says what is wrong: {refusal:?}"
+    );
+    let refusal = in_time(client.is_active(object)).await.unwrap_err();
+    assert_eq!(refusal.code(), Code::Unavailable, "{refusal:?}");
+}
+
+#[tokio::test]
+async fn one_cluster_without_a_profile_too_many_is_told_the_limit() {
+    let serve = Serve::start("adhocClusters: true\nlimits:\n  adhocClusters: 1").await;
+    let mut client = serve.client().await;
+    let first = scaled_object("first", &free_address().await.to_string());
+    let second = scaled_object("second", &free_address().await.to_string());
+    let limit = "which is limits.adhocClusters";
+    let refusal = in_time(client.get_metrics(metrics_of(&first)))
+        .await
+        .unwrap_err();
+    assert!(!refusal.message().contains(limit), "{refusal:?}");
+    let refusal = in_time(client.get_metrics(metrics_of(&second)))
+        .await
+        .unwrap_err();
+    assert_eq!(refusal.code(), Code::Unavailable, "{refusal:?}");
+    assert!(refusal.message().contains(limit), "{refusal:?}");
+}
