@@ -1,1 +1,267 @@
 //! What people and Prometheus see: the web page, `/metrics`, health, and the JSON API.
+//!
+//! It reads published decisions and computes nothing. Read-only: every route is a GET that takes no
+//! body and answers from memory. There is no authentication; what is shown are names, figures and
+//! sentences, never credentials. Looking at a target does not keep it alive: only KEDA's asking does.
+
+pub mod api;
+mod exposition;
+mod listener;
+mod readiness;
+mod views;
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use evenkeel_engine::Timestamp;
+use serde::Deserialize;
+use tokio::net::TcpListener;
+
+pub use listener::{IDLE_TIMEOUT, MAX_CONNECTIONS};
+pub use readiness::{Phase, Readiness};
+
+use crate::clock::Clock;
+use crate::config::Limits;
+use crate::control::registry::Registry;
+use crate::control::target::Target;
+use crate::metrics::Metrics;
+use api::{ApiError, History, TargetDetail, TargetList};
+
+/// Known targets that a 404 lists: enough to recognise a typing error, few enough to read.
+const LISTED_TARGETS: usize = 20;
+
+/// What the handlers read.
+#[derive(Debug)]
+struct Shared {
+    targets: Arc<Registry>,
+    exposition: prometheus_client::registry::Registry,
+    clock: Clock,
+    readiness: Readiness,
+}
+
+/// Which trigger of a ScaledObject, and from when on.
+#[derive(Debug, Default, Deserialize)]
+struct Selection {
+    trigger: Option<String>,
+    since: Option<u64>,
+}
+
+/// The routes of the admin server.
+pub fn router(
+    targets: Arc<Registry>,
+    metrics: &Metrics,
+    limits: Limits,
+    clock: Clock,
+    readiness: Readiness,
+) -> Router {
+    let shared = Arc::new(Shared {
+        exposition: exposition::registry(Arc::clone(&targets), metrics, limits, clock),
+        targets,
+        clock,
+        readiness,
+    });
+    Router::new()
+        .route("/metrics", get(serve_metrics))
+        .route("/livez", get(async || "alive\n"))
+        .route("/readyz", get(serve_readiness))
+        .route("/api/v1/targets", get(serve_targets))
+        .route("/api/v1/targets/{namespace}/{name}", get(serve_target))
+        .route(
+            "/api/v1/targets/{namespace}/{name}/history",
+            get(serve_history),
+        )
+        .fallback(async || {
+            let sentence = "There is nothing here: see /, /metrics, /livez, /readyz and \
+                            /api/v1/targets.";
+            refuse(StatusCode::NOT_FOUND, sentence.to_owned())
+        })
+        .with_state(shared)
+}
+
+/// Serves `router` until `shutdown`, then lets requests in flight finish.
+///
+/// # Errors
+/// When the listener is of no use.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    axum::serve(listener::BoundedListener::new(listener), router)
+        .with_graceful_shutdown(shutdown)
+        .await
+}
+
+async fn serve_metrics(State(shared): State<Arc<Shared>>) -> Response {
+    match exposition::render(&shared.exposition) {
+        Ok(text) => with_type(exposition::CONTENT_TYPE, text),
+        Err(error) => refuse(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("The metrics could not be written: {error}."),
+        ),
+    }
+}
+
+async fn serve_readiness(State(shared): State<Arc<Shared>>) -> Response {
+    let (status, sentence) = match shared.readiness.phase() {
+        Phase::Starting => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "starting: the servers are not up yet\n",
+        ),
+        Phase::Serving => (StatusCode::OK, "ready\n"),
+        Phase::Draining => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "draining: a shutdown has begun\n",
+        ),
+    };
+    (status, sentence).into_response()
+}
+
+async fn serve_targets(State(shared): State<Arc<Shared>>) -> Json<TargetList> {
+    let now = shared.clock.now();
+    let targets = shared.targets.all();
+    Json(TargetList {
+        now_millis: now.as_millis(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        targets: targets
+            .iter()
+            .map(|target| views::summary(target, target.published().as_deref(), now))
+            .collect(),
+    })
+}
+
+async fn serve_target(
+    State(shared): State<Arc<Shared>>,
+    Path((namespace, name)): Path<(String, String)>,
+    Query(selection): Query<Selection>,
+) -> Response {
+    let now = shared.clock.now();
+    let target = match shared.find(&namespace, &name, selection.trigger.as_deref()) {
+        Ok(target) => target,
+        Err(sentence) => return refuse(StatusCode::NOT_FOUND, sentence),
+    };
+    let published = target.published();
+    Json(TargetDetail {
+        now_millis: now.as_millis(),
+        target: views::summary(&target, published.as_deref(), now),
+        source: views::source(&target.spec),
+        policy: views::policy(&target.spec.policy),
+        decision: published.as_deref().map(views::decision),
+        problems: published
+            .as_ref()
+            .map(|published| published.problems.clone())
+            .unwrap_or_default(),
+        notes: target.spec.notes.clone(),
+        triggers: shared.triggers(&namespace, &name),
+    })
+    .into_response()
+}
+
+async fn serve_history(
+    State(shared): State<Arc<Shared>>,
+    Path((namespace, name)): Path<(String, String)>,
+    Query(selection): Query<Selection>,
+) -> Response {
+    let target = match shared.find(&namespace, &name, selection.trigger.as_deref()) {
+        Ok(target) => target,
+        Err(sentence) => return refuse(StatusCode::NOT_FOUND, sentence),
+    };
+    let since = selection.since.map(Timestamp::from_millis);
+    let history = target.history();
+    Json(History {
+        now_millis: shared.clock.now().as_millis(),
+        namespace,
+        name,
+        trigger: views::trigger(&target),
+        points: history
+            .iter()
+            .filter(|point| since.is_none_or(|since| point.at > since))
+            .map(views::point)
+            .collect(),
+    })
+    .into_response()
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// The target, or a sentence that names those there are.
+    fn find(
+        &self,
+        namespace: &str,
+        name: &str,
+        trigger: Option<&str>,
+    ) -> Result<Arc<Target>, String> {
+        let Some(trigger) = trigger else {
+            return self
+                .targets
+                .find(namespace, name)
+                .ok_or_else(|| self.unknown(&format!("There is no target {namespace}/{name}.")));
+        };
+        self.of_object(namespace, name)
+            .into_iter()
+            .find(|target| views::trigger(target) == trigger)
+            .ok_or_else(|| {
+                let what = format!("The target {namespace}/{name} has no trigger {trigger}.");
+                self.unknown(&what)
+            })
+    }
+
+    fn unknown(&self, what: &str) -> String {
+        let mut known: Vec<String> = self
+            .targets
+            .all()
+            .iter()
+            .map(|target| format!("{}/{}", target.spec.key.namespace, target.spec.key.name))
+            .collect();
+        known.dedup();
+        if known.is_empty() {
+            return format!(
+                "{what} None are registered yet: a target appears when KEDA first asks for it, so \
+                 look at the ScaledObject's status and KEDA's log."
+            );
+        }
+        let more = known.len().saturating_sub(LISTED_TARGETS);
+        known.truncate(LISTED_TARGETS);
+        let listed = known.join(", ");
+        if more == 0 {
+            format!("{what} Known are: {listed}.")
+        } else {
+            format!("{what} Known are: {listed} and {more} more, see /api/v1/targets.")
+        }
+    }
+
+    fn of_object(&self, namespace: &str, name: &str) -> Vec<Arc<Target>> {
+        let mut targets = self.targets.all();
+        targets.retain(|target| {
+            target.spec.key.namespace == namespace && target.spec.key.name == name
+        });
+        targets
+    }
+
+    fn triggers(&self, namespace: &str, name: &str) -> Vec<String> {
+        let targets = self.of_object(namespace, name);
+        targets
+            .iter()
+            .map(|target| views::trigger(target))
+            .collect()
+    }
+}
+
+fn refuse(status: StatusCode, error: String) -> Response {
+    (status, Json(ApiError { error })).into_response()
+}
+
+fn with_type(content_type: &'static str, body: impl IntoResponse) -> Response {
+    let headers: [(HeaderName, &str); 2] = [
+        (header::CONTENT_TYPE, content_type),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (headers, body).into_response()
+}

@@ -4,6 +4,7 @@
 //! published decisions when Prometheus asks, so that a target that is gone leaves no stale series
 //! (`admin`). Label values are bounded: apis, brokers, methods and codes are closed or small sets.
 
+use evenkeel_engine::Verdict;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -26,6 +27,8 @@ pub struct Metrics {
     pub engine_panics: Counter,
     /// Panics of a cluster's loop; it was started again.
     pub loop_panics: Counter,
+    /// Decisions published, over all targets.
+    pub decisions: Family<DecisionLabels, Counter>,
 }
 
 /// One request to a broker.
@@ -75,9 +78,24 @@ pub struct TickLabels {
     pub kind: &'static str,
 }
 
+/// One published decision.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DecisionLabels {
+    /// The verdict's label.
+    pub verdict: &'static str,
+}
+
 // === impl Metrics ===
 
 impl Metrics {
+    /// Counts a published decision.
+    pub fn count_decision(&self, verdict: Verdict) {
+        let verdict = verdict.label();
+        self.decisions
+            .get_or_create(&DecisionLabels { verdict })
+            .inc();
+    }
+
     /// Registers every counter under its `evenkeel_` name.
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
@@ -114,6 +132,11 @@ impl Metrics {
             "evenkeel_loop_panics",
             "Panics of a cluster's loop, each an error of the program: it was started again",
             self.loop_panics.clone(),
+        );
+        registry.register(
+            "evenkeel_decisions",
+            "Decisions published, by verdict, over all targets",
+            self.decisions.clone(),
         );
     }
 }

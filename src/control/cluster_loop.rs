@@ -226,9 +226,12 @@ impl<S: Sources> ClusterLoop<S> {
                 .as_ref()
                 .map(|query| self.baselines.reading(query));
             let now = self.context.clock.now();
-            if let Err(panic) = watched.decide(self.context.decide, reading, baseline, now) {
-                self.context.metrics.engine_panics.inc();
-                tracing::error!(namespace = key.namespace, name = key.name, "{panic}");
+            match watched.decide(self.context.decide, reading, baseline, now) {
+                Ok(verdict) => self.context.metrics.count_decision(verdict),
+                Err(panic) => {
+                    self.context.metrics.engine_panics.inc();
+                    tracing::error!(namespace = key.namespace, name = key.name, "{panic}");
+                }
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use evenkeel_engine::{Decision, Policy, Timestamp};
+use evenkeel_engine::{Decision, Desired, Policy, Timestamp, Verdict};
 use tokio::sync::watch;
 
 use crate::observe::Subscription;
@@ -68,11 +68,28 @@ pub struct Published {
     pub data_at: Timestamp,
 }
 
-/// One point of a target's history, for charts.
-#[derive(Clone, Debug)]
+/// One point of a target's history, for charts: the figures without the trail, so that an hour of a
+/// thousand targets stays in the tens of megabytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HistoryPoint {
-    /// The decision then.
-    pub published: Arc<Published>,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// What was asked for, or why nothing was.
+    pub desired: Desired,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Whether a rebalance episode was going on.
+    pub rebalancing: bool,
+    /// Replicas seen in the group.
+    pub observed_replicas: u32,
+    /// Records not yet committed.
+    pub lag_records: u64,
+    /// Seconds that the worst partition was behind, where known.
+    pub lag_seconds: Option<f64>,
+    /// The inbound rate in records per second, where known.
+    pub inbound: Option<f64>,
+    /// The processing rate in records per second, where known.
+    pub processing_rate: Option<f64>,
 }
 
 /// One registered target.
@@ -103,6 +120,26 @@ impl std::fmt::Display for ClusterRef {
         match self {
             Self::Profile(name) => f.write_str(name),
             Self::Adhoc(addresses) => f.write_str(&addresses.join(",")),
+        }
+    }
+}
+
+// === impl HistoryPoint ===
+
+impl HistoryPoint {
+    /// What is kept of `decision`.
+    pub fn of(decision: &Decision) -> Self {
+        let inputs = &decision.inputs;
+        Self {
+            at: decision.at,
+            desired: decision.desired,
+            verdict: decision.verdict,
+            rebalancing: inputs.rebalancing,
+            observed_replicas: inputs.observed_replicas,
+            lag_records: inputs.lag_records,
+            lag_seconds: inputs.lag_seconds,
+            inbound: inputs.inbound_up,
+            processing_rate: inputs.processing_rate,
         }
     }
 }
@@ -139,9 +176,7 @@ impl Target {
         while history.len() >= self.history_points {
             history.pop_front();
         }
-        history.push_back(HistoryPoint {
-            published: Arc::clone(&published),
-        });
+        history.push_back(HistoryPoint::of(&published.decision));
         drop(history);
         self.published.send_replace(Some(published));
     }
@@ -149,7 +184,7 @@ impl Target {
     /// The history, oldest first.
     pub fn history(&self) -> Vec<HistoryPoint> {
         let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-        history.iter().cloned().collect()
+        history.iter().copied().collect()
     }
 
     /// Notes that somebody asked for this target.

@@ -1,0 +1,472 @@
+//! The admin server over a real socket, against targets with published decisions.
+
+#![allow(clippy::unwrap_used, reason = "a test's own helpers may fail the test")]
+
+#[path = "support/decisions.rs"]
+mod decisions;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel::admin::{self, Readiness, api};
+use evenkeel::clock::Clock;
+use evenkeel::control::registry::Registry;
+use evenkeel::metrics::Metrics;
+use evenkeel_engine::Timestamp;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+/// A running admin server and what stands behind it.
+struct Server {
+    address: std::net::SocketAddr,
+    targets: Arc<Registry>,
+    metrics: Metrics,
+    readiness: Readiness,
+    clock: Clock,
+    stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+/// What it answered.
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let limits = decisions::limits();
+        let targets = Arc::new(Registry::new(limits.targets, limits.history_points));
+        let (metrics, readiness, clock) = (Metrics::default(), Readiness::new(), Clock::start());
+        let router = admin::router(
+            Arc::clone(&targets),
+            &metrics,
+            limits,
+            clock,
+            readiness.clone(),
+        );
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(admin::serve(listener, router, async {
+            let _ = stopped.await;
+        }));
+        Self {
+            address,
+            targets,
+            metrics,
+            readiness,
+            clock,
+            stop,
+            task,
+        }
+    }
+
+    /// Registers `shop/orders` with two decisions, 5 s apart; the last one is of now.
+    fn with_orders(self) -> Self {
+        let now = self.clock.now();
+        let target = self
+            .targets
+            .register(decisions::spec("shop", "orders", 7), now)
+            .unwrap();
+        for at in [now.minus(Duration::from_secs(5)), now] {
+            let published = decisions::rising(at);
+            self.metrics.count_decision(published.decision.verdict);
+            target.publish(published);
+        }
+        self
+    }
+
+    async fn ask(&self, method: &str, path: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        Answer {
+            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+            head: head.to_lowercase(),
+            body: body.to_owned(),
+        }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path).await
+    }
+
+    async fn json<T: serde::de::DeserializeOwned>(&self, path: &str) -> T {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        serde_json::from_str(&answer.body).unwrap()
+    }
+
+    /// The sentence of an answer that has to be a 404.
+    async fn missing(&self, path: &str) -> String {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status, 404, "{}", answer.body);
+        let error: api::ApiError = serde_json::from_str(&answer.body).unwrap();
+        error.error
+    }
+}
+
+/// Samples of one metric, without their values.
+fn series<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
+    text.lines()
+        .filter(|line| {
+            line.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with('{') || rest.starts_with(' '))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn ready_only_between_start_and_drain() {
+    let server = Server::start().await;
+    let answer = server.get("/readyz").await;
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (503, "starting: the servers are not up yet\n")
+    );
+    server.readiness.serving();
+    assert_eq!(server.get("/readyz").await.status, 200);
+    server.readiness.draining();
+    server.readiness.serving();
+    let answer = server.get("/readyz").await;
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (503, "draining: a shutdown has begun\n")
+    );
+    assert_eq!(server.get("/livez").await.status, 200);
+}
+
+#[tokio::test]
+async fn the_list_has_every_target_in_order_with_its_figures() {
+    let server = Server::start().await.with_orders();
+    let now = server.clock.now();
+    server
+        .targets
+        .register(decisions::spec("shop", "audit", 1), now)
+        .unwrap();
+    let list: api::TargetList = server.json("/api/v1/targets").await;
+    let names: Vec<_> = list
+        .targets
+        .iter()
+        .map(|target| target.name.as_str())
+        .collect();
+    assert_eq!(names, ["audit", "orders"]);
+    let [audit, orders] = list.targets.as_slice() else {
+        panic!("two targets")
+    };
+    assert_eq!(audit.status, api::Status::Waiting);
+    assert_eq!((audit.desired_replicas, audit.lag_records), (None, None));
+    assert_eq!(orders.status, api::Status::Valid);
+    assert_eq!(orders.desired_replicas, Some(14));
+    assert_eq!(orders.observed_replicas, Some(12));
+    assert_eq!(orders.verdict.as_deref(), Some("RateUp"));
+    assert_eq!(orders.lag_seconds, Some(11.4));
+    assert_eq!(orders.trigger, "0000000000000007");
+}
+
+#[tokio::test]
+async fn a_target_shows_its_whole_last_decision_and_no_password() {
+    let server = Server::start().await.with_orders();
+    let answer = server.get("/api/v1/targets/shop/orders").await;
+    assert!(!answer.body.contains("secret"), "{}", answer.body);
+    let detail: api::TargetDetail = serde_json::from_str(&answer.body).unwrap();
+    let decision = detail.decision.unwrap();
+    let stages: Vec<_> = decision
+        .trail
+        .iter()
+        .map(|step| step.stage.as_str())
+        .collect();
+    assert_eq!(
+        stages,
+        ["observed", "rate", "lag", "hold", "stabilize", "limit"]
+    );
+    assert_eq!(decision.meaning, "the inbound rate asks for more");
+    assert_eq!(decision.findings[0].verdict, "LagHeld");
+    assert_eq!(
+        decision.inputs.inbound_prometheus_records_per_second,
+        Some(4_150.0)
+    );
+    assert_eq!(decision.inputs.utilization, Some(0.875));
+    assert_eq!(decision.valid_until_millis, decision.at_millis + 120_000);
+    assert_eq!(detail.policy.catch_up_seconds, 120.0);
+    assert_eq!(detail.source.topics, ["orders"]);
+    assert_eq!(detail.notes.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_unknown_is_null_and_has_no_sample() {
+    let server = Server::start().await;
+    let now = server.clock.now();
+    let target = server
+        .targets
+        .register(decisions::spec("shop", "dark", 1), now)
+        .unwrap();
+    target.publish(decisions::unreachable(
+        now,
+        now.minus(Duration::from_secs(300)),
+    ));
+    let detail: api::TargetDetail = server.json("/api/v1/targets/shop/dark").await;
+    assert_eq!(detail.target.status, api::Status::Unknown);
+    assert_eq!(detail.target.lag_records, None);
+    assert!(detail.target.data_age_seconds.unwrap() >= 300.0);
+    assert_eq!(
+        detail.decision.unwrap().unknown_cause.as_deref(),
+        Some("unreachable")
+    );
+    assert_eq!(detail.problems.len(), 1);
+    let text = server.get("/metrics").await.body;
+    assert_eq!(series(&text, "evenkeel_target_lag_records"), [""; 0]);
+    assert_eq!(series(&text, "evenkeel_target_desired_replicas"), [""; 0]);
+    let valid = series(&text, "evenkeel_target_valid");
+    assert_eq!(
+        valid,
+        [r#"evenkeel_target_valid{namespace="shop",name="dark"} 0.0"#]
+    );
+}
+
+#[tokio::test]
+async fn a_decision_that_is_too_old_counts_as_expired() {
+    let server = Server::start().await;
+    let now = server.clock.now();
+    let target = server
+        .targets
+        .register(decisions::spec("shop", "old", 1), now)
+        .unwrap();
+    target.publish(decisions::rising(now.minus(Duration::from_secs(1_000))));
+    let list: api::TargetList = server.json("/api/v1/targets").await;
+    assert_eq!(list.targets[0].status, api::Status::Expired);
+}
+
+#[tokio::test]
+async fn the_history_grows_and_since_leaves_out_what_was_seen() {
+    let server = Server::start().await.with_orders();
+    let path = "/api/v1/targets/shop/orders/history";
+    let history: api::History = server.json(path).await;
+    let [first, second] = history.points.as_slice() else {
+        panic!("two points")
+    };
+    assert!(first.at_millis < second.at_millis && first.rebalancing);
+    let newer: api::History = server
+        .json(&format!("{path}?since={}", first.at_millis))
+        .await;
+    assert_eq!(newer.points, std::slice::from_ref(second));
+    let none: api::History = server
+        .json(&format!("{path}?since={}", second.at_millis))
+        .await;
+    assert!(none.points.is_empty());
+    assert_eq!(
+        server.get(&format!("{path}?since=yesterday")).await.status,
+        400
+    );
+}
+
+#[tokio::test]
+async fn the_history_is_bounded() {
+    let registry = Registry::new(1, 3);
+    let target = registry
+        .register(
+            decisions::spec("shop", "orders", 1),
+            Timestamp::from_secs(1),
+        )
+        .unwrap();
+    for second in 1..=10 {
+        target.publish(decisions::rising(Timestamp::from_secs(second)));
+    }
+    let seconds: Vec<_> = target
+        .history()
+        .iter()
+        .map(|point| point.at.as_millis() / 1_000)
+        .collect();
+    assert_eq!(seconds, [8, 9, 10]);
+}
+
+#[tokio::test]
+async fn a_wrong_name_lists_the_known_ones_up_to_a_bound() {
+    let server = Server::start().await;
+    let sentence = server.missing("/api/v1/targets/shop/order").await;
+    assert!(
+        sentence.starts_with("There is no target shop/order. None are registered yet"),
+        "{sentence}"
+    );
+    let now = server.clock.now();
+    for number in 0..23 {
+        let spec = decisions::spec("shop", &format!("orders-{number:02}"), 1);
+        server.targets.register(spec, now).unwrap();
+    }
+    let sentence = server.missing("/api/v1/targets/shop/order/history").await;
+    assert!(
+        sentence.contains("shop/orders-00, shop/orders-01"),
+        "{sentence}"
+    );
+    assert!(
+        sentence.ends_with("shop/orders-19 and 3 more, see /api/v1/targets."),
+        "{sentence}"
+    );
+}
+
+#[tokio::test]
+async fn of_several_triggers_the_last_asked_answers_unless_one_is_named() {
+    let server = Server::start().await.with_orders();
+    let later = server.clock.now().plus(Duration::from_secs(1));
+    server
+        .targets
+        .register(decisions::spec("shop", "orders", 9), later)
+        .unwrap();
+    let detail: api::TargetDetail = server.json("/api/v1/targets/shop/orders").await;
+    assert_eq!(detail.target.trigger, "0000000000000009");
+    assert_eq!(detail.triggers, ["0000000000000007", "0000000000000009"]);
+    let named: api::TargetDetail = server
+        .json("/api/v1/targets/shop/orders?trigger=0000000000000007")
+        .await;
+    assert_eq!(named.target.desired_replicas, Some(14));
+    let sentence = server
+        .missing("/api/v1/targets/shop/orders?trigger=8")
+        .await;
+    assert!(
+        sentence.starts_with("The target shop/orders has no trigger 8."),
+        "{sentence}"
+    );
+    // Two series with the same labels would spoil the whole scrape.
+    let text = server.get("/metrics").await.body;
+    assert_eq!(series(&text, "evenkeel_target_valid").len(), 1);
+}
+
+#[tokio::test]
+async fn the_metrics_hold_every_family_with_help_and_no_series_twice() {
+    let server = Server::start().await.with_orders();
+    let answer = server.get("/metrics").await;
+    assert!(
+        answer
+            .head
+            .contains("application/openmetrics-text; version=1.0.0"),
+        "{}",
+        answer.head
+    );
+    let text = answer.body;
+    assert!(text.ends_with("# EOF\n"));
+    let mut seen = BTreeSet::new();
+    for line in text.lines() {
+        let key = match line.strip_prefix("# ") {
+            Some(comment) => comment.split(' ').take(2).collect::<Vec<_>>().join(" "),
+            None => line.rsplit_once(' ').unwrap().0.to_owned(),
+        };
+        assert!(seen.insert(key), "twice: {line}");
+    }
+    for expected in [
+        r#"evenkeel_build_info{version="0.1.0"} 1"#,
+        r#"evenkeel_targets 1.0"#,
+        r#"evenkeel_limit{name="targets"} 100.0"#,
+        r#"evenkeel_limit{name="target_idle_seconds"} 600.0"#,
+        r#"evenkeel_limit{name="prometheus_concurrency"} 8.0"#,
+        r#"evenkeel_decisions_total{verdict="RateUp"} 2"#,
+        r#"evenkeel_target_desired_replicas{namespace="shop",name="orders"} 14.0"#,
+        r#"evenkeel_target_observed_replicas{namespace="shop",name="orders"} 12.0"#,
+        r#"evenkeel_target_lag_records{namespace="shop",name="orders"} 48000.0"#,
+        r#"evenkeel_target_lag_seconds{namespace="shop",name="orders"} 11.4"#,
+        r#"evenkeel_target_utilization_ratio{namespace="shop",name="orders"} 0.875"#,
+        r#"evenkeel_target_rebalances_total{namespace="shop",name="orders"} 3"#,
+        r#"evenkeel_target_verdict{namespace="shop",name="orders",verdict="RateUp"} 1.0"#,
+        r#"evenkeel_target_finding{namespace="shop",name="orders",finding="LagHeld"} 1.0"#,
+        concat!(
+            r#"evenkeel_target_inbound_records_per_second"#,
+            r#"{namespace="shop",name="orders",witness="prometheus"} 4150.0"#
+        ),
+    ] {
+        assert!(
+            text.lines().any(|line| line == expected),
+            "{expected} is missing in\n{text}"
+        );
+    }
+    assert_eq!(series(&text, "evenkeel_limit").len(), 8);
+    assert_eq!(series(&text, "process_start_time_seconds").len(), 1);
+}
+
+#[tokio::test]
+async fn a_target_that_is_gone_leaves_no_series() {
+    let server = Server::start().await.with_orders();
+    assert!(server.get("/metrics").await.body.contains("orders"));
+    let later = server.clock.now().plus(Duration::from_secs(600));
+    assert_eq!(
+        server.targets.expire(Duration::from_secs(600), later).len(),
+        1
+    );
+    let text = server.get("/metrics").await.body;
+    assert!(!text.contains("orders"), "{text}");
+    assert!(text.contains("evenkeel_targets 0.0"), "{text}");
+}
+
+#[tokio::test]
+async fn looking_at_a_target_does_not_keep_it_alive() {
+    let server = Server::start().await.with_orders();
+    let asked_at = server.targets.find("shop", "orders").unwrap().asked_at();
+    for path in ["", "/shop/orders", "/shop/orders/history"] {
+        assert_eq!(
+            server.get(&format!("/api/v1/targets{path}")).await.status,
+            200
+        );
+    }
+    assert_eq!(
+        server.targets.find("shop", "orders").unwrap().asked_at(),
+        asked_at
+    );
+}
+
+#[tokio::test]
+async fn evil_names_stay_inside_their_quotes() {
+    let server = Server::start().await;
+    let name = "a\"} 1\nb{x=\"\\/<script>alert(1)</script>";
+    let now = server.clock.now();
+    let target = server
+        .targets
+        .register(decisions::spec("shop", name, 1), now)
+        .unwrap();
+    target.publish(decisions::rising(now));
+    let text = server.get("/metrics").await.body;
+    let expected = concat!(
+        r#"evenkeel_target_valid{namespace="shop",name="a\"} 1\nb{x=\"\\/<script>alert(1)</script>"} "#,
+        "1.0"
+    );
+    assert_eq!(series(&text, "evenkeel_target_valid"), [expected]);
+    let list: api::TargetList = server.json("/api/v1/targets").await;
+    assert_eq!(list.targets[0].name, name);
+    let path =
+        "/api/v1/targets/shop/a%22%7D%201%0Ab%7Bx%3D%22%5C%2F%3Cscript%3Ealert(1)%3C%2Fscript%3E";
+    let detail: api::TargetDetail = server.json(path).await;
+    assert_eq!(detail.target.name, name);
+}
+
+#[tokio::test]
+async fn it_only_reads_and_says_where_things_are() {
+    let server = Server::start().await.with_orders();
+    for method in ["POST", "PUT", "DELETE", "PATCH"] {
+        assert_eq!(
+            server.ask(method, "/api/v1/targets").await.status,
+            405,
+            "{method}"
+        );
+    }
+    let sentence = server.missing("/api/v2").await;
+    assert!(sentence.contains("/api/v1/targets"), "{sentence}");
+}
+
+#[tokio::test]
+async fn a_silent_connection_does_not_hold_up_the_shutdown() {
+    let server = Server::start().await;
+    let silent = TcpStream::connect(server.address).await.unwrap();
+    assert_eq!(server.get("/livez").await.status, 200);
+    server.stop.send(()).unwrap();
+    tokio::time::timeout(Duration::from_secs(30), server.task)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    drop(silent);
+}
