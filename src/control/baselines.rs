@@ -1,7 +1,7 @@
 //! The baselines of one cluster's targets, asked beside Kafka and never in its way.
 //!
 //! Each distinct query is in flight at most once, however many targets share it and however slow
-//! its server is. A tick starts what is due and waits for it only [`WAIT`]; what comes later is
+//! its server is. A tick starts what is due and waits for it only `WAIT`; what comes later is
 //! there for the next tick, with the time at which it was asked. Servers get equal shares of the
 //! round, and one that does not answer is not asked again in it, so that a dead server never holds
 //! up a live one.

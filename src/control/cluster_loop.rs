@@ -9,7 +9,7 @@
 //!   the rebalance was, and asking more often would only load a broker that is busy already.
 //!
 //! A tick that takes longer than its interval makes the next one late; what was missed is skipped.
-//! Kafka is given [`REQUESTS_IN_A_ROW`] request timeouts for a whole tick, then the observer is
+//! Kafka is given `OBSERVE_TIMEOUTS` request timeouts for a whole tick, then the observer is
 //! replaced by a new one and all its readings are unknown. Decisions of thousands of targets are made
 //! in chunks, so that calls from KEDA get their turn in between.
 
@@ -31,10 +31,10 @@ use crate::metrics::{Metrics, TickLabels};
 use crate::observe::prometheus::PrometheusQuery;
 use crate::observe::{Depth, KafkaReading, ObserveKafka as _, Problem, Request};
 
-/// Requests that one tick makes one after the other at most: connect, negotiate versions, metadata,
-/// find coordinators, committed offsets and groups, log ends. Each is bounded by the adapter's own
-/// timeout, so a tick that takes longer than all of them together hangs for another reason.
-const REQUESTS_IN_A_ROW: u32 = 6;
+/// Request timeouts that one call of an observer may take. The Kafka adapter begins nothing later than
+/// three of them after its tick began, and what it has begun then may open a connection and ask: a
+/// call that takes longer than six hangs for a reason that no timeout of its own covers.
+const OBSERVE_TIMEOUTS: u32 = 6;
 
 /// Decisions between two yields. A decision takes well under a millisecond, so a call from KEDA
 /// waits some milliseconds at most even on a single core.
@@ -308,7 +308,7 @@ impl Plan {
 
 /// How long one call of an observer may take.
 fn observe_deadline(poll: &PollConfig) -> Duration {
-    poll.request_timeout.saturating_mul(REQUESTS_IN_A_ROW)
+    poll.request_timeout.saturating_mul(OBSERVE_TIMEOUTS)
 }
 
 /// Said for readings that an observer left out, which is an error of this program.

@@ -3,10 +3,10 @@
 //! # How old is an answer?
 //! An instant query answers with the time at which it was evaluated, not with the time of the
 //! samples it was evaluated from. Three things together bound the age of what is used:
-//! - the server is asked to look back no further than [`LOOKBACK`] for samples (servers before 2.44
+//! - the server is asked to look back no further than `LOOKBACK` for samples (servers before 2.44
 //!   ignore that and look back their own five minutes; ranges in the query itself, `rate(x[2m])`,
 //!   are not touched, and a scrape target that is gone ends its series at once in any version);
-//! - an answer that was evaluated longer than [`CLOCK_TOLERANCE`] before it was asked for is stale:
+//! - an answer that was evaluated longer than `CLOCK_TOLERANCE` before it was asked for is stale:
 //!   a cache stands in between, or the clocks disagree;
 //! - the reading carries the time at which it was asked for, by our own clock, and the engine stops
 //!   counting a reading that grows old.
@@ -16,7 +16,7 @@
 //!
 //! # Cold start
 //! A query that has answered nothing since it is known and answers nothing now is asked once more
-//! over the last [`HISTORY`]: a series that was there a moment ago (a restart of its source, a gap
+//! over the last `HISTORY`: a series that was there a moment ago (a restart of its source, a gap
 //! between two scrapes) gives its newest value with its age, and one that never was gives the
 //! sentence that its name is probably wrong.
 //!

@@ -1,20 +1,10 @@
-//! `evenkeel serve` as a process: how it starts, what it answers without a Kafka, how it ends.
-
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails here"
-)]
-
-#[path = "serve/process.rs"]
-mod process;
+//! How it starts, what it answers without a Kafka, how it ends.
 
 use std::collections::HashMap;
 
+use super::process::{Serve, free_address, in_time};
 use evenkeel::grpc::METRIC_NAME;
 use evenkeel::grpc::wire::{GetMetricsRequest, ScaledObjectRef};
-use process::{Serve, free_address, in_time};
 use tokio::net::{TcpListener, TcpStream};
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
