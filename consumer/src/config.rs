@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, ValueEnum};
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 
 use crate::batch::BatchLimits;
 
@@ -276,6 +277,8 @@ impl Connection {
     pub fn client_config(&self) -> ClientConfig {
         let mut client = ClientConfig::new();
         client
+            // Which lines are shown is for `RUST_LOG` to say.
+            .set_log_level(RDKafkaLogLevel::Debug)
             .set("bootstrap.servers", &self.bootstrap_servers)
             .set("client.id", &self.client_id);
         client
@@ -333,6 +336,24 @@ impl FromStr for Listen {
         let address = text.parse().map(Some).map(Self);
         address.map_err(|_| "write ADDRESS:PORT (0.0.0.0:8000) or none".to_owned())
     }
+}
+
+/// The exit code for options that make no sense (`EX_USAGE` of BSD's sysexits).
+pub const EXIT_USAGE: i32 = 64;
+
+/// Parses the command line; ends the process for `--help`, `--version` and mistakes.
+pub fn parse_options<Options: Parser>() -> Options {
+    Options::try_parse().unwrap_or_else(|error| {
+        let code = if error.use_stderr() { EXIT_USAGE } else { 0 };
+        let _ = error.print();
+        std::process::exit(code)
+    })
+}
+
+/// Ends the process because of options that do not go together.
+pub fn refuse_options(error: impl std::error::Error) -> ! {
+    eprintln!("error: {error}");
+    std::process::exit(EXIT_USAGE)
 }
 
 /// Parses seconds with a fraction (`0.1`).

@@ -76,9 +76,6 @@ const PRODUCER_EXAMPLES: &str = "Examples:
 /// Why the producer ended before its plan.
 #[derive(Debug, thiserror::Error)]
 pub enum ProduceError {
-    /// The plan makes no sense.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
     /// The client could not be made: its configuration.
     #[error("cannot create the Kafka client ({0}): check the options and every -X property")]
     Create(#[source] KafkaError),
@@ -117,8 +114,11 @@ struct Producing {
 ///
 /// # Errors
 /// See [`ProduceError`].
-pub fn produce(options: &ProducerOptions, stop: &StopSignal) -> Result<(), ProduceError> {
-    let plan = Plan::new(&options.load, &options.step_seconds)?;
+pub fn produce(
+    options: &ProducerOptions,
+    plan: Plan,
+    stop: &StopSignal,
+) -> Result<(), ProduceError> {
     let deliveries = Deliveries::default();
     let mut client = options.connection.client_config();
     client
@@ -148,6 +148,18 @@ pub fn produce(options: &ProducerOptions, stop: &StopSignal) -> Result<(), Produ
     let flushed = producing.flush();
     producing.report(0.0, true, stop);
     sent.and(flushed)
+}
+
+// === impl ProducerOptions ===
+
+impl ProducerOptions {
+    /// The load to follow.
+    ///
+    /// # Errors
+    /// When rates and durations do not pair.
+    pub fn plan(&self) -> Result<Plan, PlanError> {
+        Plan::new(&self.load, &self.step_seconds)
+    }
 }
 
 // === impl Producing ===

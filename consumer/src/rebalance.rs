@@ -218,6 +218,9 @@ impl ConsumerContext for GroupContext {
             self.give_back(consumer, &partitions);
         }
         self.progress().forget(&partitions);
+        // librdkafka remembers a pause beyond the assignment: without this, partitions that come
+        // back to us would stay silent. It only fails for partitions that it does not know.
+        let _ = consumer.resume(list);
         // Counted here and not below: "lost" is known only until the partitions are unassigned.
         let left = self.metrics.assigned_partitions() - count(partitions.len());
         let kind = if lost {

@@ -4,8 +4,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Parser;
-use evenkeel_consumer::config::{ConsumerOptions, SinkKind};
+use evenkeel_consumer::config::{self, ConsumerOptions, SinkKind};
 use evenkeel_consumer::consume::consume;
 use evenkeel_consumer::metrics::{self, Metrics};
 use evenkeel_consumer::report::{self, ConsumerReport, REPORT_EVERY};
@@ -14,9 +13,11 @@ use evenkeel_consumer::stop::StopSignal;
 use evenkeel_consumer::{clock, logging};
 
 fn main() -> anyhow::Result<()> {
-    let options = ConsumerOptions::parse();
+    let options = config::parse_options::<ConsumerOptions>();
     logging::start();
-    let client = options.client_config()?;
+    let client = options
+        .client_config()
+        .unwrap_or_else(|error| config::refuse_options(error));
     let sink: Box<dyn Sink> = match options.sink {
         SinkKind::Stdout => Box::new(Stdout),
         SinkKind::Simulate => Box::new(Simulate {
