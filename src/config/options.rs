@@ -78,6 +78,15 @@ const fn integer(min: u64, max: u64) -> Kind {
     Kind::Integer { min, max }
 }
 
+/// A duration as a user would write it.
+fn written(duration: Duration) -> String {
+    if duration.subsec_millis() == 0 {
+        format!("{}s", duration.as_secs())
+    } else {
+        format!("{}ms", duration.as_millis())
+    }
+}
+
 /// Every setting, in the order of the documentation.
 pub const SETTINGS: &[Setting] = &[
     setting(
@@ -294,7 +303,8 @@ impl Kind {
         match self {
             Self::Listen => "address:port, such as 0.0.0.0:9090".to_owned(),
             Self::Duration { min, max } => {
-                format!("a duration such as 5s, 500ms or 2m, from {min:?} to {max:?}")
+                let (min, max) = (written(*min), written(*max));
+                format!("a duration such as 5s, 500ms or 2m, from {min} to {max}")
             }
             Self::Boolean => "true or false".to_owned(),
             Self::Integer { min, max } => format!("a whole number from {min} to {max}"),

@@ -9,7 +9,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::{v1, v1alpha};
 
-use crate::world::{PATIENCE, Running, known, metrics_of, scaled_object, with_metadata};
+use crate::world::{PATIENCE, Running, known, metrics_of, scaled_object, with_metadata, within};
 
 async fn health(client: &mut HealthClient<Channel>, service: &str) -> Result<ServingStatus, Code> {
     let request = HealthCheckRequest {
@@ -60,10 +60,10 @@ async fn readiness_goes_when_the_shutdown_begins_and_a_watcher_cannot_delay_it_f
         .await
         .unwrap()
         .into_inner();
-    let status = watch.message().await.unwrap().unwrap().status();
+    let status = within(watch.message()).await.unwrap().unwrap().status();
     assert_eq!(status, ServingStatus::Serving);
     server.world.shutdown.cancel();
-    let status = watch.message().await.unwrap().unwrap().status();
+    let status = within(watch.message()).await.unwrap().unwrap().status();
     assert_eq!(status, ServingStatus::NotServing);
     // The watch stays open; the server ends all the same.
     server.stop().await;
@@ -155,6 +155,9 @@ async fn sixty_four_megabytes_of_metadata_are_refused_without_harm() {
         ),
         "{code}"
     );
+    let above_the_limit = with_metadata("consumer", &[("query", &"x".repeat(65_536))]);
+    let refused = client.get_metric_spec(above_the_limit).await.unwrap_err();
+    assert_eq!(refused.code(), Code::OutOfRange);
     assert!(server.world.registry.all().is_empty());
     client
         .get_metric_spec(scaled_object("consumer"))
@@ -218,9 +221,9 @@ async fn no_call_is_lost_when_a_connection_reaches_its_age() {
         .await
         .unwrap()
         .into_inner();
-    assert!(stream.message().await.unwrap().is_some());
+    assert!(within(stream.message()).await.unwrap().is_some());
     // The stream's end is the sign that its connection's time is up.
-    let ended = tokio::spawn(async move { stream.message().await });
+    let ended = tokio::spawn(async move { within(stream.message()).await });
     let mut answered = 0;
     let mut after = 0;
     while after < 100 {

@@ -7,7 +7,7 @@ use evenkeel_engine::Cause;
 use futures::{FutureExt as _, StreamExt as _};
 use tonic::Request;
 
-use crate::world::{PATIENCE, Running, World, known, scaled_object, unknown, until};
+use crate::world::{PATIENCE, Running, World, known, scaled_object, unknown, until, within};
 
 #[tokio::test(start_paused = true)]
 async fn only_waking_up_is_pushed_after_the_state_on_opening() {
@@ -89,12 +89,12 @@ async fn over_the_wire_a_sleeping_target_is_woken_and_the_shutdown_ends_the_stre
         .into_inner();
     assert_eq!(server.world.target("consumer").streams(), 1);
     server.world.publish("consumer", known(0, false), &[]);
-    assert!(!stream.message().await.unwrap().unwrap().result);
+    assert!(!within(stream.message()).await.unwrap().unwrap().result);
     server.world.publish("consumer", known(1, true), &[]);
-    assert!(stream.message().await.unwrap().unwrap().result);
+    assert!(within(stream.message()).await.unwrap().unwrap().result);
     server.world.shutdown.cancel();
     // An OK is what makes KEDA come back at once instead of backing off.
-    assert_eq!(stream.message().await.unwrap(), None);
+    assert_eq!(within(stream.message()).await.unwrap(), None);
     server.stop().await;
 }
 
@@ -123,12 +123,12 @@ async fn the_spec_comes_at_once_and_its_stream_stays_open_until_the_shutdown() {
         .await
         .unwrap()
         .into_inner();
-    let spec = stream.message().await.unwrap().unwrap();
+    let spec = within(stream.message()).await.unwrap().unwrap();
     assert_eq!(spec.metric_specs.len(), 1);
     assert_eq!(spec.metric_specs[0].target_size, 1);
     assert!(stream.message().now_or_never().is_none());
     server.world.shutdown.cancel();
-    assert_eq!(stream.message().await.unwrap(), None);
+    assert_eq!(within(stream.message()).await.unwrap(), None);
     server.stop().await;
 }
 
@@ -160,7 +160,7 @@ async fn one_connection_carries_the_streams_of_many_targets_and_calls_beside_the
             .publish(&format!("c{number}"), known(1, true), &[]);
     }
     for stream in &mut streams {
-        assert!(stream.message().await.unwrap().unwrap().result);
+        assert!(within(stream.message()).await.unwrap().unwrap().result);
     }
     server.stop().await;
 }

@@ -182,6 +182,13 @@ pub fn metrics_of(scaled_object: ScaledObjectRef) -> GetMetricsRequest {
     }
 }
 
+/// What `future` gives, within all patience.
+pub async fn within<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .expect("it takes for ever")
+}
+
 /// Waits until `condition` holds.
 pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + PATIENCE;

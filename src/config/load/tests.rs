@@ -127,7 +127,7 @@ adhocClusters: perhaps
              as kafka:9092",
             "line 12: prometheus.main.url has to begin with http:// or https://",
             "line 3: grpc.drain is \"2 days\": it has to be a duration such as 5s, 500ms or 2m, \
-             from 0ns to 300s",
+             from 0s to 300s",
             "line 13: adhocClusters is \"perhaps\": it has to be true or false",
         ],
     );
