@@ -160,10 +160,10 @@ impl KafkaObserver {
                 }
             }
         }
-        let answers = self.groups.ask(&mut self.brokers, &wanted, latest).await;
+        let mut answers = self.groups.ask(&mut self.brokers, &wanted, latest).await;
         for (group, wanted) in wanted {
-            if let Some(answer) = answers.get(&group) {
-                let known = KnownGroup::new(answer.clone(), wanted, self.known.get(&group), now);
+            if let Some(answer) = answers.remove(&group) {
+                let known = KnownGroup::new(answer, wanted, self.known.get(&group), now);
                 self.known.insert(group, known);
             }
         }

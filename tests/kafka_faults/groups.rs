@@ -399,4 +399,15 @@ async fn topics_of_a_group_are_kept_while_its_commits_cannot_be_read() {
     let reading = one(&mut observer, &of_group("g")).await;
     assert_eq!(commits(&reading, "t"), [Reading::Unknown(Cause::Moving); 6]);
     assert_eq!(reading.group, Reading::Unknown(Cause::Moving));
+    assert_eq!(reading.problems.len(), 1, "{:?}", reading.problems);
+}
+
+#[tokio::test]
+async fn a_group_that_was_never_read_is_unknown_rather_than_without_topics() {
+    let cluster = cluster().await;
+    cluster.world().group("g").error = E::GroupAuthorizationFailed.code();
+    let reading = one(&mut observer(&cluster), &of_group("g")).await;
+    assert_eq!(reading.group, Reading::Unknown(Cause::Refused));
+    assert_eq!(topic_names(&reading), [""; 0]);
+    assert_eq!(reading.problems.len(), 1, "{:?}", reading.problems);
 }

@@ -71,17 +71,23 @@ impl KnownGroup {
                 }
             }
         }
-        if let Some(before) = before
-            && !(answer.committed.is_ok() && answer.description.is_ok())
-        {
-            own_topics.extend(before.own_topics.iter().cloned());
-        }
-        Self {
+        let mut known = Self {
             answer,
             wanted,
             own_topics,
             used_at: now,
+        };
+        if let Some(before) = before
+            && !known.is_read()
+        {
+            known.own_topics.extend(before.own_topics.iter().cloned());
         }
+        known
+    }
+
+    /// Whether everything asked was answered.
+    fn is_read(&self) -> bool {
+        self.answer.committed.is_ok() && self.answer.description.is_ok()
     }
 
     /// A group of which nothing is known.
@@ -97,7 +103,7 @@ impl KnownGroup {
     pub fn covers(&self, wanted: &Wanted) -> bool {
         let mut both = self.wanted.clone();
         both.merge(wanted.clone());
-        self.answer.committed.is_ok() && self.answer.description.is_ok() && both == self.wanted
+        self.is_read() && both == self.wanted
     }
 
     /// What the group has committed in a partition.
@@ -190,8 +196,13 @@ impl Tick<'_> {
         let subscription = &*request.subscription;
         let mut problems = Problems::default();
         let group_reading = group_reading(subscription, group, &mut problems);
+        let names = group.topics(subscription);
+        // Where the group could not be read, that has been said and nothing more is known.
+        if names.is_empty() && group.is_read() {
+            problems.say(nothing_to_read(subscription, group));
+        }
         let mut topics = Vec::new();
-        for name in group.topics(subscription) {
+        for name in names {
             if self.is_gone(name, subscription, group) {
                 problems.say(Problem {
                     cause: Cause::NotFound,
@@ -204,9 +215,6 @@ impl Tick<'_> {
                 continue;
             }
             topics.push(self.topic(name, request, group, &mut problems));
-        }
-        if topics.is_empty() {
-            problems.say(nothing_to_read(subscription, group));
         }
         KafkaReading {
             at: self.at,

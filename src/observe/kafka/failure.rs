@@ -52,7 +52,7 @@ pub enum Failure {
     /// The answer is longer than may be.
     #[error(
         "{address} announced an answer of {length_bytes} bytes, the limit is {limit_bytes}: raise \
-         limits.kafkaFrameBytes, or check that this is a Kafka listener"
+         limits.kafkaFrameBytes, or check that this is a plaintext Kafka listener"
     )]
     Oversized {
         /// `host:port`.
@@ -143,12 +143,22 @@ impl Failure {
     /// that is missing.
     pub fn problem(&self, what: &str, permission: &str) -> Problem {
         let cause = self.cause();
-        let sentence = if cause == Cause::Refused {
-            format!("{what}: {self}; grant the scaler's principal {permission}")
-        } else {
-            format!("{what}: {self}")
+        let advice = match (self, cause) {
+            (_, Cause::Refused) => format!(": grant the scaler's principal {permission}"),
+            (Self::Broker(_), Cause::NotFound) => {
+                ": create it, or correct the trigger's metadata".to_owned()
+            }
+            (Self::Broker(_), Cause::Moving) => {
+                ": it passes by itself; if it stays, look after the brokers".to_owned()
+            }
+            (Self::Broker(_), _) => ": look for it in the broker's log".to_owned(),
+            // The others say themselves what to do.
+            _ => String::new(),
         };
-        Problem { cause, sentence }
+        Problem {
+            cause,
+            sentence: format!("{what}: {self}{advice}"),
+        }
     }
 }
 

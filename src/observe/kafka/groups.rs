@@ -21,9 +21,10 @@ use super::members;
 use super::offsets::{self, GroupOffsets, Wanted};
 use crate::observe::Problem;
 
-/// Groups of one describing request. A member takes a few hundred bytes to some kilobytes (its
-/// subscription and assignment), so a thousand groups of ten members stay within some ten megabytes.
-const GROUPS_PER_REQUEST: usize = 1_000;
+/// Groups of one describing request. A member takes some hundred bytes (its ids, subscription and
+/// assignment), so that even five hundred groups of a hundred members stay within the default limit
+/// of an answer, 32 MiB.
+const GROUPS_PER_REQUEST: usize = 500;
 
 /// A group as its coordinator describes it.
 #[derive(Clone, Debug)]

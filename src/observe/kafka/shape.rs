@@ -8,6 +8,9 @@
 //!
 //! It judges the shape only; what the values mean is the callers' to judge.
 
+#[cfg(test)]
+mod tests;
+
 /// The fields of one message.
 #[derive(Debug)]
 pub struct Shape {
@@ -283,14 +286,19 @@ pub const ASSIGNMENT: Shape = Shape {
 impl Shape {
     /// Whether `bytes` hold this message in `version`. Bytes beyond it are not looked at.
     pub fn fits(&self, bytes: &[u8], version: i16) -> bool {
+        self.beyond(bytes, version).is_some()
+    }
+
+    /// What follows this message in `bytes`.
+    fn beyond<'a>(&self, bytes: &'a [u8], version: i16) -> Option<&'a [u8]> {
         let mut walk = Walk {
             rest: bytes,
             version,
             flexible: version >= self.flexible_since,
         };
-        walk.entries(self.fields)
-            .and_then(|()| walk.tags(self.tagged))
-            .is_some()
+        walk.entries(self.fields)?;
+        walk.tags(self.tagged)?;
+        Some(walk.rest)
     }
 }
 
