@@ -221,7 +221,7 @@ impl EmbeddedBroker {
 
     /// The port of its request counters, where they were asked for.
     pub fn jmx_port(&self) -> Option<u16> {
-        self.cluster.nodes.first().and_then(|node| node.ports().jmx)
+        self.cluster.jmx_port(0)
     }
 
     /// The id of its process while it runs.
@@ -334,6 +334,11 @@ impl EmbeddedCluster {
     /// The Kafka node id of node `index` (from 0).
     pub fn node_id(&self, index: usize) -> Option<i32> {
         self.nodes.get(index).map(Node::id)
+    }
+
+    /// The port on which node number `index` shows its counters, if they were asked for.
+    pub fn jmx_port(&self, index: usize) -> Option<u16> {
+        self.nodes.get(index).and_then(|node| node.ports().jmx)
     }
 
     /// The id of a node's process while it runs.

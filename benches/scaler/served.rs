@@ -1,0 +1,156 @@
+//! A running `evenkeel serve` with registered targets, and what the system says about its process.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use evenkeel::demo::process::bound_command;
+use evenkeel::grpc::wire::external_scaler_client::ExternalScalerClient;
+use evenkeel::grpc::wire::{GetMetricsRequest, ScaledObjectRef};
+use tempfile::TempDir;
+use tokio::process::Child;
+use tokio::time::{Instant, sleep};
+use tonic::transport::Channel;
+
+/// The longest that anything here is waited for.
+const DEADLINE: Duration = Duration::from_secs(120);
+/// Linux counts CPU time in ticks of this many milliseconds (USER_HZ is 100 everywhere).
+const CPU_TICK_MILLISECONDS: f64 = 10.0;
+
+pub struct Served {
+    child: Child,
+    pub grpc: SocketAddr,
+    pub admin: SocketAddr,
+    _folder: TempDir,
+}
+
+/// What the process has used so far.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    pub cpu_milliseconds: f64,
+    pub resident_megabytes: f64,
+}
+
+impl Served {
+    /// Starts the scaler on one cluster profile named `bench`, polling every `poll_seconds`.
+    pub async fn start(bootstrap_servers: &[String], poll_seconds: u32) -> Self {
+        let folder = TempDir::new().unwrap();
+        let config = folder.path().join("evenkeel.yaml");
+        let ready = folder.path().join("ready");
+        let servers = bootstrap_servers.join("\", \"");
+        let text = format!(
+            "grpc: {{listen: \"127.0.0.1:0\"}}\nadmin: {{listen: \"127.0.0.1:0\"}}\n\
+             poll: {{interval: {poll_seconds}s, asleepInterval: 1s}}\n\
+             limits: {{targets: 20000}}\n\
+             clusters:\n  bench: {{bootstrapServers: [\"{servers}\"]}}\n"
+        );
+        std::fs::write(&config, text).unwrap();
+        let child = bound_command(std::path::Path::new(env!("CARGO_BIN_EXE_evenkeel")))
+            .arg("serve")
+            .arg("--config")
+            .arg(&config)
+            .arg("--ready-file")
+            .arg(&ready)
+            .env("EVENKEEL_LOG", "error")
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        let addresses = loop {
+            if let Ok(text) = std::fs::read_to_string(&ready) {
+                break text;
+            }
+            assert!(begun.elapsed() < DEADLINE, "the scaler did not start");
+            sleep(Duration::from_millis(20)).await;
+        };
+        let address = |name: &str| {
+            let line = addresses.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.trim().parse().unwrap()
+        };
+        Self { child, grpc: address("grpc"), admin: address("admin"), _folder: folder }
+    }
+
+    pub async fn client(&self) -> ExternalScalerClient<Channel> {
+        ExternalScalerClient::connect(format!("http://{}", self.grpc)).await.unwrap()
+    }
+
+    /// Registers targets 0 to `groups` and waits until every one has a decision.
+    pub async fn register(&self, groups: usize) {
+        let mut client = self.client().await;
+        for group in 0..groups {
+            client.get_metric_spec(target(group)).await.unwrap();
+        }
+        let begun = Instant::now();
+        for group in 0..groups {
+            while let Err(status) = client.get_metrics(metrics_of(group)).await {
+                assert!(begun.elapsed() < DEADLINE, "target {group} stays unknown: {status}");
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+
+    /// How many full ticks its loops have made.
+    pub async fn ticks(&self) -> f64 {
+        let text = http_get(&self.admin.to_string(), "/metrics").await;
+        text.lines()
+            .filter(|line| line.starts_with("evenkeel_ticks_total") && line.contains("full"))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum()
+    }
+
+    pub fn usage(&self) -> Usage {
+        let id = self.child.id().unwrap();
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let kilobytes: f64 = resident.split_whitespace().next().unwrap().parse().unwrap();
+        Usage {
+            cpu_milliseconds: ticks * CPU_TICK_MILLISECONDS,
+            resident_megabytes: kilobytes / 1024.0,
+        }
+    }
+}
+
+/// The name of group and topic number `group`.
+pub fn name(group: usize) -> String {
+    format!("group-{group:05}")
+}
+
+pub fn target(group: usize) -> ScaledObjectRef {
+    target_on(&name(group), &name(group))
+}
+
+/// A target of the profile `bench` with a capacity of 100 records/s a replica.
+pub fn target_on(group: &str, topic: &str) -> ScaledObjectRef {
+    let metadata = [
+        ("cluster", "bench"),
+        ("consumerGroup", group),
+        ("topic", topic),
+        ("capacityPerReplica", "100"),
+    ];
+    ScaledObjectRef {
+        name: group.to_owned(),
+        namespace: "bench".to_owned(),
+        scaler_metadata: metadata
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect(),
+    }
+}
+
+pub fn metrics_of(group: usize) -> GetMetricsRequest {
+    metrics_of_on(target(group))
+}
+
+pub fn metrics_of_on(target: ScaledObjectRef) -> GetMetricsRequest {
+    GetMetricsRequest {
+        scaled_object_ref: Some(target),
+        metric_name: "evenkeel-replicas".to_owned(),
+    }
+}
+
+/// The body of a plain HTTP answer.
+pub async fn http_get(address: &str, path: &str) -> String {
+    let url = format!("http://{address}{path}");
+    reqwest::get(url).await.unwrap().text().await.unwrap()
+}
