@@ -11,16 +11,16 @@
 pub mod logging;
 mod sources;
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use self::sources::RealSources;
+use crate::admin;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::cluster_loop::LoopContext;
@@ -47,6 +47,18 @@ pub struct App {
     admin: TcpListener,
     grpc_address: SocketAddr,
     admin_address: SocketAddr,
+}
+
+/// The essential tasks, and the means to end them.
+#[derive(Debug)]
+struct Running {
+    loops: JoinHandle<()>,
+    grpc_server: JoinHandle<Result<(), grpc::ServeError>>,
+    admin_server: JoinHandle<std::io::Result<()>>,
+    admin_readiness: admin::Readiness,
+    draining: CancellationToken,
+    admin_end: CancellationToken,
+    drain: Duration,
 }
 
 /// Why the process cannot start, or ended.
@@ -138,23 +150,33 @@ impl App {
     /// # Errors
     /// When an essential task failed, crashed or ended by itself.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), AppError> {
-        let _admin_follows = self.admin;
-        let grpc_readiness = grpc::Readiness::new().await;
-        let supervisor = Supervisor::new(
-            LoopContext {
-                sources: self.sources,
-                registry: Arc::clone(&self.registry),
-                decide: evenkeel_engine::decide,
-                poll: self.config.poll,
-                prometheus_concurrency: self.config.limits.prometheus_concurrency,
-                clock: self.clock,
-                metrics: self.metrics.clone(),
-            },
-            self.config.limits.target_idle,
-        );
-        let mut loops = tokio::spawn(supervisor.run());
+        let mut running = self.start().await;
+        let failed = tokio::select! {
+            () = shutdown.cancelled() => None,
+            error = running.failure() => Some(error),
+        };
+        running.stop().await;
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
 
-        let draining = shutdown.child_token();
+    async fn start(self) -> Running {
+        // The listeners are bound, so whoever asks is answered: ready before the first answer.
+        let readiness = grpc::Readiness::new().await;
+        readiness.ready().await;
+        let admin_readiness = admin::Readiness::new();
+        admin_readiness.serving();
+        let draining = CancellationToken::new();
+        let admin_end = CancellationToken::new();
+        let router = admin::router(
+            Arc::clone(&self.registry),
+            &self.metrics,
+            self.config.limits,
+            self.clock,
+            admin_readiness.clone(),
+        );
         let scaler = grpc::Scaler::new(
             Arc::clone(&self.config),
             Arc::clone(&self.registry),
@@ -162,35 +184,68 @@ impl App {
             self.metrics.clone(),
             draining.clone(),
         );
-        let mut grpc_server = tokio::spawn({
-            let (config, readiness) = (Arc::clone(&self.config), grpc_readiness.clone());
+        let supervisor = Supervisor::new(
+            LoopContext {
+                sources: self.sources,
+                registry: self.registry,
+                decide: evenkeel_engine::decide,
+                poll: self.config.poll,
+                prometheus_concurrency: self.config.limits.prometheus_concurrency,
+                clock: self.clock,
+                metrics: self.metrics,
+            },
+            self.config.limits.target_idle,
+        );
+        let drain = self.config.grpc.drain;
+        let grpc_server = tokio::spawn({
             let draining = draining.clone();
-            async move { grpc::serve(self.grpc, &config, scaler, readiness, draining).await }
+            async move { grpc::serve(self.grpc, &self.config, scaler, readiness, draining).await }
         });
+        let admin_server = tokio::spawn(admin::serve(
+            self.admin,
+            router,
+            admin_end.clone().cancelled_owned(),
+        ));
+        let loops = tokio::spawn(supervisor.run());
+        Running {
+            loops,
+            grpc_server,
+            admin_server,
+            admin_readiness,
+            draining,
+            admin_end,
+            drain,
+        }
+    }
+}
 
-        grpc_readiness.ready().await;
+// === impl Running ===
 
-        let failed = tokio::select! {
-            () = shutdown.cancelled() => None,
-            ended = &mut loops => Some(too_early("the loops' supervisor", ended)),
-            ended = &mut grpc_server => Some(match ended {
+impl Running {
+    /// Waits for the first essential task to end, which none should.
+    async fn failure(&mut self) -> AppError {
+        tokio::select! {
+            ended = &mut self.loops => too_early("the loops' supervisor", ended),
+            ended = &mut self.grpc_server => match ended {
                 Ok(Err(error)) => error.into(),
                 ended => too_early("the gRPC server", ended),
-            }),
-        };
+            },
+            ended = &mut self.admin_server => match ended {
+                Ok(Err(error)) => AppError::Admin(error),
+                ended => too_early("the admin server", ended),
+            },
+        }
+    }
 
-        tracing::info!(drain = ?self.config.grpc.drain, "shutting down");
-        draining.cancel();
-        let grace = self.config.grpc.drain + DRAIN_MARGIN;
-        if !grpc_server.is_finished() {
-            in_time("the gRPC server", grace, &mut grpc_server).await;
-        }
-        loops.abort();
-        grpc_server.abort();
-        match failed {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
+    async fn stop(mut self) {
+        tracing::info!(drain = ?self.drain, "shutting down");
+        self.admin_readiness.draining();
+        self.draining.cancel();
+        let grace = self.drain + DRAIN_MARGIN;
+        end_in_time("the gRPC server", grace, &mut self.grpc_server).await;
+        self.loops.abort();
+        self.admin_end.cancel();
+        end_in_time("the admin server", DRAIN_MARGIN, &mut self.admin_server).await;
     }
 }
 
@@ -216,8 +271,13 @@ fn too_early<T>(task: &'static str, ended: Result<T, JoinError>) -> AppError {
 }
 
 /// Waits for a server to end, but not for ever.
-async fn in_time<T>(task: &str, grace: Duration, server: impl Future<Output = T>) {
-    if tokio::time::timeout(grace, server).await.is_err() {
+async fn end_in_time<T>(task: &str, grace: Duration, server: &mut JoinHandle<T>) {
+    // One that has ended before was the reason to stop, and was told of there.
+    if server.is_finished() {
+        return;
+    }
+    if tokio::time::timeout(grace, &mut *server).await.is_err() {
         tracing::warn!(?grace, "{task} did not end in time and is cut off");
+        server.abort();
     }
 }

@@ -42,6 +42,10 @@ async fn it_starts_says_so_drains_on_sigterm_and_ends_with_0() {
         .unwrap();
     assert_eq!(answer.into_inner().status(), ServingStatus::Serving);
 
+    for path in ["livez", "readyz", "metrics", "api/v1/targets"] {
+        assert_eq!(serve.get(path).await.0, 200, "{path}");
+    }
+
     let object = scaled_object("orders", &free_address().await.to_string());
     let mut stream = in_time(serve.client().await.stream_is_active(object))
         .await
@@ -76,6 +80,7 @@ async fn a_second_signal_ends_at_once() {
     let _mute = TcpStream::connect(serve.grpc).await.unwrap();
     serve.signal("INT");
     serve.logged("a second one ends at once").await;
+    assert_eq!(serve.get("readyz").await.0, 503, "the drain can be watched");
     serve.signal("TERM");
     let (status, log) = serve.end().await;
     assert_eq!(status.code(), Some(1), "{log}");

@@ -124,4 +124,12 @@ async fn a_sleeping_target_wakes_counts_its_lag_and_stands_through_an_outage() {
         awake,
         "nothing changed"
     );
+
+    let (_, metrics) = serve.get("metrics").await;
+    for line in [
+        format!("evenkeel_target_desired_replicas{{namespace=\"shop\",name=\"orders\"}} {awake}.0"),
+        "evenkeel_target_lag_records{namespace=\"shop\",name=\"orders\"} 600.0".to_owned(),
+    ] {
+        assert!(metrics.contains(&line), "{line} is not in\n{metrics}");
+    }
 }

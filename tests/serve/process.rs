@@ -116,6 +116,16 @@ impl Serve {
         }
     }
 
+    /// Asks the admin server; the status and what it says.
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        // Another test of this process may have been first.
+        let _already = rustls::crypto::ring::default_provider().install_default();
+        let url = format!("http://{}/{path}", self.admin);
+        let answer = in_time(reqwest::get(url)).await.expect("an answer");
+        let status = answer.status().as_u16();
+        (status, in_time(answer.text()).await.expect("text"))
+    }
+
     /// A connection to the gRPC server.
     pub async fn channel(&self) -> Channel {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.grpc)).expect("an endpoint");
