@@ -1,8 +1,8 @@
 //! The consumer's options, and the Kafka client's properties that follow from them.
 //!
 //! Every option is also an environment variable; the names are those of the blueprint that this
-//! consumer stands in for, where it has one. Everything else that librdkafka knows (TLS, SASL, ...)
-//! is set with `-X name=value`.
+//! consumer stands in for, where it has one. Everything else that librdkafka knows is set with
+//! `-X name=value`; TLS and SCRAM need rdkafka's `ssl` feature, which is off here.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -14,6 +14,7 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
 use crate::batch::BatchLimits;
+use crate::rebalance::FINISH_WITHIN;
 
 /// Records fetched ahead per partition: ten batches. librdkafka's default of 100,000 would keep
 /// minutes of work in memory that a rebalance throws away and the next owner fetches again.
@@ -24,6 +25,10 @@ const QUEUED_MAX_MESSAGES_KBYTES: &str = "16384";
 
 /// Properties that the consuming loop depends on. Setting them would lose or repeat records.
 const OWNED_PROPERTIES: [&str; 2] = ["enable.auto.commit", "enable.auto.offset.store"];
+
+/// The least `max.poll.interval.ms`: a revocation may keep the polling thread for
+/// [`FINISH_WITHIN`], and the commit after it needs room too.
+const MAX_POLL_INTERVAL_AT_LEAST: Duration = FINISH_WITHIN.saturating_mul(2);
 
 /// The reference batch consumer: reads a topic in a group, writes in batches, commits after.
 #[derive(Debug, Parser)]
@@ -103,7 +108,7 @@ const CONSUMER_EXAMPLES: &str = "Examples:
   evenkeel-consumer --bootstrap-servers localhost:9092 --topic trades --group workers
   evenkeel-consumer --topic trades --group workers --group-protocol consumer
   evenkeel-consumer --topic trades --group workers --sink stdout --metrics-listen none \\
-      -X security.protocol=ssl -X ssl.ca.location=ca.pem";
+      -X fetch.wait.max.ms=100";
 
 /// How to reach Kafka; the producer takes the same.
 #[derive(Clone, Debug, Args)]
@@ -185,6 +190,12 @@ pub enum ConfigError {
     /// Two writers on standard output.
     #[error("--report-json and --sink stdout both write to standard output: leave one out")]
     StandardOutputTwice,
+    /// Polls that cannot come often enough.
+    #[error(
+        "--max-poll-interval-seconds must be at least {}: giving partitions back may take half",
+        MAX_POLL_INTERVAL_AT_LEAST.as_secs()
+    )]
+    MaxPollIntervalTooShort,
     /// Heartbeats too seldom.
     #[error("--heartbeat-interval-seconds must be below --session-timeout-seconds: a third of it")]
     HeartbeatTooLong,
@@ -208,6 +219,9 @@ impl ConsumerOptions {
     pub fn client_config(&self) -> Result<ClientConfig, ConfigError> {
         if self.report_json && self.sink == SinkKind::Stdout {
             return Err(ConfigError::StandardOutputTwice);
+        }
+        if self.max_poll_interval_seconds < MAX_POLL_INTERVAL_AT_LEAST {
+            return Err(ConfigError::MaxPollIntervalTooShort);
         }
         let mut client = self.connection.client_config();
         client
@@ -319,7 +333,7 @@ impl FromStr for Property {
                 name: name.to_owned(),
                 value: value.to_owned(),
             }),
-            _ => Err("write NAME=VALUE, for example -X security.protocol=ssl".to_owned()),
+            _ => Err("write NAME=VALUE, for example -X fetch.wait.max.ms=100".to_owned()),
         }
     }
 }
@@ -458,6 +472,8 @@ mod tests {
         check_refused(&both, ConfigError::StandardOutputTwice);
         let slow = ["--heartbeat-interval-seconds", "10"];
         check_refused(&slow, ConfigError::HeartbeatTooLong);
+        let hasty = ["--max-poll-interval-seconds", "19"];
+        check_refused(&hasty, ConfigError::MaxPollIntervalTooShort);
     }
 
     #[test]

@@ -46,7 +46,7 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(15);
 pub enum ConsumeError {
     /// The client could not be made: its configuration.
     #[error("cannot create the Kafka client ({0}): check the options and every -X property")]
-    Create(#[source] KafkaError),
+    Create(KafkaError),
     /// The topic could not be subscribed to.
     #[error("cannot subscribe to topic {topic:?} ({error}): check its name")]
     Subscribe {
@@ -57,10 +57,10 @@ pub enum ConsumeError {
     },
     /// The client cannot go on, for example because another member has its group instance id.
     #[error("the Kafka client has failed for good ({0}): the process must be restarted")]
-    Fatal(#[source] KafkaError),
+    Fatal(KafkaError),
     /// No thread for the sink.
     #[error("cannot start the sink's thread ({0}): raise the process's thread limit")]
-    Thread(#[source] std::io::Error),
+    Thread(std::io::Error),
     /// The sink failed.
     #[error(transparent)]
     Sink(#[from] SinkError),
@@ -162,8 +162,9 @@ impl Consuming {
                 return Err(ConsumeError::Fatal(error));
             }
             Some(Err(error)) => {
-                // Brokers away, a topic not there yet: the client tries again by itself.
-                tracing::warn!(%error, "Kafka");
+                // Brokers away, a topic not there yet: the client tries again by itself, and has
+                // told the context's log already.
+                tracing::debug!(%error, "polled an error");
                 return Ok(());
             }
         };
@@ -204,8 +205,17 @@ impl Consuming {
         self.commit_not_before = (!committed).then(|| now + COMMIT_AGAIN_AFTER);
     }
 
+    /// Finishes the batch in flight, still polling: until we have left we are a member.
     fn drain(&mut self) -> Result<(), ConsumeError> {
-        self.progress().settle(DRAIN_WITHIN)?;
+        let deadline = clock::now() + DRAIN_WITHIN;
+        self.progress().settle(Duration::ZERO)?;
+        while self.progress().writing_since().is_some() && clock::now() < deadline {
+            if !self.paused {
+                self.pause()?;
+            }
+            self.poll(BUSY_POLL)?;
+            self.progress().settle(Duration::ZERO)?;
+        }
         if self.progress().writing_since().is_some() {
             tracing::warn!(
                 waited_seconds = DRAIN_WITHIN.as_secs(),

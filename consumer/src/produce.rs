@@ -78,10 +78,10 @@ const PRODUCER_EXAMPLES: &str = "Examples:
 pub enum ProduceError {
     /// The client could not be made: its configuration.
     #[error("cannot create the Kafka client ({0}): check the options and every -X property")]
-    Create(#[source] KafkaError),
+    Create(KafkaError),
     /// The client cannot go on.
     #[error("the Kafka client refuses to send ({0}): check the topic and the rights to write it")]
-    Send(#[source] KafkaError),
+    Send(KafkaError),
     /// Not everything was acknowledged in time.
     #[error("{in_flight} records were not acknowledged in time ({error}): check the brokers")]
     Flush {
