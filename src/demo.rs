@@ -16,6 +16,7 @@ pub mod process;
 pub mod programs;
 pub mod report;
 pub mod scaler;
+mod settings;
 pub mod stage;
 pub mod view;
 pub mod watch;

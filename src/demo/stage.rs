@@ -3,7 +3,6 @@
 //! The order of taking down is that of the data: first the load, then the consumers, then the scaler,
 //! last the broker, so that nothing complains about what is already gone.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use evenkeel_engine::Timestamp;
@@ -14,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::broker::topics::TopicAdmin;
 use super::broker::{BrokerOptions, EmbeddedBroker, Progress};
 use super::driver::Driver;
-use super::hpa::{Behavior, Hpa, Rules, ScalingPolicy, Select};
+use super::hpa::Hpa;
 use super::keda::Activation;
 use super::pods::{PodTemplate, Pods};
 use super::programs::{LogFolder, Producer, Programs, ScalerProcess, io};
@@ -22,7 +21,7 @@ use super::report::{Change, Counts, Report, Sample};
 use super::scaler::{Evenkeel, Policy};
 use super::view::{Now, View};
 use super::watch::{Sight, Watch};
-use super::{DemoError, Options, PolicyChoice};
+use super::{DemoError, Options, PolicyChoice, settings};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::observe::kafka::{KafkaObserver, KafkaObserverConfig};
@@ -33,14 +32,11 @@ const GROUP: &str = "workers";
 /// The topic's name where the cluster is ours.
 const TOPIC: &str = "trades";
 
-/// What one consumer can do: batches of 100 records that take a second each, as published.
-const CAPACITY_PER_REPLICA: u32 = 100;
+/// How long the scaler, and Kafka's group coordinator, may take until they answer.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long the scaler may take until it answers.
-const SCALER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How often a starting scaler is asked.
-const SCALER_POLL: Duration = Duration::from_millis(100);
+/// How often they are asked meanwhile.
+const START_POLL: Duration = Duration::from_millis(100);
 
 /// How long consumers may work the rest off when the load is over.
 const DRAIN: Duration = Duration::from_secs(120);
@@ -50,9 +46,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The longest answer they read.
 const FRAME_LIMIT_BYTES: usize = 16 * 1024 * 1024;
-
-/// How far the ratio may be from 1: Kubernetes' default for all HPAs.
-const TOLERANCE: f64 = 0.1;
 
 /// Everything that runs.
 #[derive(Debug)]
@@ -107,24 +100,6 @@ impl Stage {
             .create_topic(&place.topic, partitions, replication, &[])
             .await?;
 
-        let (policy, scaler, hints) = match options.policy {
-            PolicyChoice::KedaLag { threshold_records } => {
-                (Policy::KedaLag { threshold_records }, None, Vec::new())
-            }
-            PolicyChoice::Evenkeel => {
-                let mut scaler = ScalerProcess::start(&programs, &logs, servers)?;
-                let metadata = metadata(options, &place);
-                let hints = hints(&scaler, &metadata);
-                let mut evenkeel = Evenkeel::new(scaler.grpc, scaler.admin, metadata)?;
-                wait_for_answer(&mut scaler, &mut evenkeel).await?;
-                (Policy::Evenkeel(Box::new(evenkeel)), Some(scaler), hints)
-            }
-        };
-        let template = PodTemplate {
-            program: programs.consumer.clone(),
-            arguments: consumer_arguments(options, &place),
-            start_delay: options.pod_start,
-        };
         let observer = KafkaObserverConfig {
             name: "demo".to_owned(),
             bootstrap_servers: servers.split(',').map(str::to_owned).collect(),
@@ -132,18 +107,39 @@ impl Stage {
             frame_limit_bytes: FRAME_LIMIT_BYTES,
         };
         let kafka = KafkaObserver::new(observer, clock, Metrics::default());
+        let mut watch = Watch::new(kafka, &place.topic, &place.group);
+        wait_for_coordinator(&mut watch, clock).await;
+
+        let (policy, scaler, hints) = match options.policy {
+            PolicyChoice::KedaLag { threshold_records } => {
+                (Policy::KedaLag { threshold_records }, None, Vec::new())
+            }
+            PolicyChoice::Evenkeel => {
+                let mut scaler = ScalerProcess::start(&programs, &logs, servers)?;
+                let metadata = settings::metadata(options, &place.topic, &place.group);
+                let hints = settings::hints(&scaler, &metadata);
+                let mut evenkeel = Evenkeel::new(scaler.grpc, scaler.admin, metadata)?;
+                wait_for_answer(&mut scaler, &mut evenkeel).await?;
+                (Policy::Evenkeel(Box::new(evenkeel)), Some(scaler), hints)
+            }
+        };
+        let template = PodTemplate {
+            program: programs.consumer.clone(),
+            arguments: settings::consumer_arguments(options, servers, &place.topic, &place.group),
+            start_delay: options.pod_start,
+        };
         let producer = Producer::start(&programs, &logs, servers, &place.topic, &options.load)?;
         let activation = Activation::new(0, options.cooldown);
-        let hpa = Hpa::new(behavior(options));
+        let hpa = Hpa::new(settings::behavior(options));
         Ok(Self {
             clock,
             driver: Driver::new(policy, activation, hpa, clock.now()),
             pods: Pods::new(template, logs),
             producer: Some(producer),
             scaler,
-            watch: Watch::new(kafka, &place.topic, &place.group),
-            view: View::new(heading(options, servers), hints),
-            behavior: behavior_in_words(options),
+            watch,
+            view: View::new(settings::heading(options, servers), hints),
+            behavior: settings::behavior_in_words(options),
             guest_topic: place.broker.is_none().then(|| place.topic.clone()),
             topics: place.topics,
             broker: place.broker,
@@ -355,7 +351,7 @@ impl Place {
             });
         }
         let broker = EmbeddedBroker::start(BrokerOptions {
-            properties: kafkas_own_group_timing(),
+            properties: settings::kafkas_own_group_timing(),
             progress: Progress::shown(),
             ..BrokerOptions::default()
         })
@@ -370,194 +366,33 @@ impl Place {
     }
 }
 
-// === impl PolicyChoice ===
-
-impl PolicyChoice {
-    fn label(self) -> String {
-        match self {
-            Self::Evenkeel => "evenkeel".to_owned(),
-            Self::KedaLag { threshold_records } => {
-                format!("keda-lag (lagThreshold {threshold_records})")
-            }
-        }
-    }
-}
-
-/// The embedded broker rebalances faster than any in production; what is shown here should not.
-fn kafkas_own_group_timing() -> Vec<(String, String)> {
-    [
-        ("group.initial.rebalance.delay.ms", "3000"),
-        ("group.consumer.min.heartbeat.interval.ms", "5000"),
-        ("group.consumer.heartbeat.interval.ms", "5000"),
-        ("group.consumer.min.session.timeout.ms", "45000"),
-        ("group.consumer.session.timeout.ms", "45000"),
-    ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .to_vec()
-}
-
-fn consumer_arguments(options: &Options, place: &Place) -> Vec<String> {
-    [
-        "--bootstrap-servers",
-        &place.bootstrap_servers,
-        "--topic",
-        &place.topic,
-        "--group",
-        &place.group,
-        "--group-protocol",
-        options.group_protocol,
-        "--batch-size",
-        &CAPACITY_PER_REPLICA.to_string(),
-        "--batch-processing-time",
-        "1",
-        "--metrics-listen",
-        "none",
-        "--report-json",
-    ]
-    .map(str::to_owned)
-    .to_vec()
-}
-
-/// The trigger of the demo's ScaledObject.
-fn metadata(options: &Options, place: &Place) -> HashMap<String, String> {
-    let window = options.scale_down_window.as_secs().to_string();
-    let capacity = CAPACITY_PER_REPLICA.to_string();
-    let startup = options.pod_start.as_secs() + 15;
-    let own = [
-        ("cluster", "demo"),
-        ("topic", &place.topic),
-        ("consumerGroup", &place.group),
-        ("offsetResetPolicy", "earliest"),
-        ("capacityPerReplica", &capacity),
-        ("scaleDownStabilizationWindowSeconds", &window),
-        ("startupSeconds", &startup.to_string()),
-    ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()));
-    own.into_iter()
-        .chain(options.metadata.iter().cloned())
-        .collect()
-}
-
-fn behavior(options: &Options) -> Behavior {
-    let down_window = match options.policy {
-        // evenkeel has its own window; a second one would only add to it.
-        PolicyChoice::Evenkeel => Duration::ZERO,
-        PolicyChoice::KedaLag { .. } => options.scale_down_window,
-    };
-    let (up, down) = if options.published_hpa {
-        published_rules()
-    } else {
-        (
-            Rules::unlimited(Duration::ZERO, TOLERANCE),
-            Rules::unlimited(down_window, TOLERANCE),
-        )
-    };
-    Behavior {
-        min_replicas: 1,
-        max_replicas: options.partitions,
-        up,
-        down,
-    }
-}
-
-/// What the published blueprint sets.
-fn published_rules() -> (Rules, Rules) {
-    let minute = Duration::from_secs(60);
-    let up = Rules {
-        stabilization: minute,
-        tolerance: TOLERANCE,
-        policies: vec![
-            ScalingPolicy::Pods {
-                count: 10,
-                period: minute,
-            },
-            ScalingPolicy::Percent {
-                percent: 500,
-                period: minute,
-            },
-        ],
-        select: Select::Min,
-    };
-    let down = Rules {
-        stabilization: 2 * minute,
-        tolerance: TOLERANCE,
-        policies: vec![ScalingPolicy::Percent {
-            percent: 50,
-            period: 2 * minute,
-        }],
-        select: Select::Max,
-    };
-    (up, down)
-}
-
-fn behavior_in_words(options: &Options) -> String {
-    let window = options.scale_down_window.as_secs();
-    let rules = match (options.published_hpa, options.policy) {
-        (true, _) => "the blueprint's policies (up 10 pods or 500 % a minute after 60 s, down \
-                      50 % in 120 s after 120 s)"
-            .to_owned(),
-        (false, PolicyChoice::Evenkeel) => {
-            format!("down at once by the HPA, after {window} s by evenkeel's own window")
-        }
-        (false, PolicyChoice::KedaLag { .. }) => {
-            format!("up at once, down after {window} s of the HPA's window")
-        }
-    };
-    format!(
-        "poll 30 s, sync 15 s, tolerance {TOLERANCE}, {rules}, cooldown {} s, pods start after {} s",
-        options.cooldown.as_secs(),
-        options.pod_start.as_secs()
-    )
-}
-
-fn heading(options: &Options, servers: &str) -> String {
-    format!(
-        "evenkeel demo: policy {}, {} partitions, Kafka at {servers}",
-        options.policy.label(),
-        options.partitions
-    )
-}
-
-/// What else one may look at while it runs.
-fn hints(scaler: &ScalerProcess, metadata: &HashMap<String, String>) -> Vec<String> {
-    let mut pairs: Vec<String> = metadata
-        .iter()
-        .map(|(key, value)| format!("\"{key}\":\"{value}\""))
-        .collect();
-    pairs.sort();
-    vec![
-        format!("web page   http://{}/", scaler.admin),
-        format!(
-            "why        evenkeel explain demo/workers --server http://{}",
-            scaler.admin
-        ),
-        format!(
-            "as KEDA    grpcurl -plaintext -d '{{\"scaledObjectRef\":{{\"name\":\"workers\",\
-             \"namespace\":\"demo\",\"scalerMetadata\":{{{}}}}},\"metricName\":\
-             \"evenkeel-replicas\"}}' {} externalscaler.ExternalScaler/GetMetrics",
-            pairs.join(","),
-            scaler.grpc
-        ),
-    ]
-}
-
 async fn wait_for_answer(
     scaler: &mut ScalerProcess,
     evenkeel: &mut Evenkeel,
 ) -> Result<(), DemoError> {
-    let deadline = tokio::time::Instant::now() + SCALER_TIMEOUT;
+    let deadline = tokio::time::Instant::now() + START_TIMEOUT;
     loop {
         scaler.check()?;
         match evenkeel.metric_spec().await {
             Ok(_) => return Ok(()),
             Err(said) if tokio::time::Instant::now() >= deadline => {
                 return Err(DemoError::NoAnswer {
-                    seconds: SCALER_TIMEOUT.as_secs(),
+                    seconds: START_TIMEOUT.as_secs(),
                     said,
                 });
             }
-            Err(_) => tokio::time::sleep(SCALER_POLL).await,
+            Err(_) => tokio::time::sleep(START_POLL).await,
         }
+    }
+}
+
+/// Waits until Kafka can tell about the group: the first question makes it create the topic that
+/// groups live in, which takes seconds that are nobody's policy. The demo begins without it if need
+/// be.
+async fn wait_for_coordinator(watch: &mut Watch<KafkaObserver>, clock: Clock) {
+    let deadline = tokio::time::Instant::now() + START_TIMEOUT;
+    while watch.look(clock.now()).await.is_none() && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(START_POLL).await;
     }
 }
 

@@ -52,6 +52,9 @@ pub struct Watch<Kafka> {
 #[derive(Clone, Debug, Default)]
 pub struct Rebalances {
     owners: BTreeMap<(String, u32), String>,
+    /// Who owned each partition last, those included that nobody owns just now: a cooperative
+    /// rebalance takes a partition away first and gives it to its new owner a round later.
+    last_owners: BTreeMap<(String, u32), String>,
     seen_at: Option<Timestamp>,
     count: u32,
     moves: u32,
@@ -171,15 +174,11 @@ impl Rebalances {
                 | GroupState::Reconciling
         );
         // A classic group shows no owners while it rebalances: that is not a change of owners.
-        let mut moved = 0;
         if !unsettled {
             for (partition, owner) in &owners {
-                if self
-                    .owners
-                    .get(partition)
-                    .is_some_and(|before| before != owner)
-                {
-                    moved += 1;
+                let before = self.last_owners.insert(partition.clone(), owner.clone());
+                if before.is_some_and(|before| before != *owner) {
+                    self.moves += 1;
                 }
             }
         }
@@ -192,7 +191,6 @@ impl Rebalances {
             }
             self.seen_at = Some(now);
         }
-        self.moves += moved;
         if !unsettled {
             self.owners = owners;
         }
@@ -229,8 +227,10 @@ mod tests {
         check(3, GroupState::Stable, &["a", "a"], 1, 0);
         check(20, GroupState::PreparingRebalance, &[], 2, 0);
         check(22, GroupState::Stable, &["a", "b"], 2, 1);
-        check(40, GroupState::Stable, &["c", "b"], 3, 2);
-        check(60, GroupState::Stable, &["c", "b"], 3, 2);
+        check(40, GroupState::Stable, &["a"], 3, 1);
+        check(41, GroupState::Stable, &["a", "c"], 3, 2);
+        check(60, GroupState::Stable, &["a", "c"], 3, 2);
         check(80, GroupState::Empty, &[], 3, 2);
+        check(99, GroupState::Stable, &["d", "d"], 4, 4);
     }
 }

@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# What a fresh machine lacks: system packages and the Rust toolchain. Idempotent, and quick when
+# nothing is missing. On Debian and its relatives it installs (as root, or through sudo); elsewhere it
+# names what is missing and stops. Kafka's jars are not its business: `evenkeel demo --prepare` is.
+set -euo pipefail
+
+missing_packages=()
+missing_words=()
+
+# need PACKAGE WORDS TEST...: notes the package where the test fails.
+need() {
+  local package=$1 words=$2
+  shift 2
+  if ! "$@" >/dev/null 2>&1; then
+    missing_packages+=("$package")
+    missing_words+=("$words")
+  fi
+}
+
+java_is_new_enough() {
+  local major
+  major=$(java -version 2>&1 | sed -nE 's/.* version "([0-9]+).*/\1/p' | head -n 1)
+  [ -n "$major" ] && [ "$major" -ge 17 ]
+}
+
+# Debian releases carry different Javas; any from 17 on will do.
+java_package() {
+  local version
+  for version in 17 21 25; do
+    if apt-cache show "openjdk-$version-jre-headless" >/dev/null 2>&1; then
+      echo "openjdk-$version-jre-headless"
+      return
+    fi
+  done
+  echo default-jre-headless
+}
+
+check() {
+  missing_packages=()
+  missing_words=()
+  need JAVA "Java 17 or newer (Kafka runs on it)" java_is_new_enough
+  need maven "Maven (fetches Kafka's jars)" command -v mvn
+  need build-essential "a C and C++ compiler and make (librdkafka)" command -v c++
+  need pkg-config "pkg-config (librdkafka)" command -v pkg-config
+  need zlib1g-dev "zlib's headers (librdkafka)" zlib_is_there
+  need prometheus "Prometheus with promtool (tests)" command -v promtool
+  need util-linux "setpriv of util-linux (no process outlives the demo)" command -v setpriv
+  need ca-certificates "CA certificates (downloads)" test -e /etc/ssl/certs/ca-certificates.crt
+}
+
+zlib_is_there() {
+  echo '#include <zlib.h>' | cc -E - || pkg-config --exists zlib
+}
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  else
+    sudo "$@"
+  fi
+}
+
+install_packages() {
+  local packages=() package had_prometheus=yes
+  as_root apt-get update -qq
+  for package in "${missing_packages[@]}"; do
+    case $package in
+      JAVA) packages+=("$(java_package)") ;;
+      prometheus) had_prometheus=no; packages+=(prometheus) ;;
+      *) packages+=("$package") ;;
+    esac
+  done
+  echo "installing ${packages[*]}"
+  as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+  # Debian starts it as a service; only its programs are wanted here.
+  if [ "$had_prometheus" = no ] && command -v systemctl >/dev/null; then
+    as_root systemctl disable --now prometheus >/dev/null 2>&1 || true
+  fi
+}
+
+complain() {
+  echo "missing:" >&2
+  printf '  %s\n' "${missing_words[@]}" >&2
+  echo "$1" >&2
+  exit 1
+}
+
+check
+if [ ${#missing_packages[@]} -gt 0 ]; then
+  if ! command -v apt-get >/dev/null; then
+    complain "install them with your system's package manager, then run make setup again"
+  fi
+  if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
+    complain "installing them needs root or sudo; run make setup as root once"
+  fi
+  install_packages
+  check
+  if [ ${#missing_packages[@]} -gt 0 ]; then
+    complain "they are still missing after the installation"
+  fi
+fi
+
+if ! command -v cargo >/dev/null; then
+  echo "missing: Rust. Install rustup (https://rustup.rs) or your system's rustup package; it brings" >&2
+  echo "the toolchain that rust-toolchain.toml names. Then run make setup again" >&2
+  exit 1
+fi

@@ -1,0 +1,192 @@
+//! What the demo's ScaledObject, HPA and consumers are set to, and how that is said to people.
+//!
+//! One place, so that the sentence in the closing table and the numbers that were used cannot part.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::hpa::{Behavior, Rules, ScalingPolicy, Select};
+use super::programs::ScalerProcess;
+use super::{Options, PolicyChoice};
+
+/// What one consumer can do: batches of 100 records that take a second each, as published.
+const CAPACITY_PER_REPLICA: u32 = 100;
+
+/// How far the ratio may be from 1: Kubernetes' default for all HPAs.
+const TOLERANCE: f64 = 0.1;
+
+// === impl PolicyChoice ===
+
+impl PolicyChoice {
+    pub(super) fn label(self) -> String {
+        match self {
+            Self::Evenkeel => "evenkeel".to_owned(),
+            Self::KedaLag { threshold_records } => {
+                format!("keda-lag (lagThreshold {threshold_records})")
+            }
+        }
+    }
+}
+
+/// The embedded broker rebalances faster than any in production; what is shown here should not.
+pub(super) fn kafkas_own_group_timing() -> Vec<(String, String)> {
+    [
+        ("group.initial.rebalance.delay.ms", "3000"),
+        ("group.consumer.min.heartbeat.interval.ms", "5000"),
+        ("group.consumer.heartbeat.interval.ms", "5000"),
+        ("group.consumer.min.session.timeout.ms", "45000"),
+        ("group.consumer.session.timeout.ms", "45000"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .to_vec()
+}
+
+pub(super) fn consumer_arguments(
+    options: &Options,
+    bootstrap_servers: &str,
+    topic: &str,
+    group: &str,
+) -> Vec<String> {
+    [
+        "--bootstrap-servers",
+        bootstrap_servers,
+        "--topic",
+        topic,
+        "--group",
+        group,
+        "--group-protocol",
+        options.group_protocol,
+        "--batch-size",
+        &CAPACITY_PER_REPLICA.to_string(),
+        "--batch-processing-time",
+        "1",
+        "--metrics-listen",
+        "none",
+        "--report-json",
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+/// The trigger of the demo's ScaledObject.
+pub(super) fn metadata(options: &Options, topic: &str, group: &str) -> HashMap<String, String> {
+    let window = options.scale_down_window.as_secs().to_string();
+    let capacity = CAPACITY_PER_REPLICA.to_string();
+    let startup = options.pod_start.as_secs() + 15;
+    let own = [
+        ("cluster", "demo"),
+        ("topic", topic),
+        ("consumerGroup", group),
+        ("offsetResetPolicy", "earliest"),
+        ("capacityPerReplica", &capacity),
+        ("scaleDownStabilizationWindowSeconds", &window),
+        ("startupSeconds", &startup.to_string()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()));
+    own.into_iter()
+        .chain(options.metadata.iter().cloned())
+        .collect()
+}
+
+pub(super) fn behavior(options: &Options) -> Behavior {
+    let down_window = match options.policy {
+        // evenkeel has its own window; a second one would only add to it.
+        PolicyChoice::Evenkeel => Duration::ZERO,
+        PolicyChoice::KedaLag { .. } => options.scale_down_window,
+    };
+    let (up, down) = if options.published_hpa {
+        published_rules()
+    } else {
+        (
+            Rules::unlimited(Duration::ZERO, TOLERANCE),
+            Rules::unlimited(down_window, TOLERANCE),
+        )
+    };
+    Behavior {
+        min_replicas: 1,
+        max_replicas: options.partitions,
+        up,
+        down,
+    }
+}
+
+/// What the published blueprint sets.
+fn published_rules() -> (Rules, Rules) {
+    let minute = Duration::from_secs(60);
+    let up = Rules {
+        stabilization: minute,
+        tolerance: TOLERANCE,
+        policies: vec![
+            ScalingPolicy::Pods {
+                count: 10,
+                period: minute,
+            },
+            ScalingPolicy::Percent {
+                percent: 500,
+                period: minute,
+            },
+        ],
+        select: Select::Min,
+    };
+    let down = Rules {
+        stabilization: 2 * minute,
+        tolerance: TOLERANCE,
+        policies: vec![ScalingPolicy::Percent {
+            percent: 50,
+            period: 2 * minute,
+        }],
+        select: Select::Max,
+    };
+    (up, down)
+}
+
+pub(super) fn behavior_in_words(options: &Options) -> String {
+    let window = options.scale_down_window.as_secs();
+    let rules = match (options.published_hpa, options.policy) {
+        (true, _) => "the blueprint's policies (up 10 pods or 500 % a minute after 60 s, down \
+                      50 % in 120 s after 120 s)"
+            .to_owned(),
+        (false, PolicyChoice::Evenkeel) => {
+            format!("down at once by the HPA, after {window} s by evenkeel's own window")
+        }
+        (false, PolicyChoice::KedaLag { .. }) => {
+            format!("up at once, down after {window} s of the HPA's window")
+        }
+    };
+    format!(
+        "poll 30 s, sync 15 s, tolerance {TOLERANCE}, {rules}, cooldown {} s, pods start after {} s",
+        options.cooldown.as_secs(),
+        options.pod_start.as_secs()
+    )
+}
+
+pub(super) fn heading(options: &Options, servers: &str) -> String {
+    format!(
+        "evenkeel demo: policy {}, {} partitions, Kafka at {servers}",
+        options.policy.label(),
+        options.partitions
+    )
+}
+
+/// What else one may look at while it runs.
+pub(super) fn hints(scaler: &ScalerProcess, metadata: &HashMap<String, String>) -> Vec<String> {
+    let mut pairs: Vec<String> = metadata
+        .iter()
+        .map(|(key, value)| format!("\"{key}\":\"{value}\""))
+        .collect();
+    pairs.sort();
+    vec![
+        format!("web page   http://{}/", scaler.admin),
+        format!(
+            "why        evenkeel explain demo/workers --server http://{}",
+            scaler.admin
+        ),
+        format!(
+            "as KEDA    grpcurl -plaintext -d '{{\"scaledObjectRef\":{{\"name\":\"workers\",\
+             \"namespace\":\"demo\",\"scalerMetadata\":{{{}}}}},\"metricName\":\
+             \"evenkeel-replicas\"}}' {} externalscaler.ExternalScaler/GetMetrics",
+            pairs.join(","),
+            scaler.grpc
+        ),
+    ]
+}
