@@ -6,8 +6,10 @@ use std::path::Path;
 
 use evenkeel::demo::broker::jars::{Bundle, JMX_AGENT};
 use evenkeel::demo::broker::{
-    BrokerError, BrokerOptions, EmbeddedBroker, EmbeddedCluster, Progress,
+    BrokerError, BrokerOptions, EmbeddedBroker, EmbeddedCluster, KafkaTools, Progress,
 };
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn a_killed_broker_comes_back_with_its_data_and_goes_with_its_handle() {
@@ -78,6 +80,41 @@ async fn a_cluster_moves_leaders_and_outlives_one_of_its_nodes() {
 }
 
 #[tokio::test]
+async fn a_broker_shows_its_request_counters_and_kafkas_own_tools_reach_it() {
+    let options = BrokerOptions {
+        jmx: true,
+        ..BrokerOptions::default()
+    };
+    let broker = EmbeddedBroker::start(options)
+        .await
+        .expect("the broker starts (make setup)");
+    broker
+        .topics()
+        .create_topic("orders", 1, 1, &[])
+        .await
+        .expect("the topic is made");
+
+    let port = broker.jmx_port().expect("the counters were asked for");
+    let counters = counters_at(port).await;
+    let line = "kafka_requests{request=\"CreateTopics\"";
+    assert!(counters.contains(line), "no {line} in {counters}");
+
+    let tools = KafkaTools::provision()
+        .await
+        .expect("the tools are there (make setup)");
+    let servers = broker.bootstrap_servers();
+    let output = tools
+        .run(
+            "org.apache.kafka.tools.TopicCommand",
+            ["--bootstrap-server", &servers, "--list"],
+        )
+        .await
+        .expect("the tool runs");
+    let listed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(listed.lines().any(|topic| topic == "orders"), "{output:?}");
+}
+
+#[tokio::test]
 async fn a_jar_that_is_not_the_locked_one_is_refused_by_name() {
     let cache = tempfile::tempdir().expect("a temporary folder");
     let tampered = JMX_AGENT.lock.replace(" 7d61", " 0d61");
@@ -99,6 +136,23 @@ async fn a_jar_that_is_not_the_locked_one_is_refused_by_name() {
         .filter(|name| !name.ends_with(".lock"))
         .collect();
     assert!(left.is_empty(), "nothing refused stays: {left:?}");
+}
+
+/// The answer of the agent, which closes the connection after it.
+async fn counters_at(port: u16) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))
+        .await
+        .expect("the agent listens");
+    stream
+        .write_all(b"GET /metrics HTTP/1.0\r\n\r\n")
+        .await
+        .expect("it takes the request");
+    let mut answer = String::new();
+    stream
+        .read_to_string(&mut answer)
+        .await
+        .expect("it answers");
+    answer
 }
 
 fn is_running(process: u32) -> bool {
