@@ -2,117 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's own helpers may fail the test")]
 
+#[path = "support/admin_server.rs"]
+mod admin_server;
 #[path = "support/decisions.rs"]
 mod decisions;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel::admin::{self, Readiness, api};
-use evenkeel::clock::Clock;
+use admin_server::Server;
+use evenkeel::admin::api;
 use evenkeel::control::registry::Registry;
-use evenkeel::metrics::Metrics;
 use evenkeel_engine::Timestamp;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
-
-/// A running admin server and what stands behind it.
-struct Server {
-    address: std::net::SocketAddr,
-    targets: Arc<Registry>,
-    metrics: Metrics,
-    readiness: Readiness,
-    clock: Clock,
-    stop: oneshot::Sender<()>,
-    task: tokio::task::JoinHandle<std::io::Result<()>>,
-}
-
-/// What it answered.
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Server {
-    async fn start() -> Self {
-        let limits = decisions::limits();
-        let targets = Arc::new(Registry::new(limits.targets, limits.history_points));
-        let (metrics, readiness, clock) = (Metrics::default(), Readiness::new(), Clock::start());
-        let router = admin::router(
-            Arc::clone(&targets),
-            &metrics,
-            limits,
-            clock,
-            readiness.clone(),
-        );
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(admin::serve(listener, router, async {
-            let _ = stopped.await;
-        }));
-        Self {
-            address,
-            targets,
-            metrics,
-            readiness,
-            clock,
-            stop,
-            task,
-        }
-    }
-
-    /// Registers `shop/orders` with two decisions, 5 s apart; the last one is of now.
-    fn with_orders(self) -> Self {
-        let now = self.clock.now();
-        let target = self
-            .targets
-            .register(decisions::spec("shop", "orders", 7), now)
-            .unwrap();
-        for at in [now.minus(Duration::from_secs(5)), now] {
-            let published = decisions::rising(at);
-            self.metrics.count_decision(published.decision.verdict);
-            target.publish(published);
-        }
-        self
-    }
-
-    async fn ask(&self, method: &str, path: &str) -> Answer {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let request =
-            format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await.unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        Answer {
-            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
-            head: head.to_lowercase(),
-            body: body.to_owned(),
-        }
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        self.ask("GET", path).await
-    }
-
-    async fn json<T: serde::de::DeserializeOwned>(&self, path: &str) -> T {
-        let answer = self.get(path).await;
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        serde_json::from_str(&answer.body).unwrap()
-    }
-
-    /// The sentence of an answer that has to be a 404.
-    async fn missing(&self, path: &str) -> String {
-        let answer = self.get(path).await;
-        assert_eq!(answer.status, 404, "{}", answer.body);
-        let error: api::ApiError = serde_json::from_str(&answer.body).unwrap();
-        error.error
-    }
-}
+use tokio::net::TcpStream;
 
 /// Samples of one metric, without their values.
 fn series<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
@@ -469,4 +371,35 @@ async fn a_silent_connection_does_not_hold_up_the_shutdown() {
         .unwrap()
         .unwrap();
     drop(silent);
+}
+
+#[tokio::test]
+async fn the_page_brings_everything_itself_and_may_load_nothing_else() {
+    let server = Server::start().await;
+    let page = server.get("/").await;
+    assert_eq!(page.status, 200);
+    assert!(
+        page.head
+            .contains("content-security-policy: default-src 'none'; script-src 'self'"),
+        "{}",
+        page.head
+    );
+    let script = server.get("/page.js").await;
+    assert!(script.head.contains("text/javascript"), "{}", script.head);
+    let style = server.get("/page.css").await;
+    assert!(style.head.contains("text/css"), "{}", style.head);
+    for (name, text) in [("page", page.body), ("script", script.body.clone())] {
+        let outside = text.replace("http://www.w3.org/2000/svg", "");
+        assert!(!outside.contains("://"), "the {name} names another server");
+    }
+    // Names come from outside: they must never be read as markup.
+    for way in [
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "eval(",
+    ] {
+        assert!(!script.body.contains(way), "{way}");
+    }
 }

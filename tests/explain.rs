@@ -1,0 +1,167 @@
+//! `evenkeel explain` and `evenkeel top` against a running admin server.
+
+#![allow(clippy::unwrap_used, reason = "a test's own helpers may fail the test")]
+
+#[path = "support/admin_server.rs"]
+mod admin_server;
+#[path = "support/decisions.rs"]
+mod decisions;
+
+use admin_server::Server;
+use evenkeel::admin::api;
+use evenkeel::cli::explain::client::AdminClient;
+use evenkeel::cli::explain::{TargetName, explain, render};
+use evenkeel::cli::top;
+use expect_test::expect;
+use tokio::net::TcpListener;
+
+fn target(name: &str) -> TargetName {
+    TargetName {
+        namespace: "shop".to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+/// The answer of a running server with its clock turned to `decided + 2 s`.
+async fn detail_at_two_seconds(server: &Server, name: &str) -> api::TargetDetail {
+    let mut detail = server.client().target("shop", name).await.unwrap();
+    let decided = detail.decision.as_ref().unwrap().at_millis;
+    detail.now_millis = decided + 2_000;
+    detail.target.data_age_seconds = Some(2.0);
+    detail
+}
+
+#[tokio::test]
+async fn explain_tells_the_trail_in_words() {
+    let server = Server::start().await.with_orders();
+    let detail = detail_at_two_seconds(&server, "orders").await;
+    expect![[r#"
+        shop/orders: 14 replicas, active, because the inbound rate asks for more (RateUp).
+        Decided 2.0 s ago from data 2.0 s old; it stands for 118 s without newer data.
+        Cluster main, consumer group orders-group, topic orders.
+
+        How it came to that
+          observed     0 -> 12  12 replicas own 24 partitions.
+          rate        12 -> 14  4,200 records/s inbound need 14 replicas of 400 records/s at 80 %.
+          lag         14 -> 15  48,000 records of lag need one more to be worked off in 120 s.
+          hold        15 -> 14  A rebalance has been going on for 12 s: its lag does not count.
+          stabilize         14  Up goes in one step.
+          limit             14  Between 1 and 24 replicas.
+
+        Also
+          LagHeld: 36,000 records of lag came with the rebalance and do not count for now.
+
+        Figures
+          inbound    4,200 records/s for going up, 3,900 for going down (log ends 4,200 fast, 3,900 slow; Prometheus 4,150)
+          processed  3,600 records/s
+          lag        48,000 records, of which 12,000 count; the worst of 24 partitions is 11 s behind
+          capacity   400 records/s a replica, learned; 88 % in use
+          group      PreparingRebalance, 12 replicas, 2 more on their way
+          rebalances 3 so far; one goes on, lag held for 12 s
+
+        Notes
+          version is accepted and ignored: versions are negotiated.
+    "#]].assert_eq(&render::detail(&detail));
+}
+
+#[tokio::test]
+async fn explain_says_why_there_is_no_answer() {
+    let server = Server::start().await;
+    let now = server.clock.now();
+    let dark = decisions::spec("shop", "dark", 1);
+    let target = server.targets.register(dark, now).unwrap();
+    target.publish(decisions::unreachable(now, now));
+    let detail = detail_at_two_seconds(&server, "dark").await;
+    expect![[r#"
+        shop/dark: KEDA is answered an error and keeps what there is: unreachable (Stale).
+        Decided 2.0 s ago from data 2.0 s old.
+        Cluster main, consumer group dark-group, topic orders.
+
+        What is wrong
+          No connection to broker-1:9092: connection refused. Check bootstrapServers.
+
+        Notes
+          version is accepted and ignored: versions are negotiated.
+    "#]]
+    .assert_eq(&render::detail(&detail));
+}
+
+#[tokio::test]
+async fn explain_shows_where_the_history_changed() {
+    let server = Server::start().await.with_orders();
+    let mut history = server.client().history("shop", "orders").await.unwrap();
+    let newest = history.points.last().unwrap().at_millis;
+    history.now_millis = newest + 1_000;
+    expect![[r#"
+
+        History: the changes among 2 decisions, rates in records/s
+           ago  decided  in group     lag  behind  inbound  processed  verdict
+         6.0 s       14        12  48,000    11 s    4,200      3,600  RateUp, rebalancing
+         1.0 s       14        12  48,000    11 s    4,200      3,600  RateUp, rebalancing
+    "#]]
+    .assert_eq(&render::history(&history));
+}
+
+#[tokio::test]
+async fn explain_as_json_is_what_the_server_says() {
+    let server = Server::start().await.with_orders();
+    let text = explain(&server.client(), &target("orders"), true, true)
+        .await
+        .unwrap();
+    let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(answer["decision"]["trail"].as_array().unwrap().len(), 6);
+    assert_eq!(answer["history"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn explain_of_a_wrong_name_lists_the_known_ones() {
+    let server = Server::start().await.with_orders();
+    let error = explain(&server.client(), &target("order"), false, false)
+        .await
+        .unwrap_err();
+    let expected = "There is no target shop/order. Known are: shop/orders.";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[tokio::test]
+async fn without_a_server_explain_and_top_say_what_to_do() {
+    // A port that was just free and that nobody listens on any more.
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let client = AdminClient::new(&format!("http://{address}")).unwrap();
+    let errors = [
+        explain(&client, &target("orders"), false, false)
+            .await
+            .unwrap_err(),
+        client.targets().await.unwrap_err(),
+    ];
+    for error in errors {
+        let sentence = error.to_string();
+        assert!(sentence.starts_with("no evenkeel answers at"), "{sentence}");
+        assert!(sentence.contains("port-forward"), "{sentence}");
+    }
+    assert!(AdminClient::new("ftp://example").is_err());
+}
+
+#[tokio::test]
+async fn top_shows_a_line_for_each_target() {
+    let server = Server::start().await.with_orders();
+    let now = server.clock.now();
+    for name in ["audit", "esc\u{1b}[2Jape"] {
+        let spec = decisions::spec("shop", name, 1);
+        server.targets.register(spec, now).unwrap();
+    }
+    let mut list = server.client().targets().await.unwrap();
+    for target in &mut list.targets {
+        target.data_age_seconds = target.data_age_seconds.map(|_| 2.0);
+    }
+    expect![[r#"
+         target                decided  in group     lag  behind  inbound  processed  data age  verdict
+         shop/audit                  -         -       -       -        -          -         -  waiting for data
+         shop/esc\u{1b}[2Jape        -         -       -       -        -          -         -  waiting for data
+         shop/orders                14        12  48,000    11 s    4,200      3,600     2.0 s  RateUp, rebalancing
+
+        3 targets, evenkeel 0.1.0; rates in records/s
+    "#]].assert_eq(&top::render(&list));
+}

@@ -1,0 +1,118 @@
+//! A running admin server on a free port, for the tests of what it says and of those who ask it.
+
+#![allow(dead_code, reason = "each test binary takes what it needs")]
+#![allow(clippy::unwrap_used, reason = "a test's own helpers may fail the test")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use evenkeel::admin::{self, Readiness, api};
+use evenkeel::cli::explain::client::AdminClient;
+use evenkeel::clock::Clock;
+use evenkeel::control::registry::Registry;
+use evenkeel::metrics::Metrics;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+use crate::decisions;
+
+/// A running admin server and what stands behind it.
+pub struct Server {
+    pub address: std::net::SocketAddr,
+    pub targets: Arc<Registry>,
+    pub metrics: Metrics,
+    pub readiness: Readiness,
+    pub clock: Clock,
+    pub stop: oneshot::Sender<()>,
+    pub task: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+/// What it answered.
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        let limits = decisions::limits();
+        let targets = Arc::new(Registry::new(limits.targets, limits.history_points));
+        let (metrics, readiness, clock) = (Metrics::default(), Readiness::new(), Clock::start());
+        let router = admin::router(
+            Arc::clone(&targets),
+            &metrics,
+            limits,
+            clock,
+            readiness.clone(),
+        );
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(admin::serve(listener, router, async {
+            let _ = stopped.await;
+        }));
+        Self {
+            address,
+            targets,
+            metrics,
+            readiness,
+            clock,
+            stop,
+            task,
+        }
+    }
+
+    /// Registers `shop/orders` with two decisions, 5 s apart; the last one is of now.
+    pub fn with_orders(self) -> Self {
+        let now = self.clock.now();
+        let target = self
+            .targets
+            .register(decisions::spec("shop", "orders", 7), now)
+            .unwrap();
+        for at in [now.minus(Duration::from_secs(5)), now] {
+            let published = decisions::rising(at);
+            self.metrics.count_decision(published.decision.verdict);
+            target.publish(published);
+        }
+        self
+    }
+
+    pub async fn ask(&self, method: &str, path: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        Answer {
+            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+            head: head.to_lowercase(),
+            body: body.to_owned(),
+        }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path).await
+    }
+
+    pub async fn json<T: serde::de::DeserializeOwned>(&self, path: &str) -> T {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        serde_json::from_str(&answer.body).unwrap()
+    }
+
+    /// The sentence of an answer that has to be a 404.
+    pub async fn missing(&self, path: &str) -> String {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status, 404, "{}", answer.body);
+        let error: api::ApiError = serde_json::from_str(&answer.body).unwrap();
+        error.error
+    }
+
+    pub fn client(&self) -> AdminClient {
+        AdminClient::new(&format!("http://{}", self.address)).unwrap()
+    }
+}
