@@ -14,12 +14,12 @@
     reason = "a bench that cannot measure fails loudly"
 )]
 
-#[path = "../tests/support/fake_broker.rs"]
-mod fake_broker;
 #[path = "scaler/calls.rs"]
 mod calls;
 #[path = "scaler/fake.rs"]
 mod fake;
+#[path = "../tests/support/fake_broker.rs"]
+mod fake_broker;
 #[path = "scaler/real.rs"]
 mod real;
 #[path = "scaler/served.rs"]
@@ -45,9 +45,14 @@ async fn main() {
         return;
     }
     // Plain HTTP only, but the client wants to know how it would speak TLS.
-    rustls::crypto::ring::default_provider().install_default().expect("the first to install one");
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .expect("the first to install one");
     let chosen = |name: &str| {
-        let names: Vec<&String> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
+        let names: Vec<&String> = arguments
+            .iter()
+            .filter(|word| !word.starts_with('-'))
+            .collect();
         names.is_empty() || names.iter().any(|word| *word == name)
     };
     if chosen("fake") {

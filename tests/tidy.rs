@@ -3,7 +3,10 @@
 //! The compiler holds the walls between crates; this file holds those inside the scaler. A rule that
 //! cannot be checked by reading text does not belong here.
 
-#![allow(clippy::unwrap_used, reason = "a file that cannot be read fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a file that cannot be read fails the test"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -284,7 +287,13 @@ fn cargo_tree(package: &str, depth: usize) -> String {
 fn the_architecture_names_every_room() {
     let document = read(Path::new("docs/ARCHITECTURE.md"));
     let mut complaints = Vec::new();
-    for folder in ["src", "src/observe", "src/control", "engine/src", "consumer/src"] {
+    for folder in [
+        "src",
+        "src/observe",
+        "src/control",
+        "engine/src",
+        "consumer/src",
+    ] {
         for entry in fs::read_dir(root().join(folder)).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_stem().unwrap().to_string_lossy().into_owned();

@@ -24,12 +24,25 @@ pub async fn bench() {
     let cluster = Cluster::start(TARGETS).await;
     let served = Served::start(&cluster.bootstrap_servers, 1).await;
     served.register(TARGETS).await;
-    let mut rows = table(&["1,000 targets while polling", "calls/s", "p50 ms", "p99 ms", "max ms"]);
+    let mut rows = table(&[
+        "1,000 targets while polling",
+        "calls/s",
+        "p50 ms",
+        "p99 ms",
+        "max ms",
+    ]);
     for get_metrics in [true, false] {
-        let method = if get_metrics { "GetMetrics" } else { "IsActive" };
+        let method = if get_metrics {
+            "GetMetrics"
+        } else {
+            "IsActive"
+        };
         for (shape, calls) in [
             ("open loop", open_loop(&served, get_metrics).await),
-            ("closed loop, 16 in flight", closed_loop(&served, get_metrics).await),
+            (
+                "closed loop, 16 in flight",
+                closed_loop(&served, get_metrics).await,
+            ),
         ] {
             let mut latencies = calls;
             latencies.sort_by(f64::total_cmp);
@@ -52,7 +65,8 @@ async fn open_loop(served: &Served, get_metrics: bool) -> Vec<f64> {
         let client = served.client().await;
         tasks.spawn(async move {
             let mut calls = JoinSet::new();
-            let mut ticks = interval(Duration::from_secs(1) / (CALLS_PER_SECOND / CONNECTIONS) as u32);
+            let mut ticks =
+                interval(Duration::from_secs(1) / (CALLS_PER_SECOND / CONNECTIONS) as u32);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
             let begun = Instant::now();
             let mut number = connection;
@@ -86,9 +100,8 @@ async fn closed_loop(served: &Served, get_metrics: bool) -> Vec<f64> {
     tasks.join_all().await.concat()
 }
 
-type Client = evenkeel::grpc::wire::external_scaler_client::ExternalScalerClient<
-    tonic::transport::Channel,
->;
+type Client =
+    evenkeel::grpc::wire::external_scaler_client::ExternalScalerClient<tonic::transport::Channel>;
 
 /// One call; its latency in milliseconds from when it was due.
 async fn call(mut client: Client, group: usize, get_metrics: bool, due: Instant) -> f64 {

@@ -48,7 +48,10 @@ pub async fn bench() {
             format!("{:.2}", requests / f64::from(BROKERS)),
             format!("{:.0}", requests * 12.0),
             counted["connections"].to_string(),
-            format!("{:.1}", (after.cpu_milliseconds - usage.cpu_milliseconds) / ticks),
+            format!(
+                "{:.1}",
+                (after.cpu_milliseconds - usage.cpu_milliseconds) / ticks
+            ),
             format!("{:.0}", after.resident_megabytes),
         ]);
     }
@@ -75,7 +78,12 @@ impl Cluster {
         let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = output.next_line().await.unwrap().unwrap();
         let bootstrap_servers = serde_json::from_str(&line).unwrap();
-        Self { bootstrap_servers, _child: child, input, output }
+        Self {
+            bootstrap_servers,
+            _child: child,
+            input,
+            output,
+        }
     }
 
     /// What was counted since the last call.

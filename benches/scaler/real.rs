@@ -39,8 +39,13 @@ const OBSERVING: [&str; 6] = [
 ];
 
 pub async fn bench() {
-    let options = BrokerOptions { jmx: true, ..BrokerOptions::default() };
-    let cluster = EmbeddedCluster::start_with(BROKERS as usize, options).await.unwrap();
+    let options = BrokerOptions {
+        jmx: true,
+        ..BrokerOptions::default()
+    };
+    let cluster = EmbeddedCluster::start_with(BROKERS as usize, options)
+        .await
+        .unwrap();
     let servers: Vec<String> = cluster.addresses();
     let mut rows = table(&[
         "groups, 10 a topic of 10 partitions, 3 real brokers",
@@ -55,9 +60,19 @@ pub async fn bench() {
         let topic_of = |group: usize| name(group / GROUPS_PER_TOPIC);
         for group in made..groups {
             if group % GROUPS_PER_TOPIC == 0 {
-                cluster.topics().create_topic(&topic_of(group), PARTITIONS, 1, &[]).await.unwrap();
+                cluster
+                    .topics()
+                    .create_topic(&topic_of(group), PARTITIONS, 1, &[])
+                    .await
+                    .unwrap();
             }
-            commit(&servers[0], &format!("bench-{group}"), &topic_of(group), PARTITIONS).await;
+            commit(
+                &servers[0],
+                &format!("bench-{group}"),
+                &topic_of(group),
+                PARTITIONS,
+            )
+            .await;
         }
         made = groups;
         let served = Served::start(&servers, 1).await;
@@ -67,30 +82,46 @@ pub async fn bench() {
             let target = target_on(&format!("bench-{group}"), &topic_of(group));
             client.get_metric_spec(target.clone()).await.unwrap();
             while let Err(status) = client.get_metrics(metrics_of_on(target.clone())).await {
-                assert!(begun.elapsed() < DEADLINE, "target {group} stays unknown: {status}");
+                assert!(
+                    begun.elapsed() < DEADLINE,
+                    "target {group} stays unknown: {status}"
+                );
                 sleep(Duration::from_millis(50)).await;
             }
         }
         sleep(Duration::from_secs(3)).await;
-        let (counted, usage, ticks) =
-            (requests(&cluster).await, served.usage(), served.ticks().await);
+        let (counted, usage, ticks) = (
+            requests(&cluster).await,
+            served.usage(),
+            served.ticks().await,
+        );
         sleep(Duration::from_secs(TICKS)).await;
         let (after, usage_after) = (requests(&cluster).await, served.usage());
         let ticks = served.ticks().await - ticks;
         let by_api: BTreeMap<&str, f64> = OBSERVING
             .into_iter()
-            .map(|api| (api, (after.get(api).unwrap_or(&0.0) - counted.get(api).unwrap_or(&0.0)) / ticks))
+            .map(|api| {
+                (
+                    api,
+                    (after.get(api).unwrap_or(&0.0) - counted.get(api).unwrap_or(&0.0)) / ticks,
+                )
+            })
             .filter(|(_, requests)| *requests > 0.0)
             .collect();
         let total: f64 = by_api.values().sum();
-        let shown: Vec<String> =
-            by_api.iter().map(|(api, requests)| format!("{api} {requests:.2}")).collect();
+        let shown: Vec<String> = by_api
+            .iter()
+            .map(|(api, requests)| format!("{api} {requests:.2}"))
+            .collect();
         rows.add_row([
             groups.to_string(),
             format!("{:.2}", total / f64::from(BROKERS)),
             format!("{:.0}", total * 12.0),
             shown.join(", "),
-            format!("{:.1}", (usage_after.cpu_milliseconds - usage.cpu_milliseconds) / ticks),
+            format!(
+                "{:.1}",
+                (usage_after.cpu_milliseconds - usage.cpu_milliseconds) / ticks
+            ),
             format!("{:.0}", usage_after.resident_megabytes),
         ]);
     }
@@ -103,31 +134,46 @@ async fn requests(cluster: &EmbeddedCluster) -> BTreeMap<String, f64> {
     for broker in 0..BROKERS as usize {
         let port = cluster.jmx_port(broker).expect("the counters are on");
         let text = http_get(&format!("127.0.0.1:{port}"), "/metrics").await;
-        for line in text.lines().filter(|line| line.starts_with("kafka_requests{")) {
-            let Some(api) = line.split("request=\"").nth(1).and_then(|rest| rest.split('"').next())
+        for line in text
+            .lines()
+            .filter(|line| line.starts_with("kafka_requests{"))
+        {
+            let Some(api) = line
+                .split("request=\"")
+                .nth(1)
+                .and_then(|rest| rest.split('"').next())
             else {
                 continue;
             };
-            let count: f64 = line.rsplit(' ').next().and_then(|count| count.parse().ok()).unwrap();
+            let count: f64 = line
+                .rsplit(' ')
+                .next()
+                .and_then(|count| count.parse().ok())
+                .unwrap();
             *requests.entry(api.to_owned()).or_default() += count;
         }
     }
-    assert!(requests.contains_key("ListOffsets"), "the brokers count nothing: {requests:?}");
+    assert!(
+        requests.contains_key("ListOffsets"),
+        "the brokers count nothing: {requests:?}"
+    );
     requests
 }
 
 /// Commits offset 0 in every partition of `topic` for a group without members.
 pub async fn commit(bootstrap_server: &str, group: &str, topic: &str, partitions: i32) {
     let topics = vec![
-        OffsetCommitRequestTopic::default().with_name(TopicName(text(topic))).with_partitions(
-            (0..partitions)
-                .map(|partition| {
-                    OffsetCommitRequestPartition::default()
-                        .with_partition_index(partition)
-                        .with_committed_offset(0)
-                })
-                .collect(),
-        ),
+        OffsetCommitRequestTopic::default()
+            .with_name(TopicName(text(topic)))
+            .with_partitions(
+                (0..partitions)
+                    .map(|partition| {
+                        OffsetCommitRequestPartition::default()
+                            .with_partition_index(partition)
+                            .with_committed_offset(0)
+                    })
+                    .collect(),
+            ),
     ];
     let request = OffsetCommitRequest::default()
         .with_group_id(GroupId(text(group)))
@@ -143,8 +189,17 @@ pub async fn commit(bootstrap_server: &str, group: &str, topic: &str, partitions
         let coordinator = &found.coordinators[0];
         if coordinator.error_code == 0 {
             let address = format!("{}:{}", coordinator.host, coordinator.port);
-            let answer = Client::connect(&address).await.unwrap().send(&request).await.unwrap();
-            if answer.topics[0].partitions.iter().all(|partition| partition.error_code == 0) {
+            let answer = Client::connect(&address)
+                .await
+                .unwrap()
+                .send(&request)
+                .await
+                .unwrap();
+            if answer.topics[0]
+                .partitions
+                .iter()
+                .all(|partition| partition.error_code == 0)
+            {
                 return;
             }
         }
@@ -171,9 +226,14 @@ pub async fn produce(bootstrap_server: &str, topic: &str) {
         headers: Default::default(),
     };
     let mut records = BytesMut::new();
-    let options = RecordEncodeOptions { version: 2, compression: Compression::None };
+    let options = RecordEncodeOptions {
+        version: 2,
+        compression: Compression::None,
+    };
     RecordBatchEncoder::encode(&mut records, [&record], &options).unwrap();
-    let data = PartitionProduceData::default().with_index(0).with_records(Some(records.freeze()));
+    let data = PartitionProduceData::default()
+        .with_index(0)
+        .with_records(Some(records.freeze()));
     let topic = TopicProduceData::default()
         .with_name(TopicName(text(topic)))
         .with_partition_data(vec![data]);

@@ -62,14 +62,24 @@ impl Served {
             sleep(Duration::from_millis(20)).await;
         };
         let address = |name: &str| {
-            let line = addresses.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            let line = addresses
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .unwrap();
             line.trim().parse().unwrap()
         };
-        Self { child, grpc: address("grpc"), admin: address("admin"), _folder: folder }
+        Self {
+            child,
+            grpc: address("grpc"),
+            admin: address("admin"),
+            _folder: folder,
+        }
     }
 
     pub async fn client(&self) -> ExternalScalerClient<Channel> {
-        ExternalScalerClient::connect(format!("http://{}", self.grpc)).await.unwrap()
+        ExternalScalerClient::connect(format!("http://{}", self.grpc))
+            .await
+            .unwrap()
     }
 
     /// Registers targets 0 to `groups` and waits until every one has a decision.
@@ -81,7 +91,10 @@ impl Served {
         let begun = Instant::now();
         for group in 0..groups {
             while let Err(status) = client.get_metrics(metrics_of(group)).await {
-                assert!(begun.elapsed() < DEADLINE, "target {group} stays unknown: {status}");
+                assert!(
+                    begun.elapsed() < DEADLINE,
+                    "target {group} stays unknown: {status}"
+                );
                 sleep(Duration::from_millis(50)).await;
             }
         }
@@ -99,10 +112,18 @@ impl Served {
     pub fn usage(&self) -> Usage {
         let id = self.child.id().unwrap();
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
-        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        let fields: Vec<&str> = stat
+            .rsplit_once(')')
+            .unwrap()
+            .1
+            .split_whitespace()
+            .collect();
         let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let resident = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap();
         let kilobytes: f64 = resident.split_whitespace().next().unwrap().parse().unwrap();
         Usage {
             cpu_milliseconds: ticks * CPU_TICK_MILLISECONDS,

@@ -16,10 +16,14 @@
 
 mod cluster;
 mod members;
+#[allow(dead_code, reason = "tests/serve uses the rest of it")]
+#[path = "../serve/process.rs"]
+mod process;
 mod tools;
 mod watch;
 
 mod faults;
 mod groups;
 mod offsets;
+mod serve;
 mod topics;

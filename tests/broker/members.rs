@@ -43,6 +43,11 @@ pub fn join(bootstrap_servers: &str, topic: &str, group: &str, more: &[&[&str]])
     Program::start(command)
 }
 
+/// A producer at `load` (records per second, a comma list with `more` for its steps).
+pub fn load(bootstrap_servers: &str, topic: &str, load: &str, more: &[&str]) -> Program {
+    Program::start(producer(bootstrap_servers, topic, load, more))
+}
+
 /// Puts exactly `records` records into `topic`, spread over its partitions.
 pub async fn produce(bootstrap_servers: &str, topic: &str, records: u32) {
     // A plan of half a second at twice the records is made up exactly at its end.
