@@ -74,6 +74,59 @@ async fn a_connection_that_closes_is_opened_again_after_a_pause() {
 }
 
 #[tokio::test]
+async fn pauses_grow_while_a_broker_fails_and_start_anew_once_it_has_answered() {
+    let cluster = cluster().await;
+    let mut observer = observer(&cluster);
+    one(&mut observer, &named("g", &["t"])).await;
+    let fail = || {
+        cluster
+            .world()
+            .fault(Some(2), Some(Api::ListOffsets), How::Close, 1);
+    };
+    // Once, twice, and then well: paused for one second, then for two.
+    fail();
+    check_broker_2(
+        &one(&mut observer, &named("g", &["t"])).await,
+        Cause::Unreachable,
+    );
+    fail();
+    pass(Duration::from_secs(1)).await;
+    check_broker_2(
+        &one(&mut observer, &named("g", &["t"])).await,
+        Cause::Unreachable,
+    );
+    assert_eq!(cluster.world().connections[&2], 2);
+    pass(Duration::from_secs(1)).await;
+    check_broker_2(
+        &one(&mut observer, &named("g", &["t"])).await,
+        Cause::Unreachable,
+    );
+    assert_eq!(cluster.world().connections[&2], 2);
+    pass(Duration::from_secs(1)).await;
+    check_all(
+        &one(&mut observer, &named("g", &["t"])).await,
+        "t",
+        6,
+        100,
+        40,
+    );
+
+    fail();
+    check_broker_2(
+        &one(&mut observer, &named("g", &["t"])).await,
+        Cause::Unreachable,
+    );
+    pass(Duration::from_secs(1)).await;
+    check_all(
+        &one(&mut observer, &named("g", &["t"])).await,
+        "t",
+        6,
+        100,
+        40,
+    );
+}
+
+#[tokio::test]
 async fn a_frame_longer_than_may_be_closes_the_connection() {
     check_fault(
         How::Length(i32::MAX),

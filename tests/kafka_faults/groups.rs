@@ -411,3 +411,27 @@ async fn a_group_that_was_never_read_is_unknown_rather_than_without_topics() {
     assert_eq!(topic_names(&reading), [""; 0]);
     assert_eq!(reading.problems.len(), 1, "{:?}", reading.problems);
 }
+
+#[tokio::test]
+async fn a_group_whose_topics_cannot_be_known_is_unknown_rather_than_idle() {
+    let cluster = cluster().await;
+    cluster.change(|world| {
+        let group = world.group("g");
+        group.state = "Empty".to_owned();
+        group.members.clear();
+        group.offsets_error = E::UnknownServerError.code();
+    });
+    let mut observer = observer(&cluster);
+    let readings = observer.observe(&[of_group("g"), named("g", &["t"])]).await;
+    assert_eq!(readings[0].group, Reading::Unknown(Cause::Failed));
+    assert_eq!(group(&readings[1]).state, GroupState::Empty);
+    assert_eq!(
+        commits(&readings[1], "t"),
+        [Reading::Unknown(Cause::Failed); 6]
+    );
+    check_problem(
+        &readings[0],
+        Cause::Failed,
+        "the committed offsets of group g",
+    );
+}

@@ -188,6 +188,17 @@ fn group_error(world: &World, node: i32, group: &str) -> i16 {
     world.groups.get(group).map_or(0, |group| group.error)
 }
 
+/// The error that OffsetFetch answers for a whole group, if any.
+fn offsets_error(world: &World, node: i32, group: &str) -> i16 {
+    match group_error(world, node, group) {
+        0 => world
+            .groups
+            .get(group)
+            .map_or(0, |group| group.offsets_error),
+        error => error,
+    }
+}
+
 /// Topic, partition, offset, error.
 type Commit = (String, i32, i64, i16);
 
@@ -218,7 +229,7 @@ fn offset_fetch(
 ) -> OffsetFetchResponse {
     if version < 8 {
         let group = request.group_id.as_str();
-        let error = group_error(world, node, group);
+        let error = offsets_error(world, node, group);
         let asked = request.topics.as_ref().map(|topics| {
             let topics = topics.iter();
             topics
@@ -247,7 +258,7 @@ fn offset_fetch(
     }
     let groups = request.groups.iter().map(|asked| {
         let group = asked.group_id.as_str();
-        let error = group_error(world, node, group);
+        let error = offsets_error(world, node, group);
         let topics = asked.topics.as_ref().map(|topics| {
             let topics = topics.iter();
             topics

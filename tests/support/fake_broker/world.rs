@@ -73,6 +73,8 @@ pub struct FakeGroup {
     pub committed_errors: BTreeMap<(String, i32), i16>,
     /// Every question about the group answers this error.
     pub error: i16,
+    /// OffsetFetch answers this error for the whole group.
+    pub offsets_error: i16,
 }
 
 #[derive(Clone, Debug, Default)]
