@@ -109,7 +109,7 @@ impl GroupMemory {
                 member
                     .target
                     .as_ref()
-                    .is_some_and(|target| *target != member.assigned)
+                    .is_some_and(|target| !same_assignment(target, &member.assigned))
             }),
             reassigned,
             from_zero: previous.as_ref().is_some_and(|group| group.members == 0)
@@ -234,7 +234,7 @@ fn mark_moving(members: &[&Member], partitions: &mut Partitions) {
         let Some(target) = &member.target else {
             continue;
         };
-        if *target == member.assigned {
+        if same_assignment(target, &member.assigned) {
             continue;
         }
         let collect = |assignment: &[AssignedTopic]| {
@@ -265,6 +265,23 @@ fn mark_moving(members: &[&Member], partitions: &mut Partitions) {
             memory.moved = true;
         }
     }
+}
+
+/// Whether two assignments name the same partitions, in whatever order, topics without any left out.
+fn same_assignment(one: &[AssignedTopic], other: &[AssignedTopic]) -> bool {
+    fn flat(assignment: &[AssignedTopic]) -> Vec<(&str, u32)> {
+        let mut flat: Vec<(&str, u32)> = assignment
+            .iter()
+            .flat_map(|topic| {
+                let name = topic.topic.as_str();
+                topic.partitions.iter().map(move |&number| (name, number))
+            })
+            .collect();
+        flat.sort_unstable();
+        flat.dedup();
+        flat
+    }
+    one == other || flat(one) == flat(other)
 }
 
 /// Calls `each` with the places of the assigned partitions that belong to the target.

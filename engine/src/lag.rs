@@ -102,7 +102,13 @@ impl Lag {
         if question.hold != Hold::None {
             lag.due_unheld.reserve(count);
         }
-        let dead_band = (question.commit_interval + question.policy.poll_interval).as_secs_f64();
+        // Never more than the time a backlog is worked off in: a partition's need,
+        // `inbound + due / catch_up`, must not fall when its inbound rate rises.
+        let dead_band = question
+            .commit_interval
+            .saturating_add(question.policy.poll_interval)
+            .min(question.policy.horizon())
+            .as_secs_f64();
         let mut stalled_places: Vec<u32> = Vec::new();
         let mut rates = question.inbound.iter();
         for topic in &partitions.topics {

@@ -1,1 +1,41 @@
-//! The laws of the decision as property tests.
+//! The laws of the decision as property tests: one test a law, named after it.
+//!
+//! Each runs the decision in the small world of `world.rs`, where what it decides comes back to it.
+//! Each law has been seen to fail when its rule is broken; docs/ALGORITHM.md names the rules.
+
+mod damping;
+mod data;
+mod limits;
+
+use proptest::prelude::*;
+use proptest::test_runner::Config;
+
+use crate::world::{World, policy};
+
+/// Few cases of long stories: a case is up to some hours of a target's life.
+fn cases(count: u32) -> Config {
+    Config {
+        cases: count,
+        failure_persistence: None,
+        ..Config::default()
+    }
+}
+
+/// Partitions whose replicas of 100 records/s would each be `load` busy with `held` partitions.
+fn even(partitions: usize, held: usize, load: f64) -> Vec<f64> {
+    vec![(100.0 * load / held as f64).floor(); partitions]
+}
+
+/// A settled world: uniform partitions, as many replicas as hold `held` each, no lag.
+fn settled(partitions: usize, held: usize, load: f64) -> World {
+    let replicas = partitions.div_ceil(held);
+    let mut world = World::new(policy(), even(partitions, held, load), replicas);
+    world.minutes(6);
+    world
+}
+
+/// How partitions, partitions a replica, and the load of a replica may lie.
+fn shapes() -> impl Strategy<Value = (usize, usize, f64)> {
+    (2_usize..=6, 2_usize..=4, 0.5..0.83_f64)
+        .prop_map(|(replicas, held, load)| (replicas * held, held, load))
+}

@@ -88,6 +88,14 @@ pub enum PolicyError {
 // === impl Policy ===
 
 impl Policy {
+    /// The time in which a backlog is to be worked off: the catch-up time, or the objective for the
+    /// age of records where that is shorter.
+    pub(crate) fn horizon(&self) -> Duration {
+        self.target_lag
+            .map_or(self.catch_up, |objective| self.catch_up.min(objective))
+            .max(Duration::from_secs(1))
+    }
+
     /// Every reason why this policy cannot be followed; empty when it can.
     pub fn validate(&self) -> Vec<PolicyError> {
         let mut errors = Vec::new();

@@ -218,8 +218,10 @@ impl RebalanceMemory {
             return;
         }
         if !episode.activation {
-            let seen = episode.last_evidence_at.since(episode.started_at) + policy.poll_interval;
-            let seen = seen.clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+            let seen = episode.last_evidence_at.since(episode.started_at);
+            let seen = seen
+                .saturating_add(policy.poll_interval)
+                .clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
             self.pause_seconds = Some(learn(self.pause_seconds, seen));
         }
         self.episode = None;
@@ -295,7 +297,10 @@ impl FlightMemory {
 
     /// Takes in how many are there, and says who is still expected.
     pub fn follow(&mut self, observed: u32, policy: &Policy, now: Timestamp) -> Flight {
-        let patience = (self.startup(policy).max(policy.startup) * STARTUP_PATIENCE)
+        let patience = self
+            .startup(policy)
+            .max(policy.startup)
+            .saturating_mul(STARTUP_PATIENCE)
             .clamp(SHORTEST_FLIGHT, LONGEST_FLIGHT);
         let Some(request) = &mut self.request else {
             return Flight::default();

@@ -56,7 +56,7 @@ impl Demand<'_> {
     /// accepted line, and able to catch up with the backlog and with the pause that going there
     /// causes. At least 1.
     pub fn size(&self) -> u32 {
-        let catch_up = self.catch_up.as_secs_f64().max(1.0);
+        let catch_up = self.catch_up.as_secs_f64();
         let paused = 1.0 + self.pause.as_secs_f64() / catch_up;
         let accepted = self.line(ACCEPT_SHARE);
         let busiest =
@@ -80,8 +80,7 @@ impl Demand<'_> {
 
     /// Whether `replicas` would take too long to work the backlog off.
     pub fn lag_exceeds(&self, replicas: u32) -> bool {
-        let patience =
-            (self.catch_up.as_secs_f64() * PATIENCE + self.startup.as_secs_f64()).max(1.0);
+        let patience = self.catch_up.as_secs_f64() * PATIENCE + self.startup.as_secs_f64();
         let needs = self.needs(|inbound, due| {
             if due > 0.0 {
                 inbound + due / patience

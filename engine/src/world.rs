@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::rate::whole_records;
 use crate::{
     AssignedTopic, Committed, Decision, Desired, GroupObservation, GroupProtocol, GroupState,
     LogOffsets, Member, Observation, OffsetReset, PartitionHistory, PartitionObservation, Policy,
@@ -103,7 +104,7 @@ impl World {
             decisions: Vec::new(),
         };
         for second in 0..300 {
-            let past = |rate: &f64| (1e9 - rate * (300 - second) as f64) as u64;
+            let past = |rate: &f64| whole_records(1e9 - rate * (300 - second) as f64);
             let ends = world.rates.iter().map(past).collect();
             world.history.insert(3_300 + second, ends);
         }
@@ -122,12 +123,8 @@ impl World {
 
     pub fn lag(&self) -> u64 {
         let lag = self.written.iter().zip(&self.committed);
-        lag.map(|(written, committed)| (*written as u64).saturating_sub(*committed))
+        lag.map(|(written, committed)| (whole_records(*written)).saturating_sub(*committed))
             .sum()
-    }
-
-    pub fn total_rate(&self) -> f64 {
-        self.rates.iter().sum()
     }
 
     pub fn scale_rates(&mut self, factor: f64) {
@@ -162,7 +159,11 @@ impl World {
         for (written, rate) in self.written.iter_mut().zip(&self.rates) {
             *written += rate;
         }
-        let ends = self.written.iter().map(|written| *written as u64).collect();
+        let ends = self
+            .written
+            .iter()
+            .map(|written| whole_records(*written))
+            .collect();
         self.history.insert(self.seconds, ends);
         let ready = self
             .starting
@@ -176,9 +177,9 @@ impl World {
         }
         if self.seconds >= self.paused_until {
             self.consume();
-            if self.seconds % self.commit_seconds == 0 {
+            if self.seconds.is_multiple_of(self.commit_seconds) {
                 for (committed, position) in self.committed.iter_mut().zip(&self.position) {
-                    *committed = *position as u64;
+                    *committed = whole_records(*position);
                 }
             }
         }
@@ -216,7 +217,7 @@ impl World {
                 partition: u32::try_from(partition).unwrap(),
                 log: Reading::Known(LogOffsets {
                     start: 0,
-                    end: self.written[partition] as u64,
+                    end: whole_records(self.written[partition]),
                 }),
                 committed: Reading::Known(Committed::At(self.committed[partition])),
                 history: self
@@ -240,15 +241,28 @@ impl World {
     }
 
     fn group(&self) -> GroupObservation {
-        let state = if self.members.is_empty() {
+        self.group_of(&self.members)
+    }
+
+    /// The group as it would look with `count` members.
+    pub fn group_with(&self, count: usize) -> GroupObservation {
+        let kept = self.members.iter().cloned();
+        let more = (0..count).map(|more| format!("other-{more:06}"));
+        let members: Vec<String> = kept.chain(more).take(count).collect();
+        self.group_of(&members)
+    }
+
+    fn group_of(&self, members: &[String]) -> GroupObservation {
+        let state = if members.is_empty() {
             GroupState::Empty
         } else if self.rebalancing() {
             GroupState::PreparingRebalance
         } else {
             GroupState::Stable
         };
-        let members = self.members.iter().enumerate().map(|(place, id)| {
-            let own = (0..self.rates.len()).filter(|partition| self.owner(*partition) == place);
+        let count = members.len();
+        let members = members.iter().enumerate().map(|(place, id)| {
+            let own = (0..self.rates.len()).filter(|partition| partition % count == place);
             let partitions: Vec<u32> = own.map(|own| u32::try_from(own).unwrap()).collect();
             let visible = state == GroupState::Stable && !partitions.is_empty();
             Member {

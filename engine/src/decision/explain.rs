@@ -193,8 +193,16 @@ impl Speaker<'_> {
             "{} records are not committed, {} of them above the {} s that commits normally take",
             lag.total_records,
             Figure(unheld),
-            Figure((self.picture.commit_interval + self.policy.poll_interval).as_secs_f64()),
+            Figure(
+                self.picture
+                    .commit_interval
+                    .saturating_add(self.policy.poll_interval)
+                    .as_secs_f64()
+            ),
         );
+        if !self.picture.active {
+            return format!("{counted}; nothing is asked for it.");
+        }
         if self.recommendation.capacity.is_none() {
             return format!(
                 "{counted}: one replica each {} (lagThreshold): {}.",
@@ -203,7 +211,7 @@ impl Speaker<'_> {
         }
         format!(
             "{counted}; working that off in {} s: {}.",
-            self.policy.catch_up.as_secs(),
+            self.policy.horizon().as_secs(),
             self.recommendation.by_lag
         )
     }

@@ -19,9 +19,6 @@ use crate::rebalance::{Flight, Holding, Progress};
 use crate::stabilizer::TrialView;
 use crate::time::Timestamp;
 
-/// How often a group commits until that is known: Kafka's default for automatic commits.
-const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
-
 /// A longer gap than this between two commits is not an interval but an incident.
 const LONGEST_COMMIT_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -34,6 +31,19 @@ const PROCESSING_WINDOW: Duration = Duration::from_secs(30);
 /// How long figures for it are kept, and how many at most.
 const PROCESSING_KEPT: Duration = Duration::from_secs(150);
 const PROCESSING_POINTS: usize = 160;
+
+/// A picture older than this many polls is not fresh enough to lower anything by.
+const FRESH_POLLS: u32 = 3;
+
+/// Whether there is a picture to decide by.
+enum Usable {
+    /// There is; its oldest part was read then.
+    Since(Timestamp),
+    /// There is nothing to look at now, but there was not long ago.
+    Hold(Cause),
+    /// There is none.
+    Not(Cause),
+}
 
 /// Everything that the rooms said, for the recommendation and for the explanation.
 pub(super) struct Picture {
@@ -66,7 +76,12 @@ pub(super) fn run(
     now: Timestamp,
 ) -> (State, Decision) {
     if state.last_at.is_some_and(|last| now < last) {
-        let decision = clock_went_back(&state, now);
+        let back = state
+            .last_at
+            .map_or(Duration::ZERO, |last| last.since(now))
+            .as_secs_f64();
+        let why = format!("The clock went back by {back:.1} s: the last decision stands.");
+        let decision = last_stands(&state, why, now);
         return (state, decision);
     }
     // A long silence is a gap in the windows: what was recommended in between is unknown.
@@ -82,8 +97,14 @@ pub(super) fn run(
     let mut intake = state.partitions.take_in(observation, now);
     let change = take_group(&mut state, &observation.group, at, &mut intake);
     let data_at = match usable(policy, &state, &intake, now) {
-        Ok(data_at) => data_at,
-        Err(cause) => {
+        Usable::Since(data_at) => data_at,
+        Usable::Hold(cause) => {
+            let why = super::explain::no_answer(policy, &intake, cause);
+            state.down.restart();
+            let decision = last_stands(&state, why, now);
+            return (state, decision);
+        }
+        Usable::Not(cause) => {
             let decision = unknown(policy, &mut state, &intake, cause, now);
             return (state, decision);
         }
@@ -137,39 +158,37 @@ fn take_group(
     change
 }
 
-/// Since when the picture stands, or why there is none.
-fn usable(
-    policy: &Policy,
-    state: &State,
-    intake: &Intake,
-    now: Timestamp,
-) -> Result<Timestamp, Cause> {
-    let held = state.desired.and(state.complete_at);
-    let never = match (&intake.never_known, state.partitions.count()) {
-        (Some((_, cause)), _) => Some(*cause),
-        (None, 0) => Some(Cause::NotFound),
-        (None, _) => None,
-    };
-    if let Some(cause) = never {
-        return match held {
-            Some(complete) if now.since(complete) <= policy.max_staleness => Ok(complete),
-            _ => Err(cause),
+/// Whether there is a picture to decide by.
+fn usable(policy: &Policy, state: &State, intake: &Intake, now: Timestamp) -> Usable {
+    let lately = state
+        .desired
+        .and(state.complete_at)
+        .filter(|complete| now.since(*complete) <= policy.max_staleness);
+    if state.partitions.count() == 0 {
+        let cause = match (&intake.never_known, &intake.first_missing) {
+            (Some((_, cause)), _) | (None, Some((_, cause))) => *cause,
+            (None, None) => Cause::NotFound,
         };
+        return lately.map_or(Usable::Not(cause), |_| Usable::Hold(cause));
+    }
+    if let Some((_, cause)) = intake.never_known {
+        // The rest is known: it may ask for more, and nothing is lowered.
+        return lately.map_or(Usable::Not(cause), Usable::Since);
     }
     let group_at = state.group.as_ref().map(|group| group.at);
     let data_at = match (intake.oldest, group_at) {
         (Some(oldest), Some(group)) => oldest.min(group),
         (Some(only), None) | (None, Some(only)) => only,
-        (None, None) => return Err(Cause::NotYetObserved),
+        (None, None) => return Usable::Not(Cause::NotYetObserved),
     };
-    if now.since(data_at) > policy.max_staleness {
-        // What the server says about it is more use than that it is old.
-        return Err(match intake.first_missing {
-            Some((_, cause @ (Cause::NotFound | Cause::Refused))) => cause,
-            _ => Cause::Stale,
-        });
+    if now.since(data_at) <= policy.max_staleness {
+        return Usable::Since(data_at);
     }
-    Ok(data_at)
+    // What the server says about it is more use than that it is old.
+    Usable::Not(match intake.first_missing {
+        Some((_, cause @ (Cause::NotFound | Cause::Refused))) => cause,
+        _ => Cause::Stale,
+    })
 }
 
 /// Looks at rebalances, rates and lag.
@@ -182,7 +201,8 @@ fn look(
     now: Timestamp,
 ) -> Picture {
     let (intake, change, data_at) = taken;
-    let whole = intake.missing == 0 && intake.never_known.is_none();
+    let fresh = now.since(data_at) <= policy.poll_interval.saturating_mul(FRESH_POLLS);
+    let whole = fresh && intake.missing == 0 && intake.never_known.is_none();
     if whole {
         state.complete_at = Some(data_at);
     }
@@ -387,11 +407,9 @@ fn commit_interval(state: &mut State, intake: &Intake) -> Duration {
         let known = state.commit_interval_seconds.unwrap_or(gap);
         state.commit_interval_seconds = Some(known + (gap - known) * COMMIT_WEIGHT);
     }
-    state
-        .commit_interval_seconds
-        .map_or(COMMIT_INTERVAL, |seconds| {
-            Duration::from_secs_f64(seconds.max(0.0))
-        })
+    // Until one gap has been seen only the poll itself excuses lag: a restarted scaler may ask for
+    // more than one that knows the group, never for less.
+    Duration::from_secs_f64(state.commit_interval_seconds.unwrap_or(0.0).max(0.0))
 }
 
 fn note_processed(state: &mut State, now: Timestamp) {
@@ -543,15 +561,8 @@ fn unknown(
     }
 }
 
-/// The caller's clock went backwards: the last decision stands.
-fn clock_went_back(state: &State, now: Timestamp) -> Decision {
-    let back = state
-        .last_at
-        .map_or(Duration::ZERO, |last| last.since(now))
-        .as_secs_f64();
-    let why = format!(
-        "The clock went back by {back:.1} s: the last decision stands until it has caught up."
-    );
+/// The last decision stands, and says why.
+fn last_stands(state: &State, why: String, now: Timestamp) -> Decision {
     let desired = state.desired.map_or(
         Desired::Unknown {
             cause: Cause::NotYetObserved,

@@ -136,7 +136,9 @@ pub(super) fn recommend(
     } else {
         down(policy, state, picture, (base, lower, capacity), now)
     };
-    let limited = stabilized.min(most).max(policy.min_replicas);
+    // A part that cannot be read must not make the target look smaller than it is.
+    let floor = if picture.whole { 0 } else { base };
+    let limited = stabilized.min(most).max(policy.min_replicas).max(floor);
     let direction = match direction {
         Direction::UpForRate | Direction::UpForLag if limited <= base => Direction::Stay,
         other => other,
@@ -188,16 +190,15 @@ fn demand<'a>(
     inbound: &'a [f64],
     capacity: f64,
 ) -> Demand<'a> {
-    let objective = policy.target_lag.unwrap_or(policy.catch_up);
     Demand {
         layout: &picture.layout,
         inbound,
         due: &picture.lag.due,
         capacity,
         target_utilization: policy.target_utilization,
-        catch_up: policy.catch_up.min(objective),
+        catch_up: policy.horizon(),
         pause: state.rebalance.pause(),
-        startup: state.flight.startup(policy),
+        startup: policy.startup,
     }
 }
 
@@ -285,12 +286,8 @@ fn forbidden(policy: &Policy, state: &State, picture: &Picture, now: Timestamp) 
 fn up_by_threshold(policy: &Policy, picture: &Picture, base: u32) -> Up {
     let threshold = policy.lag_threshold_records.max(1) as f64;
     let replicas = |due: &[f64]| {
-        with_work(
-            policy,
-            picture,
-            whole_replicas(due.iter().sum::<f64>() / threshold),
-        )
-        .min(most(policy, picture))
+        let replicas = whole_replicas(due.iter().sum::<f64>() / threshold);
+        with_work(policy, picture, replicas)
     };
     let held = replicas(&picture.lag.due);
     let by_lag = if picture.lag.due_unheld.is_empty() {

@@ -107,7 +107,7 @@ impl Speaker<'_> {
                 Verdict::PodsNotJoining,
                 format!(
                     "{} of {} replicas have not joined in {} s: look for pending or crashing pods, \
-                     quotas, and the ScaledObject's maxReplicaCount.",
+                     quotas, the ScaledObject's maxReplicaCount, and the HPA's tolerance of 10 %.",
                     picture.flight.overdue,
                     self.recommendation.base,
                     picture.flight.missing_for.as_secs()
