@@ -109,7 +109,7 @@ impl CapacityMemory {
     }
 
     /// Goes on measuring a group that is stable and settled. `due` is the backlog of each partition
-    /// above its dead band, without holds.
+    /// above its dead band, without holds; `lag` notes in each whether it lasts.
     pub fn measure(
         &mut self,
         partitions: &mut Partitions,
@@ -126,9 +126,6 @@ impl CapacityMemory {
             }
             return;
         };
-        for (partition, due) in partitions.iter_mut().zip(due) {
-            partition.backlogged &= *due > 0.0;
-        }
         let elapsed = at.since(since);
         if elapsed < SHORTEST_MEASUREMENT.max(commit_interval * COMMIT_INTERVALS) {
             return;

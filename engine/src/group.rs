@@ -68,13 +68,12 @@ impl GroupMemory {
         self.members.div_ceil(self.replicas.max(1)).max(1)
     }
 
-    /// Notes which members have moved on since the last observation.
-    pub fn note_progress(&mut self, partitions: &Partitions, at: Timestamp) {
-        for partition in partitions.iter() {
-            if partition.advanced_at == at
-                && let Some(owner) = partition.owner
-                && let Ok(place) = usize::try_from(owner.place)
-                && let Some(place) = self.places.get_mut(place)
+    /// Notes which members have moved on.
+    pub fn note_progress(&mut self, advanced_places: &[u32], at: Timestamp) {
+        for &place in advanced_places {
+            if let Some(place) = usize::try_from(place)
+                .ok()
+                .and_then(|place| self.places.get_mut(place))
             {
                 place.advanced_at = at;
             }

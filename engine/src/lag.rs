@@ -91,8 +91,9 @@ struct Judged {
 // === impl Lag ===
 
 impl Lag {
-    /// Judges every partition's lag.
-    pub fn judge(partitions: &Partitions, question: &LagQuestion<'_>) -> Self {
+    /// Judges every partition's lag, and notes in each what the next decision has to know of it: the
+    /// lag that no hold covered, and whether a backlog lasted.
+    pub fn judge(partitions: &mut Partitions, question: &LagQuestion<'_>) -> Self {
         let count = question.inbound.len();
         let mut lag = Self {
             due: Vec::with_capacity(count),
@@ -102,29 +103,16 @@ impl Lag {
         if question.hold != Hold::None {
             lag.due_unheld.reserve(count);
         }
-        // Never more than the time a backlog is worked off in: a partition's need,
-        // `inbound + due / catch_up`, must not fall when its inbound rate rises.
-        let dead_band = question
-            .commit_interval
-            .saturating_add(question.policy.poll_interval)
-            .min(question.policy.horizon())
-            .as_secs_f64();
+        let dead_band = question.dead_band().as_secs_f64();
         let mut stalled_places: Vec<u32> = Vec::new();
         let mut rates = question.inbound.iter();
-        for topic in &partitions.topics {
-            for partition in &topic.partitions {
+        for topic in &mut partitions.topics {
+            for partition in &mut topic.partitions {
                 let inbound = rates.next().copied().unwrap_or(0.0);
                 let judged = question.judge(partition);
                 lag.add_raw(partition, judged.raw, inbound, question);
                 if judged.stuck {
-                    let waiting = question.waiting(partition);
-                    match &mut lag.stuck {
-                        Some((_, _, stuck)) => *stuck += 1,
-                        None => {
-                            let name = format!("{}-{}", topic.name, partition.number);
-                            lag.stuck = Some((name, waiting, 1));
-                        }
-                    }
+                    lag.add_stuck(&topic.name, partition, question);
                 }
                 if judged.stalled
                     && let Some(owner) = partition.owner
@@ -132,22 +120,7 @@ impl Lag {
                     lag.stalled_for = lag.stalled_for.max(question.waiting(partition));
                     stalled_places.push(owner.place);
                 }
-                let normal = inbound * dead_band;
-                let due = |records: u64| (records as f64 - normal).max(0.0);
-                let held = match question.hold {
-                    Hold::None => false,
-                    Hold::Moved => partition.moved || partition.owner.is_none(),
-                    Hold::All => true,
-                };
-                if question.hold != Hold::None {
-                    lag.due_unheld.push(due(judged.counted));
-                }
-                let counted = if held {
-                    judged.counted.min(partition.lag_before_hold)
-                } else {
-                    judged.counted
-                };
-                lag.due.push(due(counted));
+                lag.add_due(partition, &judged, inbound * dead_band, question);
             }
         }
         stalled_places.sort_unstable();
@@ -155,6 +128,47 @@ impl Lag {
         lag.stalled_members = u32::try_from(stalled_places.len()).unwrap_or(u32::MAX);
         lag.counted_records = crate::rate::whole_records(lag.due.iter().sum());
         lag
+    }
+
+    /// What counts of it above the `normal` records of the dead band, held and not.
+    fn add_due(
+        &mut self,
+        partition: &mut PartitionMemory,
+        judged: &Judged,
+        normal: f64,
+        question: &LagQuestion<'_>,
+    ) {
+        let due = |records: u64| (records as f64 - normal).max(0.0);
+        let held = match question.hold {
+            Hold::None => false,
+            Hold::Moved => partition.moved || partition.owner.is_none(),
+            Hold::All => true,
+        };
+        let unheld = due(judged.counted);
+        if question.hold != Hold::None {
+            self.due_unheld.push(unheld);
+        }
+        if held {
+            let counted = judged.counted.min(partition.lag_before_hold);
+            self.due.push(due(counted));
+        } else {
+            self.due.push(unheld);
+            partition.lag_before_hold = judged.raw;
+        }
+        partition.backlogged &= unheld > 0.0;
+        if !question.rebalancing {
+            partition.moved = false;
+        }
+    }
+
+    fn add_stuck(&mut self, topic: &str, partition: &PartitionMemory, question: &LagQuestion<'_>) {
+        match &mut self.stuck {
+            Some((_, _, stuck)) => *stuck += 1,
+            None => {
+                let name = format!("{topic}-{}", partition.number);
+                self.stuck = Some((name, question.waiting(partition), 1));
+            }
+        }
     }
 
     /// The undamped part: what activation and people look at.
@@ -194,6 +208,15 @@ impl Lag {
 // === impl LagQuestion ===
 
 impl LagQuestion<'_> {
+    /// The lag that a working consumer has, in seconds of its inbound rate: commits come once an
+    /// interval and are seen once a poll. Never more than the time a backlog is worked off in: a
+    /// partition's need, `inbound + due / catch_up`, must not fall when its inbound rate rises.
+    fn dead_band(&self) -> Duration {
+        self.commit_interval
+            .saturating_add(self.policy.poll_interval)
+            .min(self.policy.horizon())
+    }
+
     /// How long this partition's commit has not moved, a rebalance apart.
     fn waiting(&self, partition: &PartitionMemory) -> Duration {
         let since = self
@@ -248,7 +271,7 @@ impl LagQuestion<'_> {
 
 /// A partition's lag before anything is excluded: what lies between the commit, or where the group
 /// would start without one, and the log's end.
-pub(crate) fn raw_lag_records(partition: &PartitionMemory, policy: &Policy) -> u64 {
+fn raw_lag_records(partition: &PartitionMemory, policy: &Policy) -> u64 {
     match partition.committed {
         Some(Committed::At(_)) => partition.uncommitted_records(),
         Some(Committed::Never) if policy.offset_reset == OffsetReset::Earliest => partition

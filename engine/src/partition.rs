@@ -103,6 +103,10 @@ pub(crate) struct Intake {
     pub commit_gap_seconds: Option<f64>,
     /// Partitions whose commit went back.
     pub rewound: u32,
+    /// Something waits to be committed, or may.
+    pub waiting: bool,
+    /// The places of members with a partition that moved on, or had nothing to move on to.
+    pub advanced_places: Vec<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -213,6 +217,7 @@ impl TopicMemory {
             Reading::Unknown(cause) => {
                 intake.note_missing(|| format!("topic {}", self.name), *cause);
                 intake.age(self.listed_at);
+                intake.waiting = true;
                 if !self.known {
                     intake.note_never_known(|| format!("topic {}", self.name), *cause);
                 }
@@ -310,6 +315,7 @@ impl PartitionMemory {
             }
         };
         intake.age(self.log_at.min(self.committed_at));
+        intake.waiting |= self.uncommitted_records() > 0;
         processed
     }
 
@@ -392,6 +398,9 @@ impl PartitionMemory {
             self.advanced_at = at;
             self.lag_at_advance = lag;
             self.unmoved_polls = 0;
+            intake
+                .advanced_places
+                .extend(self.owner.map(|owner| owner.place));
         } else {
             self.unmoved_polls = self.unmoved_polls.saturating_add(1);
         }

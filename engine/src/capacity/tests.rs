@@ -1,1 +1,54 @@
-//! Tables for this room.
+//! Tables: what is learned of a replica, and from which replicas.
+
+use super::{QUANTILE_DOWN, QUANTILE_UP, quantile};
+use crate::world::{World, policy, replicas};
+use crate::{Policy, Verdict};
+
+fn unknown() -> Policy {
+    Policy {
+        capacity_per_replica: None,
+        // Far beyond the lag of these stories, so that the cold start's own rule stays quiet.
+        lag_threshold_records: 1_000_000,
+        ..policy()
+    }
+}
+
+#[test]
+fn saturated_replicas_teach_their_capacity() {
+    let mut world = World::new(unknown(), vec![100.0; 8], 4);
+    world.follow = false;
+    world.minutes(4);
+    let decision = world.poll();
+    assert!(decision.inputs.capacity_learned, "{:#?}", decision.inputs);
+    let capacity = decision.inputs.capacity_per_replica.unwrap();
+    assert!((95.0..105.0).contains(&capacity), "{capacity}");
+}
+
+#[test]
+fn replicas_with_nothing_left_to_do_teach_nothing_and_nothing_is_lowered() {
+    let mut world = World::new(unknown(), vec![10.0; 8], 4);
+    world.minutes(20);
+    let decision = world.poll();
+    assert_eq!(decision.inputs.capacity_per_replica, None);
+    assert_eq!(decision.verdict, Verdict::ColdStart);
+    assert_eq!(replicas(&decision), 4);
+}
+
+#[test]
+fn a_rebalance_interrupts_a_measurement() {
+    let mut world = World::new(unknown(), vec![100.0; 8], 4);
+    world.follow = false;
+    for _ in 0..20 {
+        world.rebalance(6);
+        world.polls(4);
+    }
+    assert_eq!(world.poll().inputs.capacity_per_replica, None);
+}
+
+#[test]
+fn quantiles_take_the_lower_neighbour() {
+    let sorted = [10.0, 20.0, 30.0, 40.0, 50.0];
+    assert_eq!(quantile(&sorted, QUANTILE_UP), Some(20.0));
+    assert_eq!(quantile(&sorted, QUANTILE_DOWN), Some(10.0));
+    assert_eq!(quantile(&[], QUANTILE_UP), None);
+}

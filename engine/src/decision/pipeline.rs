@@ -153,7 +153,7 @@ fn take_group(
         }
     }
     if let Some(group) = &mut state.group {
-        group.note_progress(&state.partitions, at);
+        group.note_progress(&intake.advanced_places, at);
     }
     change
 }
@@ -208,13 +208,9 @@ fn look(
     }
     note_processed(state, now);
     let commit_interval = commit_interval(state, &intake);
-    let idle = state
-        .partitions
-        .iter()
-        .all(|partition| partition.uncommitted_records() == 0);
     let progress = Progress {
         processed_records: state.partitions.processed_records,
-        idle,
+        idle: !intake.waiting,
         commit_interval,
     };
     let holding = state.rebalance.follow(change, group, policy, progress, now);
@@ -234,7 +230,6 @@ fn look(
         (hold, holding, commit_interval),
         now,
     );
-    remember_unheld(policy, state, hold, holding.rebalancing);
     learn_capacity(
         state,
         group,
@@ -292,24 +287,23 @@ fn rates(
 ) -> (Inbound, Vec<f64>, Vec<f64>) {
     let mut total: Option<Slopes> = None;
     let mut usual_total = 0.0;
+    let mut rates: Vec<(f64, f64)> = Vec::new();
     for partition in state.partitions.iter() {
-        if let Some(slopes) = partition.slopes {
+        let slopes = partition.slopes.unwrap_or_default();
+        let usual = partition.usual.unwrap_or(slopes.slow);
+        if partition.slopes.is_some() {
             total.get_or_insert_default().add(slopes);
-            usual_total += partition.usual.unwrap_or(slopes.slow);
+            usual_total += usual;
         }
+        rates.push((usual, slopes.slow));
     }
     let inbound = Inbound::weigh(total, prometheus, now);
     let count = state.partitions.count().max(1);
     let even = 1.0 / f64::from(count);
     let slow_total = total.map_or(0.0, |slopes| slopes.slow);
-    let shares: Vec<f64> = state
-        .partitions
-        .iter()
-        .map(|partition| {
-            let slow = partition.slopes.map_or(0.0, |slopes| slopes.slow);
-            let usual = partition.usual.unwrap_or(slow);
-            crate::rate::share(usual, usual_total, slow, slow_total, even)
-        })
+    let shares: Vec<f64> = rates
+        .into_iter()
+        .map(|(usual, slow)| crate::rate::share(usual, usual_total, slow, slow_total, even))
         .collect();
     let times = |rate: Option<f64>| {
         let rate = rate.unwrap_or(0.0);
@@ -337,42 +331,26 @@ fn note_prometheus(
 
 fn judge_lag(
     policy: &Policy,
-    state: &State,
+    state: &mut State,
     group: &GroupMemory,
     inbound: &[f64],
     (hold, holding, commit_interval): (Hold, Holding, Duration),
     now: Timestamp,
 ) -> Lag {
+    let settled_at = state.rebalance.settled_at;
     Lag::judge(
-        &state.partitions,
+        &mut state.partitions,
         &LagQuestion {
             policy,
             group: Some(group),
             inbound,
             commit_interval,
             hold,
-            settled_at: state.rebalance.settled_at,
+            settled_at,
             rebalancing: holding.rebalancing,
             at: now,
         },
     )
-}
-
-/// Keeps the lag of what is not held, so that a hold that starts next knows what there was before.
-fn remember_unheld(policy: &Policy, state: &mut State, hold: Hold, rebalancing: bool) {
-    for partition in state.partitions.iter_mut() {
-        let held = match hold {
-            Hold::None => false,
-            Hold::Moved => partition.moved || partition.owner.is_none(),
-            Hold::All => true,
-        };
-        if !held {
-            partition.lag_before_hold = crate::lag::raw_lag_records(partition, policy);
-        }
-        if !rebalancing {
-            partition.moved = false;
-        }
-    }
 }
 
 /// Goes on measuring replicas that are saturated, or starts over when something moved.

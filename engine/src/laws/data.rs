@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{cases, settled, shapes};
-use crate::world::{World, policy, replicas};
+use crate::world::{World, is_active, policy, replicas};
 use crate::{
     AssignedTopic, Cause, Committed, Desired, GroupObservation, GroupProtocol, GroupState,
     LogOffsets, Member, Observation, PartitionHistory, PartitionObservation, PrometheusObservation,
@@ -110,6 +110,38 @@ fn about_to_lower() -> World {
     }
 }
 
+/// A world one poll before it falls asleep: no lag, no rate, and nobody has said so yet.
+fn about_to_sleep() -> World {
+    let mut world = settled(24, 2, 0.8);
+    world.scale_rates(0.0);
+    loop {
+        let mut ahead = world.clone();
+        if !is_active(&ahead.poll()) {
+            return world;
+        }
+        world.poll();
+    }
+}
+
+#[test]
+fn law_4_missing_stale_or_rebalancing_data_puts_nobody_to_sleep() {
+    let ready = about_to_sleep();
+    for fault in FAULTS {
+        let mut world = ready.clone();
+        let about_prometheus = matches!(
+            fault,
+            Fault::PrometheusMissing | Fault::PrometheusStale | Fault::PrometheusContradicts
+        );
+        for _ in 0..40 {
+            let decision = world.poll_with(|observation| break_it(observation, fault, 7));
+            if let Desired::Known { active, .. } = decision.desired {
+                // What the log itself shows needs no Prometheus.
+                assert_eq!(active, !about_prometheus, "{fault:?}: {decision:#?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn law_4_missing_stale_rebalancing_or_contradictory_data_never_lowers_desired() {
     let ready = about_to_lower();
@@ -150,11 +182,13 @@ proptest! {
     fn law_10_a_restart_never_asks_for_less_for_one_window(
         (partitions, held, load) in shapes(),
         factor in 0.1..3.0_f64,
-        polls_before in 0_usize..30,
+        factor_before in 0.1..1.0_f64,
+        polls_before in 0_usize..70,
         restart_after in 3_usize..30,
     ) {
         let mut world = settled(partitions, held, load);
         world.start_seconds = 1;
+        world.scale_rates(factor_before);
         world.polls(polls_before);
         world.follow = false;
         let mut restarted = world.clone();

@@ -1,1 +1,116 @@
-//! Tables for this room.
+//! Tables: holes in observations, logs that start anew, partitions that come.
+
+use crate::world::{World, policy, replicas};
+use crate::{
+    Cause, Committed, Desired, LogOffsets, Observation, PartitionObservation, Reading, State,
+    Verdict, decide,
+};
+
+fn partitions(observation: &mut Observation) -> &mut Vec<PartitionObservation> {
+    match &mut observation.topics[0].partitions {
+        Reading::Known(partitions) => partitions,
+        Reading::Unknown(cause) => panic!("{cause:?}"),
+    }
+}
+
+#[test]
+fn a_hole_is_filled_for_as_long_as_the_policy_allows_and_then_there_is_no_answer() {
+    let mut world = World::new(policy(), vec![30.0; 8], 4);
+    world.minutes(6);
+    let before = replicas(&world.poll());
+    for poll in 1..=30 {
+        let decision = world.poll_with(|observation| {
+            partitions(observation)[3].log = Reading::Unknown(Cause::Moving);
+        });
+        if poll <= 24 {
+            assert_eq!(replicas(&decision), before, "poll {poll}");
+            assert_eq!(decision.verdict, Verdict::Degraded);
+        } else {
+            assert_eq!(
+                decision.desired,
+                Desired::Unknown {
+                    cause: Cause::Stale
+                }
+            );
+        }
+    }
+    assert_eq!(replicas(&world.poll()), before);
+}
+
+#[test]
+fn a_topic_that_was_never_there_has_no_answer_and_says_so() {
+    let world = World::new(policy(), vec![30.0; 8], 4);
+    let mut observation = world.observation();
+    observation.topics[0].partitions = Reading::Unknown(Cause::NotFound);
+    let (_, decision) = decide(&world.policy, State::default(), &observation, world.now());
+    assert_eq!(
+        decision.desired,
+        Desired::Unknown {
+            cause: Cause::NotFound
+        }
+    );
+    assert!(decision.findings[0].why.contains("topic trades"));
+}
+
+#[test]
+fn a_log_that_starts_anew_is_named_and_makes_no_spike() {
+    let mut world = World::new(policy(), vec![30.0; 8], 4);
+    world.minutes(6);
+    let before = replicas(&world.poll());
+    for poll in 0..12 {
+        let decision = world.poll_with(|observation| {
+            let one = &mut partitions(observation)[3];
+            one.log = Reading::Known(LogOffsets {
+                start: 0,
+                end: 150 * poll,
+            });
+            one.committed = Reading::Known(Committed::At(150 * poll));
+        });
+        assert_eq!(replicas(&decision), before);
+        let named = decision
+            .findings
+            .iter()
+            .any(|finding| finding.why.starts_with("trades-3 ends"));
+        assert_eq!(named, poll == 0, "{:?}", decision.findings);
+    }
+}
+
+#[test]
+fn partitions_that_are_added_make_no_spike() {
+    let mut world = World::new(policy(), vec![30.0; 8], 4);
+    world.minutes(6);
+    let before = replicas(&world.poll());
+    for poll in 1..=6_u64 {
+        let decision = world.poll_with(|observation| {
+            let mut added = partitions(observation)[7];
+            added.partition = 8;
+            added.history = None;
+            let end = 1_000_000 + poll * 5;
+            added.log = Reading::Known(LogOffsets { start: 0, end });
+            added.committed = Reading::Known(Committed::At(end));
+            partitions(observation).push(added);
+        });
+        assert_eq!(replicas(&decision), before);
+        assert_eq!(decision.inputs.partitions, 9);
+    }
+}
+
+#[test]
+fn state_survives_a_round_trip() {
+    let mut world = World::new(policy(), vec![30.0; 8], 4);
+    world.minutes(3);
+    let bytes = serde_json::to_string(&world.state).unwrap();
+    assert_eq!(serde_json::from_str::<State>(&bytes).unwrap(), world.state);
+}
+
+#[test]
+fn a_clock_that_goes_back_holds_the_last_decision_and_says_so() {
+    let mut world = World::new(policy(), vec![30.0; 8], 4);
+    world.minutes(3);
+    let last = world.poll();
+    let earlier = world.now().minus(std::time::Duration::from_secs(30));
+    let observation = world.observation();
+    let (state, decision) = decide(&world.policy, world.state.clone(), &observation, earlier);
+    assert_eq!((decision.desired, &state), (last.desired, &world.state));
+    assert!(decision.findings[0].why.contains("went back by 30.0 s"));
+}
