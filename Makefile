@@ -8,21 +8,18 @@ SHELL := /bin/bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEMO ?=
 
-.PHONY: help setup tools build demo test lint generate bench
+.PHONY: help setup demo test lint generate bench
 
 help:  ## What there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 20
 
-setup:  ## Everything a fresh machine lacks: system packages, the Rust toolchain's parts, Kafka's jars
+setup:  ## Everything a fresh machine lacks: system packages, our programs, Kafka's jars
 	@bash setup/setup.sh
-	@cargo build --workspace --quiet
+	@cargo build --workspace
 	@$(TARGET)/debug/evenkeel demo --prepare
 
-build: setup
-	@cargo build --workspace --release
-
-demo: build  ## The main job on a real Kafka broker; options in DEMO="--policy keda-lag"
-	@$(TARGET)/release/evenkeel demo $(DEMO)
+demo: setup  ## The main job on a real Kafka broker; options as DEMO="--policy keda-lag"
+	@$(TARGET)/debug/evenkeel demo $(DEMO)
 
 test: setup  ## All tests: real Kafka, real Prometheus, real processes
 	@cargo test --workspace
@@ -39,5 +36,6 @@ lint:  ## Format, clippy with warnings as errors, docs, licences and advisories,
 generate:  ## Rewrite the committed generated files
 	@UPDATE_EXPECT=1 cargo test --test generated
 
-bench: build  ## Measured tables: requests and CPU a tick, calls a second, microseconds a decision
-	@cargo bench --workspace --quiet
+bench:  ## Measured tables: requests and CPU a tick, calls a second, waking, microseconds a decision
+	@bash setup/setup.sh
+	@cargo bench --workspace
