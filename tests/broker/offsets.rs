@@ -149,3 +149,61 @@ async fn a_log_cut_beyond_the_commit_counts_only_what_is_left() {
     assert_eq!(after.inputs.lag_records, 50, "{after:#?}");
     assert_eq!(group(&reading).state, GroupState::Empty);
 }
+
+/// Writes `records` transactional records, `per_second`, in one transaction if it may take as long.
+async fn write_transaction(servers: &str, topic: &str, records: &str, per_second: &str) {
+    let arguments = [
+        ["--bootstrap-server", servers],
+        ["--topic", topic],
+        ["--num-records", records],
+        ["--throughput", per_second],
+        ["--record-size", "10"],
+        ["--transactional-id", topic],
+        ["--transaction-duration-ms", "50000"],
+    ];
+    tools::run(tools::PRODUCER_PERFORMANCE, arguments.as_flattened()).await;
+}
+
+#[tokio::test]
+async fn read_committed_counts_to_where_a_transaction_is_open() {
+    let broker = shared_broker();
+    let servers = &broker.bootstrap_servers;
+    let topic = "transactional";
+    broker.create_topic(topic, 1).await;
+    let group = [("topic", topic), ("consumerGroup", topic), EARLIEST];
+    let isolation = [("isolationLevel", "read_committed")];
+    let mut everything = Watch::new(servers, &group);
+    let mut committed = Watch::new(servers, &[group.as_slice(), &isolation].concat());
+    write_transaction(servers, topic, "50", "-1").await;
+    // The records and the mark that commits them.
+    for watch in [&mut everything, &mut committed] {
+        watch
+            .until("the transaction is committed", |reading| {
+                let log = partitions(reading, topic)[0].log;
+                log.known().is_some_and(|log| log.end == 51)
+            })
+            .await;
+    }
+
+    let open = write_transaction(servers, topic, "100000", "50");
+    let seen = async {
+        let reading = everything
+            .until("an open transaction has records", |reading| {
+                let log = partitions(reading, topic)[0].log;
+                log.known().is_some_and(|log| log.end > 60)
+            })
+            .await;
+        let decision = everything.decide(&reading);
+        assert!(decision.inputs.lag_records > 60, "{decision:#?}");
+        let reading = committed.observe().await;
+        let log = partitions(&reading, topic)[0].log;
+        assert_eq!(log.known().expect("its log is known").end, 51);
+        let decision = committed.decide(&reading);
+        assert_eq!(decision.inputs.lag_records, 51, "{decision:#?}");
+    };
+    // The writer is killed as soon as that was seen.
+    tokio::select! {
+        () = open => panic!("the transaction has ended by itself"),
+        () = seen => {}
+    }
+}

@@ -1,10 +1,14 @@
-//! Kafka's own word on a group: ConsumerGroupCommand, the class behind `kafka-consumer-groups.sh`.
+//! Kafka's own tools, most of all its word on a group: ConsumerGroupCommand, the class behind
+//! `kafka-consumer-groups.sh`.
 
 use std::collections::BTreeMap;
 
 use evenkeel::demo::broker::KafkaTools;
 
 const CONSUMER_GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
+
+/// Kafka's producer of test load: the one writer here that knows transactions.
+pub const PRODUCER_PERFORMANCE: &str = "org.apache.kafka.tools.ProducerPerformance";
 
 /// One line of its table, by the table's own headings. `-` is its word for none.
 #[derive(Debug)]
@@ -26,20 +30,22 @@ async fn describe(bootstrap_servers: &str, groups: &[&str], more: &[&str]) -> Ve
         arguments.extend(["--group", group]);
     }
     arguments.extend(more);
+    rows(&run(CONSUMER_GROUPS, &arguments).await)
+}
+
+/// Runs a tool to its end and hands back what it said. It is killed when it is waited for no more.
+pub async fn run(class: &str, arguments: &[&str]) -> String {
     let tools = KafkaTools::provision()
         .await
         .expect("Kafka's tools are there (make setup)");
-    let output = tools
-        .run(CONSUMER_GROUPS, &arguments)
-        .await
-        .expect("the tool starts");
+    let output = tools.run(class, arguments).await.expect("the tool starts");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
         output.status.success(),
-        "{said}{}",
+        "{class}: {said}{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    rows(&said)
+    said
 }
 
 /// Every table begins with a line of headings; words within a line never hold spaces, but for
