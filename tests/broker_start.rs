@@ -1,5 +1,6 @@
 //! The embedded broker on its own: it starts, keeps its data through a kill, refuses jars that are
 //! not those of the lock list, and leaves no process behind.
+#![allow(clippy::expect_used, reason = "a test's own helpers may fail the test")]
 
 use std::borrow::Cow;
 use std::path::Path;

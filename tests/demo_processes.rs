@@ -2,6 +2,7 @@
 //!
 //! Both tests wait until a broker, a scaler, a producer and a consumer run, and then end the demo: in
 //! order (Ctrl-C) and in the middle of everything (SIGKILL).
+#![allow(clippy::expect_used, reason = "a test's own helpers may fail the test")]
 
 use std::collections::BTreeSet;
 use std::fs;

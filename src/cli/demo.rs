@@ -30,7 +30,7 @@ pub struct Args {
 
     /// Rates in records/s that follow each other, each with its seconds if you like
     /// (RATE[:SECONDS],...); steps without share what --minutes leaves
-    #[arg(long, default_value = "200:80,1000:170,0:170")]
+    #[arg(long, default_value = "200:80,1000:170,0:120")]
     load: String,
 
     /// How long the whole load lasts, where --load does not say

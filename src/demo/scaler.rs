@@ -9,12 +9,14 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tonic::transport::{Channel, Endpoint};
 
 use super::keda::LagMetric;
+use crate::admin::api::{History, StepView, TargetDetail};
 use crate::grpc::wire::external_scaler_client::ExternalScalerClient;
 use crate::grpc::wire::{GetMetricsRequest, ScaledObjectRef};
 
@@ -24,8 +26,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long KEDA waits before it opens an ended stream again.
 const STREAM_PAUSE: Duration = Duration::from_secs(2);
 
-/// How much of the admin server's answer is read.
-const MAX_DETAIL_BYTES: u64 = 1024 * 1024;
+/// How much of an answer of the admin server is read.
+const MAX_ANSWER_BYTES: u64 = 1024 * 1024;
 
 /// What one round of questions brought.
 #[derive(Clone, Debug, PartialEq)]
@@ -190,26 +192,39 @@ impl Evenkeel {
         receive
     }
 
-    /// The verdict and the last stage that changed the number, from the admin server.
+    /// Why the number is what it is, from the admin server: the verdict under which it was last
+    /// changed, and the last stage of the newest decision that changed anything.
     async fn reason(&self) -> Option<String> {
         let ScaledObjectRef {
             namespace, name, ..
         } = &self.scaled_object;
         let path = format!("/api/v1/targets/{namespace}/{name}");
-        let detail = tokio::time::timeout(CALL_TIMEOUT, get_json(self.admin, &path));
-        let detail = detail.await.ok()?.ok()?;
-        let decision = detail.get("decision")?;
-        let verdict = decision.get("verdict")?.as_str()?;
-        let trail = decision.get("trail")?.as_array()?;
-        let changed =
-            |step: &&serde_json::Value| step.get("before_replicas") != step.get("after_replicas");
+        let detail: TargetDetail = get_json(self.admin, &path).await.ok()?;
+        let history: History = get_json(self.admin, &format!("{path}/history"))
+            .await
+            .ok()?;
+        let decision = detail.decision?;
+        let verdict = verdict_of_change(&history).unwrap_or(decision.verdict);
+        let changed = |step: &&StepView| step.before_replicas != step.after_replicas;
+        let trail = &decision.trail;
         let step = trail.iter().rev().find(changed).or(trail.last());
-        let why = step.and_then(|step| step.get("why")?.as_str());
-        Some(match why {
-            Some(why) => format!("{verdict}: {why}"),
-            None => verdict.to_owned(),
+        Some(match step {
+            Some(step) => format!("{verdict}: {}", step.why),
+            None => verdict,
         })
     }
+}
+
+/// The verdict of the newest point whose number differs from the one before it.
+fn verdict_of_change(history: &History) -> Option<String> {
+    let pairs = history.points.windows(2).rev();
+    pairs
+        .filter_map(|pair| match pair {
+            [before, after] => Some((before, after)),
+            _ => None,
+        })
+        .find(|(before, after)| before.desired_replicas != after.desired_replicas)
+        .map(|(_, after)| after.verdict.clone())
 }
 
 /// The float where it is above zero, the integer otherwise, as KEDA reads both; in thousandths.
@@ -232,22 +247,26 @@ fn sentence(call: &str, status: &tonic::Status) -> String {
 
 /// One GET of our own admin server on the loopback. HTTP/1.0, so that the end of the answer is the
 /// end of the connection.
-async fn get_json(admin: SocketAddr, path: &str) -> std::io::Result<serde_json::Value> {
-    let mut stream = TcpStream::connect(admin).await?;
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {admin}\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    stream
-        .take(MAX_DETAIL_BYTES)
-        .read_to_string(&mut answer)
-        .await?;
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    serde_json::from_str(body).map_err(std::io::Error::other)
+async fn get_json<T: DeserializeOwned>(admin: SocketAddr, path: &str) -> std::io::Result<T> {
+    let exchange = async {
+        let mut stream = TcpStream::connect(admin).await?;
+        let request = format!("GET {path} HTTP/1.0\r\nHost: {admin}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream
+            .take(MAX_ANSWER_BYTES)
+            .read_to_string(&mut answer)
+            .await?;
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        serde_json::from_str(body).map_err(std::io::Error::other)
+    };
+    tokio::time::timeout(CALL_TIMEOUT, exchange).await?
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::api::PointView;
 
     #[test]
     fn the_float_counts_where_it_is_above_zero() {
@@ -257,5 +276,44 @@ mod tests {
         assert_eq!(milli(0.0, 0), 0);
         assert_eq!(milli(f64::NAN, 2), 2_000);
         assert_eq!(milli(-4.0, -4), 0);
+    }
+
+    #[test]
+    fn the_verdict_is_the_one_of_the_last_change() {
+        let point = |verdict: &str, desired_replicas| PointView {
+            at_millis: 0,
+            verdict: verdict.to_owned(),
+            desired_replicas,
+            observed_replicas: None,
+            lag_records: None,
+            lag_seconds: None,
+            inbound_records_per_second: None,
+            processing_records_per_second: None,
+            rebalancing: false,
+        };
+        let check = |points: &[(&str, Option<u32>)], expected: Option<&str>| {
+            let points = points.iter();
+            let history = History {
+                now_millis: 0,
+                namespace: "demo".to_owned(),
+                name: "workers".to_owned(),
+                trigger: String::new(),
+                points: points
+                    .map(|(verdict, desired)| point(verdict, *desired))
+                    .collect(),
+            };
+            let found = verdict_of_change(&history);
+            assert_eq!(found.as_deref(), expected, "{history:?}");
+        };
+        check(&[], None);
+        check(&[("SteadyState", Some(1)), ("SteadyState", Some(1))], None);
+        check(
+            &[
+                ("ColdStart", Some(1)),
+                ("RateUp", Some(3)),
+                ("SteadyState", Some(3)),
+            ],
+            Some("RateUp"),
+        );
     }
 }
