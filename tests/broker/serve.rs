@@ -157,7 +157,7 @@ async fn replicas_follow_the_inbound_rate_to_sleep_and_the_first_record_wakes_th
     broker.create_topic("followed", 4).await;
     let member = join(servers, "followed", "followed", &[QUICK]);
     let serve = Serve::start(BRISK).await;
-    // 100 records/s: two replicas are enough from 70 to 140, so chance decides nothing.
+    // 100 records/s: two replicas are right from 82 to 150, so chance decides nothing.
     let metadata = [("capacityPerReplica", "87.5"), ("catchUpSeconds", "600")];
     let mut keda = Keda::new(&serve, servers, "followed", &metadata).await;
 
