@@ -12,11 +12,6 @@ use super::{Options, PolicyChoice};
 /// What one consumer can do: batches of 100 records that take a second each, as published.
 const CAPACITY_PER_REPLICA: u32 = 100;
 
-/// The load is even and the capacity known to the record, so little headroom is needed. At 1,000/s
-/// two of 24 partitions are 83 records/s: with evenkeel's cautious default of 0.8 each replica would
-/// get one partition, and 24 replicas would do the work of 12.
-const TARGET_UTILIZATION: &str = "0.9";
-
 /// How far the ratio may be from 1: Kubernetes' default for all HPAs.
 const TOLERANCE: f64 = 0.1;
 
@@ -84,7 +79,6 @@ pub(super) fn metadata(options: &Options, topic: &str, group: &str) -> HashMap<S
         ("consumerGroup", group),
         ("offsetResetPolicy", "earliest"),
         ("capacityPerReplica", &capacity),
-        ("targetUtilization", TARGET_UTILIZATION),
         ("scaleDownStabilizationWindowSeconds", &window),
         ("startupSeconds", &startup.to_string()),
     ]
