@@ -30,7 +30,7 @@ lint:  ## Format, clippy with warnings as errors, docs, licences and advisories,
 	cargo fmt --all --check
 	RUSTFLAGS="-D warnings" cargo clippy --workspace --all-targets --target-dir $(TARGET)/lint
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --target-dir $(TARGET)/lint --quiet
-	cargo deny check bans licenses sources
+	cargo deny --workspace check bans licenses sources
 	cargo machete
 
 generate:  ## Rewrite the committed generated files

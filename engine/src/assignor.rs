@@ -9,7 +9,7 @@
 //! cooperative-sticky, uniform) balance counts and are blind to load: where the heavy partitions end
 //! up is chance. Assuming that all of them meet on one replica would be safe and absurdly dear for
 //! skewed topics; assuming that they spread would be blind. The estimate between the two is in
-//! [`expected_busiest`].
+//! [`Needs::expected_busiest`].
 //!
 //! What this does not do: predict a particular assignment. Sticky assignors keep history that no
 //! observer can see.

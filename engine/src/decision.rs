@@ -25,6 +25,8 @@ use crate::time::Timestamp;
 /// What the engine remembers of one target between two decisions. Serialisable, opaque to callers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
+    /// When the first decision was made.
+    first_at: Option<Timestamp>,
     /// When the last decision was made.
     last_at: Option<Timestamp>,
     /// When the picture was last whole.

@@ -54,7 +54,7 @@ pub(crate) struct PartitionMemory {
     /// The slopes of `ends`, kept while the log cannot be read.
     pub slopes: Option<Slopes>,
     /// The long memory of the slow slope.
-    pub usual: Option<f64>,
+    pub usual_records: f64,
     /// When the commit last moved, or had nothing to move to.
     pub advanced_at: Timestamp,
     /// Observations since then in which it could have moved and did not.
@@ -263,7 +263,7 @@ impl PartitionMemory {
             committed_at: at,
             ends: EndHistory::default(),
             slopes: None,
-            usual: None,
+            usual_records: 0.0,
             advanced_at: at,
             unmoved_polls: 0,
             lag_at_advance: 0,
@@ -348,12 +348,15 @@ impl PartitionMemory {
             self.owner = owner;
         }
         self.ends.push(at, log.end);
+        let mut new_from = self.log.map_or(log.end, |known| known.end);
         if let Some(history) = observed.history {
             self.ends.seed(history);
+            new_from = new_from.min(history.end);
         }
+        let new_records = log.end.saturating_sub(new_from) as f64;
+        self.usual_records =
+            crate::rate::usual(self.usual_records, new_records, at.since(self.log_at));
         if let Some(slopes) = self.ends.slopes() {
-            let elapsed = at.since(self.log_at);
-            self.usual = Some(crate::rate::usual(self.usual, slopes.slow, elapsed));
             self.slopes = Some(slopes);
         }
         self.log = Some(log);

@@ -29,7 +29,7 @@ pub struct Args {
     policy: PolicyName,
 
     /// Rates in records/s that follow each other, each with its seconds if you like
-    /// (RATE[:SECONDS],...); steps without share what --minutes leaves
+    /// (RATE or RATE:SECONDS, by comma); steps without share what --minutes leaves
     #[arg(long, default_value = "200:80,1000:170,0:120")]
     load: String,
 

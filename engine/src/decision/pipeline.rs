@@ -93,6 +93,7 @@ pub(super) fn run(
         state.up.restart();
     }
     state.last_at = Some(now);
+    state.first_at.get_or_insert(now);
     let at = observation.at.min(now);
     let mut intake = state.partitions.take_in(observation, now);
     let change = take_group(&mut state, &observation.group, at, &mut intake);
@@ -215,7 +216,7 @@ fn look(
     };
     let holding = state.rebalance.follow(change, group, policy, progress, now);
     let flight = state.flight.follow(group.replicas, policy, now);
-    let (inbound, inbound_up, inbound_down) = rates(state, observation.prometheus, now);
+    let (inbound, inbound_up, inbound_down) = rates(policy, state, observation.prometheus, now);
     note_prometheus(state, observation.prometheus, &inbound, now);
     let hold = if flight.replicas > 0 {
         Hold::All
@@ -281,30 +282,34 @@ fn look(
 
 /// The inbound rate, whole and by partition: for going up, and for coming down.
 fn rates(
+    policy: &Policy,
     state: &State,
     prometheus: PrometheusObservation,
     now: Timestamp,
 ) -> (Inbound, Vec<f64>, Vec<f64>) {
     let mut total: Option<Slopes> = None;
     let mut usual_total = 0.0;
-    let mut rates: Vec<(f64, f64)> = Vec::new();
+    let mut partitions: Vec<(f64, f64)> = Vec::new();
     for partition in state.partitions.iter() {
         let slopes = partition.slopes.unwrap_or_default();
-        let usual = partition.usual.unwrap_or(slopes.slow);
         if partition.slopes.is_some() {
             total.get_or_insert_default().add(slopes);
-            usual_total += usual;
         }
-        rates.push((usual, slopes.slow));
+        usual_total += partition.usual_records;
+        partitions.push((partition.usual_records, slopes.slow));
     }
     let inbound = Inbound::weigh(total, prometheus, now);
-    let count = state.partitions.count().max(1);
-    let even = 1.0 / f64::from(count);
+    let count = f64::from(state.partitions.count().max(1));
     let slow_total = total.map_or(0.0, |slopes| slopes.slow);
-    let shares: Vec<f64> = rates
+    let capacity = state.capacity.capacity(policy.capacity_per_replica);
+    let evidence = crate::rate::even_evidence(capacity.map(|capacity| capacity.up));
+    let mut shares: Vec<f64> = partitions
         .into_iter()
-        .map(|(usual, slow)| crate::rate::share(usual, usual_total, slow, slow_total, even))
+        .map(|(usual, slow)| {
+            crate::rate::share((usual, usual_total), (slow, slow_total), evidence, count)
+        })
         .collect();
+    crate::rate::take_scatter_out(&mut shares, 1.0 / count);
     let times = |rate: Option<f64>| {
         let rate = rate.unwrap_or(0.0);
         shares.iter().map(|share| share * rate).collect()

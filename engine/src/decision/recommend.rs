@@ -107,7 +107,7 @@ pub(super) fn recommend(
     now: Timestamp,
 ) -> Recommendation {
     let capacity = state.capacity.capacity(policy.capacity_per_replica);
-    let base = state.desired.unwrap_or(picture.observed);
+    let base = base(policy, state, picture, now);
     let most = most(policy, picture);
     let up = match capacity {
         _ if !picture.active => Up::nothing(base),
@@ -160,6 +160,20 @@ pub(super) fn recommend(
         refused: up.refused,
         lower: (lower < base).then_some(lower),
         most,
+    }
+}
+
+/// What was asked for last. For one window after a start that is at least what is there: replicas
+/// that still join were asked for by whoever decided before, and what they asked for is not known.
+fn base(policy: &Policy, state: &State, picture: &Picture, now: Timestamp) -> u32 {
+    let observed = picture.observed;
+    let starting = state
+        .first_at
+        .is_none_or(|first| now.since(first) < policy.scale_down_window);
+    match state.desired {
+        Some(desired) if starting => desired.max(observed),
+        Some(desired) => desired,
+        None => observed,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Closed loops over the small world: does the target land where it should, and stay there?
 
 use crate::world::{World, policy, replicas};
-use crate::{Decision, Verdict};
+use crate::{Decision, Policy, Verdict};
 
 fn story(world: &World) -> String {
     let mut story = String::new();
@@ -37,6 +37,50 @@ fn a_constant_load_lands_on_what_its_busiest_replica_needs() {
     world.minutes(30);
     assert_eq!(world.replicas(), 12, "{}", story(&world));
     assert_eq!(changes(&world.decisions[240..]), 0, "{}", story(&world));
+}
+
+#[test]
+fn scatter_between_even_partitions_costs_no_replicas() {
+    let mut world = World::new(policy(), vec![200.0 / 24.0; 24], 3);
+    for (index, rate) in world.rates.iter_mut().enumerate() {
+        *rate *= [1.08, 0.93, 0.92, 1.07, 1.0, 1.0][index % 6];
+    }
+    world.minutes(20);
+    world.scale_rates(5.0);
+    world.minutes(10);
+    assert_eq!(world.replicas(), 12, "{}", story(&world));
+    let most = world.decisions.iter().map(replicas).max();
+    assert_eq!(most, Some(12), "{}", story(&world));
+}
+
+#[test]
+fn the_first_seconds_of_a_burst_do_not_make_an_even_topic_skewed() {
+    let mut world = World::new(policy(), vec![0.0; 24], 0);
+    world.minutes(2);
+    // What 5 s of 1,000 records/s look like when hashed over 24 partitions.
+    world.rates = (0..24)
+        .map(|index| 1000.0 / 24.0 * [1.3, 0.8, 0.9, 1.2, 0.7, 1.1][index % 6])
+        .collect();
+    world.polls(1);
+    world.rates = vec![1000.0 / 24.0; 24];
+    world.minutes(10);
+    let most = world.decisions.iter().map(replicas).max();
+    assert_eq!(most, Some(12), "{}", story(&world));
+}
+
+#[test]
+fn a_restart_while_replicas_join_asks_for_all_that_come() {
+    // Capacity is not configured: what the last scaler had learned is forgotten.
+    let unknown = Policy {
+        capacity_per_replica: None,
+        ..policy()
+    };
+    let mut world = World::new(unknown, vec![10.0; 24], 4);
+    world.follow = false;
+    world.poll();
+    world.join(8);
+    world.polls(3);
+    assert_eq!(replicas(&world.poll()), 12, "{}", story(&world));
 }
 
 #[test]

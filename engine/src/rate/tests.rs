@@ -1,6 +1,6 @@
 //! Tables: what the witnesses say, and what is made of it.
 
-use super::{EndHistory, Inbound, SLOW_WINDOW, Slopes, WitnessTrouble, share};
+use super::{EndHistory, Inbound, SLOW_WINDOW, Slopes, WitnessTrouble, share, take_scatter_out};
 use crate::{Cause, PartitionHistory, PrometheusObservation, Timestamp};
 
 fn at(seconds: u64) -> Timestamp {
@@ -168,8 +168,28 @@ fn witnesses_are_weighed() {
 
 #[test]
 fn a_partition_keeps_its_usual_share_until_it_has_really_shifted() {
-    assert_eq!(share(10.0, 100.0, 12.0, 100.0, 0.5), 0.1);
-    assert_eq!(share(10.0, 100.0, 20.0, 100.0, 0.5), 0.2);
-    assert_eq!(share(0.0, 0.0, 30.0, 100.0, 0.5), 0.3);
-    assert_eq!(share(0.0, 0.0, 0.0, 0.0, 0.5), 0.5);
+    let close = |share: f64, expected: f64| {
+        assert!(
+            (share - expected).abs() < 0.001,
+            "{share}, expected {expected}"
+        );
+    };
+    // Ten partitions; records by the hundred thousand leave nothing to doubt.
+    close(share((1e5, 1e6), (12.0, 100.0), 1.0, 10.0), 0.1);
+    close(share((1e5, 1e6), (20.0, 100.0), 1.0, 10.0), 0.2);
+    close(share((0.0, 0.0), (30.0, 100.0), 1.0, 10.0), 0.3);
+    close(share((0.0, 0.0), (0.0, 0.0), 1.0, 10.0), 0.1);
+    // Fifty of five hundred records, where 400 would be the word of one partition: hardly more than even.
+    close(share((65.0, 500.0), (0.0, 0.0), 400.0, 10.0), 0.103);
+}
+
+#[test]
+fn scatter_counts_as_even_and_a_hot_partition_stays_hot() {
+    let mut even = [0.255, 0.245, 0.26, 0.24];
+    take_scatter_out(&mut even, 0.25);
+    assert_eq!(even, [0.25; 4]);
+    let mut hot = [0.5, 0.2, 0.2, 0.1];
+    take_scatter_out(&mut hot, 0.25);
+    assert!(hot[0] > 0.46 && hot[0] < 0.5, "{hot:?}");
+    assert!((hot.iter().sum::<f64>() - 1.0).abs() < 1e-12, "{hot:?}");
 }
