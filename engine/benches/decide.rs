@@ -55,8 +55,9 @@ fn observation(partitions: u32, seconds: u64, assignor: &str) -> Observation {
         host: format!("/10.{}.{}.{}", place >> 16, (place >> 8) & 255, place & 255),
         assigned: vec![AssignedTopic {
             topic: "trades".to_owned(),
-            partitions: (0..partitions)
-                .filter(|one| one % replicas == place)
+            partitions: (0..)
+                .map(|round| place + round * replicas)
+                .take_while(|&one| one < partitions)
                 .collect(),
         }],
         target: None,

@@ -42,10 +42,11 @@ pub(crate) struct Layout {
 /// The needs of all partitions, ready to be asked about.
 pub(crate) struct Needs<'a> {
     layout: &'a Layout,
-    /// In the partitions' order.
-    needs: &'a [f64],
     /// Heaviest first; filled for [`Assignor::Balanced`].
     sorted: Vec<f64>,
+    /// What all partitions before each, in their order, need together, and last what all do; filled
+    /// for [`Assignor::Range`], where every candidate asks for the sums of other blocks.
+    before: Vec<f64>,
     total: f64,
 }
 
@@ -137,15 +138,15 @@ impl Layout {
 
 impl<'a> Needs<'a> {
     /// `needs` are finite and not negative, one a partition, in the partitions' order.
-    pub fn new(layout: &'a Layout, needs: &'a [f64]) -> Self {
-        let sorted = match layout.assignor {
-            Assignor::Balanced => heaviest_first(needs),
-            Assignor::Range => Vec::new(),
+    pub fn new(layout: &'a Layout, needs: &[f64]) -> Self {
+        let (sorted, before) = match layout.assignor {
+            Assignor::Balanced => (heaviest_first(needs), Vec::new()),
+            Assignor::Range => (Vec::new(), running_sums(needs)),
         };
         Self {
             layout,
-            needs,
             sorted,
+            before,
             total: needs.iter().sum(),
         }
     }
@@ -153,7 +154,7 @@ impl<'a> Needs<'a> {
     /// What the busiest of `replicas` carries.
     pub fn busiest(&self, replicas: u32) -> f64 {
         let replicas = to_usize(replicas);
-        if replicas == 0 || self.needs.is_empty() {
+        if replicas == 0 {
             return self.total;
         }
         match self.layout.assignor {
@@ -190,9 +191,10 @@ impl<'a> Needs<'a> {
             }
             Assignor::Range => {
                 let candidates = self.layout.range_candidates();
-                let enough = candidates
-                    .iter()
-                    .find(|&&candidate| self.busiest_range(candidate) <= limit);
+                // The busiest carries at least the mean: counts too small for that need no look.
+                let enough = candidates.iter().find(|&&candidate| {
+                    self.total <= limit * candidate as f64 && self.busiest_range(candidate) <= limit
+                });
                 let most = candidates.last().copied().unwrap_or(1);
                 let best = || {
                     let best = self.busiest_range(most) * GOOD_ENOUGH;
@@ -236,22 +238,36 @@ impl<'a> Needs<'a> {
             .max(1);
         let most = self.layout.topic_sizes.iter().copied().max().unwrap_or(0);
         let mut loads = vec![0.0_f64; members.min(most.max(1))];
-        let mut rest = self.needs;
+        let mut first = 0;
         for &size in &self.layout.topic_sizes {
-            let (mut topic, after) = rest.split_at_checked(size).unwrap_or((rest, &[]));
-            rest = after;
             let (block, extra) = (size / members, size % members);
-            for (member, load) in loads.iter_mut().enumerate() {
-                let length = block + usize::from(member < extra);
-                let (own, others) = topic.split_at_checked(length).unwrap_or((topic, &[]));
-                *load += own.iter().sum::<f64>();
-                topic = others;
+            let owners = if block == 0 { extra } else { members };
+            let mut start = first;
+            for (member, load) in loads.iter_mut().enumerate().take(owners) {
+                let end = start + block + usize::from(member < extra);
+                *load += self.before(end) - self.before(start);
+                start = end;
             }
+            first += size;
         }
         let busiest = loads.into_iter().fold(0.0, f64::max);
         // Which members share a replica is unknown: they are taken to be equally busy.
         (busiest * self.layout.members_per_replica as f64).min(self.total)
     }
+
+    /// What the first `partitions` need together.
+    fn before(&self, partitions: usize) -> f64 {
+        self.before.get(partitions).copied().unwrap_or(self.total)
+    }
+}
+
+/// The sums of no need, of the first, of the first two, and so on.
+fn running_sums(needs: &[f64]) -> Vec<f64> {
+    let sums = needs.iter().scan(0.0, |sum, need| {
+        *sum += need;
+        Some(*sum)
+    });
+    std::iter::once(0.0).chain(sums).collect()
 }
 
 /// The needs, heaviest first. Floats that are not negative sort as their bits do.

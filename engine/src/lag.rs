@@ -12,6 +12,7 @@
 use std::time::Duration;
 
 use crate::group::GroupMemory;
+use crate::history::EndHistory;
 use crate::observation::Committed;
 use crate::partition::{PartitionMemory, Partitions};
 use crate::policy::{OffsetReset, Policy};
@@ -107,10 +108,13 @@ impl Lag {
         let mut stalled_places: Vec<u32> = Vec::new();
         let mut rates = question.inbound.iter();
         for topic in &mut partitions.topics {
-            for partition in &mut topic.partitions {
+            for (place, partition) in topic.partitions.iter_mut().enumerate() {
                 let inbound = rates.next().copied().unwrap_or(0.0);
                 let judged = question.judge(partition);
                 lag.add_raw(partition, judged.raw, inbound, question);
+                if judged.raw > 0 {
+                    lag.add_age(partition, (&topic.ends, place), question.at);
+                }
                 if judged.stuck {
                     lag.add_stuck(&topic.name, partition, question);
                 }
@@ -190,14 +194,20 @@ impl Lag {
         {
             self.awaits_first_commit = true;
         }
-        if raw == 0 {
-            return;
-        }
+    }
+
+    /// How long the oldest uncommitted record of a partition has waited.
+    fn add_age(
+        &mut self,
+        partition: &PartitionMemory,
+        (ends, place): (&EndHistory, usize),
+        at: Timestamp,
+    ) {
         let from = partition
             .log
             .map(|log| partition.committed_offset().unwrap_or(0).max(log.start));
         let slow = partition.slopes.map_or(0.0, |slopes| slopes.slow);
-        let age = from.and_then(|from| partition.ends.age_seconds(from, slow, question.at));
+        let age = from.and_then(|from| ends.age_seconds(place, from, slow, at));
         self.seconds = match (self.seconds, age) {
             (Some(worst), Some(age)) => Some(worst.max(age)),
             _ => None,

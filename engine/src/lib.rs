@@ -6,13 +6,14 @@
 //!
 //! Reading order: [`observation`] (what is known), [`policy`] (what the user asked for),
 //! [`decision`] (what comes out, and the pipeline), then the rooms of the pipeline: `partition` and
-//! `group` (what is remembered), `rate`, `lag`, `capacity`, `assignor`, `sizing`, `rebalance`,
-//! `stabilizer`.
+//! `group` (what is remembered), `history`, `rate`, `lag`, `capacity`, `assignor`, `sizing`,
+//! `rebalance`, `stabilizer`.
 
 mod assignor;
 mod capacity;
 pub mod decision;
 mod group;
+mod history;
 mod lag;
 #[cfg(test)]
 mod laws;

@@ -13,10 +13,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::history::{EndHistory, PartitionEnds};
 use crate::observation::{
     Cause, Committed, LogOffsets, Observation, PartitionObservation, Reading, TopicObservation,
 };
-use crate::rate::{EndHistory, Slopes};
+use crate::rate::Slopes;
 use crate::time::Timestamp;
 
 /// All partitions of a target, topics sorted by name.
@@ -38,6 +39,8 @@ pub(crate) struct TopicMemory {
     /// Whether its partitions were ever listed.
     pub known: bool,
     pub partitions: Vec<PartitionMemory>,
+    /// Where the logs of `partitions` ended, in their order.
+    pub ends: EndHistory,
 }
 
 /// One partition.
@@ -50,8 +53,7 @@ pub(crate) struct PartitionMemory {
     /// What the group had committed when last known.
     pub committed: Option<Committed>,
     pub committed_at: Timestamp,
-    pub ends: EndHistory,
-    /// The slopes of `ends`, kept while the log cannot be read.
+    /// The slopes of the log's end, kept while the log cannot be read.
     pub slopes: Option<Slopes>,
     /// The long memory of the slow slope.
     pub usual_records: f64,
@@ -184,6 +186,7 @@ impl Partitions {
                     listed_at: at,
                     known: false,
                     partitions: Vec::new(),
+                    ends: EndHistory::default(),
                 })
             })
             .collect();
@@ -208,10 +211,13 @@ impl TopicMemory {
                 self.reshape(&partitions, at);
                 self.known = true;
                 self.listed_at = self.listed_at.max(at);
-                for (observed, memory) in partitions.iter().zip(&mut self.partitions) {
-                    let name = &self.name;
-                    processed =
-                        processed.saturating_add(memory.take_in(name, observed, at, intake, gaps));
+                self.ends.begin(at);
+                let name = &self.name;
+                let memories = self.partitions.iter_mut();
+                for (place, (observed, memory)) in partitions.iter().zip(memories).enumerate() {
+                    let ends = self.ends.of(place);
+                    processed = processed
+                        .saturating_add(memory.take_in(name, observed, at, ends, intake, gaps));
                 }
             }
             Reading::Unknown(cause) => {
@@ -236,18 +242,22 @@ impl TopicMemory {
         if same {
             return;
         }
-        let mut known: BTreeMap<u32, PartitionMemory> = std::mem::take(&mut self.partitions)
-            .into_iter()
-            .map(|partition| (partition.number, partition))
-            .collect();
-        self.partitions = observed
-            .iter()
-            .map(|observed| {
-                known
-                    .remove(&observed.partition)
-                    .unwrap_or_else(|| PartitionMemory::new(observed.partition, at))
-            })
-            .collect();
+        let mut known: BTreeMap<u32, (usize, PartitionMemory)> =
+            std::mem::take(&mut self.partitions)
+                .into_iter()
+                .enumerate()
+                .map(|(place, partition)| (partition.number, (place, partition)))
+                .collect();
+        let mut from = Vec::with_capacity(observed.len());
+        for observed in observed {
+            let (place, memory) = match known.remove(&observed.partition) {
+                Some((place, memory)) => (Some(place), memory),
+                None => (None, PartitionMemory::new(observed.partition, at)),
+            };
+            from.push(place);
+            self.partitions.push(memory);
+        }
+        self.ends.rearrange(&from);
     }
 }
 
@@ -261,7 +271,6 @@ impl PartitionMemory {
             log_at: at,
             committed: None,
             committed_at: at,
-            ends: EndHistory::default(),
             slopes: None,
             usual_records: 0.0,
             advanced_at: at,
@@ -288,13 +297,14 @@ impl PartitionMemory {
         topic: &str,
         observed: &PartitionObservation,
         at: Timestamp,
+        ends: PartitionEnds<'_>,
         intake: &mut Intake,
         gaps: &mut CommitGaps,
     ) -> u64 {
         match observed.log {
             Reading::Known(log) => {
                 intake.anything_read = true;
-                self.take_log(topic, log, observed, at, intake);
+                self.take_log(topic, log, observed, at, ends, intake);
             }
             Reading::Unknown(cause) => {
                 intake.note_missing(|| format!("{topic}-{}", observed.partition), cause);
@@ -325,6 +335,7 @@ impl PartitionMemory {
         log: LogOffsets,
         observed: &PartitionObservation,
         at: Timestamp,
+        mut ends: PartitionEnds<'_>,
         intake: &mut Intake,
     ) {
         if self.log.is_some() && at <= self.log_at {
@@ -346,17 +357,18 @@ impl PartitionMemory {
             let owner = self.owner;
             *self = Self::new(self.number, at);
             self.owner = owner;
+            ends.forget();
         }
-        self.ends.push(at, log.end);
+        ends.note(at, log.end);
         let mut new_from = self.log.map_or(log.end, |known| known.end);
         if let Some(history) = observed.history {
-            self.ends.seed(history);
+            ends.seed(history);
             new_from = new_from.min(history.end);
         }
         let new_records = log.end.saturating_sub(new_from) as f64;
         self.usual_records =
             crate::rate::usual(self.usual_records, new_records, at.since(self.log_at));
-        if let Some(slopes) = self.ends.slopes() {
+        if let Some(slopes) = ends.slopes() {
             self.slopes = Some(slopes);
         }
         self.log = Some(log);

@@ -13,12 +13,11 @@
 //! (transaction markers, compaction), rates and lag are in offsets alike, and so is a capacity that
 //! was learned; docs/ALGORITHM.md says what that means for a configured one.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::observation::{Cause, PartitionHistory, PrometheusObservation};
+use crate::observation::{Cause, PrometheusObservation};
 use crate::time::Timestamp;
 
 /// The window that sees a surge within one poll. Polls are 5 s apart by default; a window shorter
@@ -60,19 +59,6 @@ const EVEN_SHARE: f64 = 0.07;
 /// The short window has to exceed the slow one by this factor before the fast window is believed.
 const SURGE_FACTOR: f64 = 1.15;
 
-/// Polls jitter: a sample that is younger than its window by up to a fifth still stands for it.
-const WINDOW_SLACK_PERCENT: u32 = 80;
-
-/// Samples younger than this are all kept, for the fast and the short window.
-const FINE_ZONE: Duration = Duration::from_secs(20);
-
-/// Older samples are kept this far apart: enough to interpolate, few enough for 10,000 partitions.
-const COARSE_SPACING: Duration = Duration::from_secs(15);
-
-/// Samples nearer than this to each other replace one another, so that the ring is bounded however
-/// fast the caller polls: at most 20 fine and 21 coarse samples a partition.
-const FINEST_SPACING: Duration = Duration::from_secs(1);
-
 /// A Prometheus sample older than this is no witness: KEDA users scrape every 15..60 s, and one
 /// missed scrape of a minute must not degrade a decision.
 const PROMETHEUS_FRESH: Duration = Duration::from_secs(90);
@@ -81,19 +67,6 @@ const PROMETHEUS_FRESH: Duration = Duration::from_secs(90);
 /// what a query over the wrong topic, a doubled scrape job or bytes instead of records exceed, and
 /// what a `rate(...[1m])` on a moving load does not, because it is held against all windows.
 const MISMATCH_FACTOR: f64 = 2.0;
-
-/// Where a log ended at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct EndSample {
-    at: Timestamp,
-    end: u64,
-}
-
-/// The log ends of one partition over the slow window: fine for the last polls, coarse before.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct EndHistory {
-    samples: VecDeque<EndSample>,
-}
 
 /// The slopes of one or of all partitions, in records per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -130,136 +103,6 @@ pub(crate) enum WitnessTrouble {
     Missing(Cause),
     /// Prometheus contradicts the offsets by more than [`MISMATCH_FACTOR`].
     Mismatch,
-}
-
-// === impl EndHistory ===
-
-impl EndHistory {
-    /// Puts a log end of the past before the first sample, where it can be believed.
-    pub fn seed(&mut self, history: PartitionHistory) {
-        let believable = self
-            .samples
-            .front()
-            .is_some_and(|first| history.at < first.at && history.end <= first.end);
-        if believable {
-            self.samples.push_front(EndSample {
-                at: history.at,
-                end: history.end,
-            });
-        }
-    }
-
-    /// Adds a log end; nothing happens when `at` is not after the last one.
-    pub fn push(&mut self, at: Timestamp, end: u64) {
-        if self.samples.back().is_some_and(|last| at <= last.at) {
-            return;
-        }
-        let crowded = self
-            .samples
-            .len()
-            .checked_sub(2)
-            .and_then(|before_last| self.samples.get(before_last))
-            .is_some_and(|before_last| at.since(before_last.at) < FINEST_SPACING);
-        if crowded {
-            self.samples.pop_back();
-        }
-        self.samples.push_back(EndSample { at, end });
-        self.thin(at);
-    }
-
-    /// Drops what the windows no longer need: one sample that leaves the fine zone too near its
-    /// elder, and elders that are beyond the slow window.
-    fn thin(&mut self, now: Timestamp) {
-        let mut index = self.samples.len().saturating_sub(1);
-        while index > 1 {
-            index -= 1;
-            let (Some(sample), Some(elder)) =
-                (self.samples.get(index), self.samples.get(index - 1))
-            else {
-                break;
-            };
-            if now.since(sample.at) > FINE_ZONE {
-                if sample.at.since(elder.at) < COARSE_SPACING {
-                    self.samples.remove(index);
-                }
-                break;
-            }
-        }
-        while self
-            .samples
-            .get(1)
-            .is_some_and(|second| now.since(second.at) >= SLOW_WINDOW)
-        {
-            self.samples.pop_front();
-        }
-    }
-
-    /// The slopes over all windows; shorter histories stand in for longer windows.
-    pub fn slopes(&self) -> Option<Slopes> {
-        let newest = *self.samples.back()?;
-        let oldest = *self.samples.front()?;
-        let slope = |from: EndSample| rate(from, newest);
-        let slow = slope(self.at_slow_window(newest)?)?;
-        let mut fast = None;
-        let mut short = None;
-        for &sample in self.samples.iter().rev().skip(1) {
-            let age = newest.at.since(sample.at);
-            if fast.is_none() && age >= with_slack(FAST_WINDOW) {
-                fast = slope(sample);
-            }
-            if age >= with_slack(SHORT_WINDOW) {
-                short = slope(sample);
-                break;
-            }
-        }
-        // A seed is five minutes old when the first poll comes: it stands for all windows until the
-        // second, and then only for the slow one.
-        let whole = slope(oldest)?;
-        let short = short.unwrap_or(whole);
-        Some(Slopes {
-            fast: fast.unwrap_or(short),
-            short,
-            slow,
-        })
-    }
-
-    /// The sample at the far end of the slow window, interpolated between its neighbours.
-    fn at_slow_window(&self, newest: EndSample) -> Option<EndSample> {
-        let first = *self.samples.front()?;
-        let start = newest.at.minus(SLOW_WINDOW);
-        let Some(&second) = self.samples.get(1) else {
-            return Some(first);
-        };
-        if first.at >= start || second.at <= start {
-            return Some(if first.at >= start { first } else { second });
-        }
-        let share = start.since(first.at).as_secs_f64() / second.at.since(first.at).as_secs_f64();
-        let grown = second.end.saturating_sub(first.end) as f64 * share;
-        Some(EndSample {
-            at: start,
-            end: first.end.saturating_add(whole_records(grown)),
-        })
-    }
-
-    /// How many seconds before `now` the record at `offset` was written, where the history reaches
-    /// that far back or its slope can be extended.
-    pub fn age_seconds(&self, offset: u64, slow: f64, now: Timestamp) -> Option<f64> {
-        let mut later = *self.samples.back()?;
-        if offset >= later.end {
-            return Some(0.0);
-        }
-        for &sample in self.samples.iter().rev().skip(1) {
-            if sample.end <= offset {
-                let share = (offset - sample.end) as f64 / (later.end - sample.end).max(1) as f64;
-                let since = later.at.since(sample.at).as_secs_f64() * share;
-                return Some((now.since(sample.at).as_secs_f64() - since).max(0.0));
-            }
-            later = sample;
-        }
-        (slow > 0.0).then(|| {
-            now.since(later.at).as_secs_f64() + later.end.saturating_sub(offset) as f64 / slow
-        })
-    }
 }
 
 // === impl Slopes ===
@@ -394,15 +237,6 @@ pub(crate) fn take_scatter_out(shares: &mut [f64], even: f64) {
     if total > 0.0 {
         shares.iter_mut().for_each(|share| *share /= total);
     }
-}
-
-fn rate(from: EndSample, to: EndSample) -> Option<f64> {
-    let seconds = to.at.since(from.at).as_secs_f64();
-    (seconds > 0.0).then(|| to.end.saturating_sub(from.end) as f64 / seconds)
-}
-
-fn with_slack(window: Duration) -> Duration {
-    window * WINDOW_SLACK_PERCENT / 100
 }
 
 /// Whole records of a finite, non-negative figure; saturating.
