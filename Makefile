@@ -28,8 +28,8 @@ lint:  ## Format, clippy with warnings as errors, docs, licences and advisories,
 	@bash setup/setup.sh
 	@bash setup/tools.sh
 	cargo fmt --all --check
-	RUSTFLAGS="-D warnings" cargo clippy --workspace --all-targets --target-dir $(TARGET)/lint
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --target-dir $(TARGET)/lint --quiet
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	cargo deny --workspace check bans licenses sources
 	cargo machete
 

@@ -18,6 +18,7 @@ use super::{Finding, Stage, State, Step, Verdict};
 use crate::observation::Cause;
 use crate::partition::Intake;
 use crate::policy::Policy;
+use crate::rate::WitnessTrouble;
 use crate::time::Timestamp;
 
 /// A decision in words.
@@ -151,12 +152,15 @@ impl Speaker<'_> {
             inbound.offsets.map(|slopes| slopes.fast),
             inbound.offsets.map(|slopes| slopes.slow),
         );
+        let prometheus = match (inbound.prometheus, inbound.trouble) {
+            (None, WitnessTrouble::None | WitnessTrouble::Mismatch) => String::new(),
+            (known, _) => format!("; Prometheus: {}", Known(known)),
+        };
         let witnesses = format!(
-            "{} records/s come in (offsets: {} now, {} over 5 min; Prometheus: {})",
+            "{} records/s come in (offsets: {} now, {} over 5 min{prometheus})",
             Known(inbound.up),
             Known(fast),
             Known(slow),
-            Known(inbound.prometheus)
         );
         if !self.picture.active {
             return format!("{witnesses}; there is no work.");
