@@ -21,10 +21,10 @@ use super::members;
 use super::offsets::{self, GroupOffsets, Wanted};
 use crate::observe::Problem;
 
-/// Groups of one describing request. A member takes some hundred bytes (its ids, subscription and
-/// assignment), so that even five hundred groups of a hundred members stay within the default limit
-/// of an answer, 32 MiB.
-const GROUPS_PER_REQUEST: usize = 500;
+/// Groups of one describing request. A member takes some four hundred bytes (its ids, subscription
+/// and assignment), so that two thousand groups of forty members each stay within the default limit
+/// of an answer, 32 MiB. With fewer, 5,000 groups on three brokers would take several requests each.
+const GROUPS_PER_REQUEST: usize = 2_000;
 
 /// A group as its coordinator describes it.
 #[derive(Clone, Debug)]

@@ -20,7 +20,7 @@ use super::metadata::Metadata;
 use crate::observe::Isolation;
 
 /// Partitions of one request, about 30 bytes each in the answer.
-const PARTITIONS_PER_REQUEST: usize = 10_000;
+const PARTITIONS_PER_REQUEST: usize = 50_000;
 
 /// Kafka's replica id of a client that is no replica.
 const CONSUMER_REPLICA: i32 = -1;

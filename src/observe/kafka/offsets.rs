@@ -26,12 +26,12 @@ const BATCHED_SINCE: i16 = 8;
 /// Requests in flight at once on brokers that are asked one group at a time.
 pub const SINGLE_REQUESTS_IN_FLIGHT: usize = 16;
 
-/// Groups of one request. With the partition bound below it keeps answers near a megabyte.
-const GROUPS_PER_REQUEST: usize = 1_000;
+/// Groups of one request. With the partition bound below it keeps answers to a few megabytes.
+const GROUPS_PER_REQUEST: usize = 5_000;
 
 /// Partitions of one request, about 40 bytes each in the answer. Groups asked for all they have
 /// count as none: how many that are is known only afterwards.
-const PARTITIONS_PER_REQUEST: usize = 20_000;
+const PARTITIONS_PER_REQUEST: usize = 100_000;
 
 /// What is asked about one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
