@@ -234,14 +234,17 @@ pub async fn produce(bootstrap_server: &str, topic: &str) {
     let data = PartitionProduceData::default()
         .with_index(0)
         .with_records(Some(records.freeze()));
+    // Since version 13 a topic goes by its id.
+    let mut client = Client::connect(bootstrap_server).await.unwrap();
+    let topic_id = client.metadata(&[topic]).await.unwrap().topics[0].topic_id;
     let topic = TopicProduceData::default()
         .with_name(TopicName(text(topic)))
+        .with_topic_id(topic_id)
         .with_partition_data(vec![data]);
     let request = ProduceRequest::default()
         .with_acks(-1)
         .with_timeout_ms(10_000)
         .with_topic_data(vec![topic]);
-    let mut client = Client::connect(bootstrap_server).await.unwrap();
     let answer = client.send(&request).await.unwrap();
     assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
 }

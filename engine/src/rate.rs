@@ -134,17 +134,25 @@ impl Slopes {
 // === impl Inbound ===
 
 impl Inbound {
-    /// Weighs the offsets' witness against Prometheus'.
+    /// Weighs the offsets' witness against Prometheus'. Until the slow window is one that was
+    /// `watched` as a whole, nothing can be called a hiccup against it: the fastest window counts.
     pub fn weigh(
         offsets: Option<Slopes>,
         prometheus: PrometheusObservation,
+        watched: bool,
         now: Timestamp,
     ) -> Self {
         let (prometheus, mut trouble) = match usable(prometheus, now) {
             Ok(rate) => (rate, WitnessTrouble::None),
             Err(cause) => (None, WitnessTrouble::Missing(cause)),
         };
-        let mut up = offsets.map(Slopes::up);
+        let mut up = offsets.map(|slopes| {
+            if watched {
+                slopes.up()
+            } else {
+                slopes.up().max(slopes.short).max(slopes.fast)
+            }
+        });
         let mut down = offsets.map(Slopes::down);
         if let Some(rate) = prometheus {
             if offsets.is_some_and(|slopes| contradicts(rate, slopes)) {

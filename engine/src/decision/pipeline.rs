@@ -298,7 +298,10 @@ fn rates(
         usual_total += partition.usual_records;
         partitions.push((partition.usual_records, slopes.slow));
     }
-    let inbound = Inbound::weigh(total, prometheus, now);
+    let watched = state
+        .first_at
+        .is_some_and(|first| now.since(first) >= crate::rate::SLOW_WINDOW);
+    let inbound = Inbound::weigh(total, prometheus, watched, now);
     let count = f64::from(state.partitions.count().max(1));
     let slow_total = total.map_or(0.0, |slopes| slopes.slow);
     let capacity = state.capacity.capacity(policy.capacity_per_replica);

@@ -31,7 +31,7 @@ fn witnesses_are_weighed() {
         at: at(1_000),
     };
     let check = |offsets, prometheus, now, up, trouble| {
-        let inbound = Inbound::weigh(offsets, prometheus, at(now));
+        let inbound = Inbound::weigh(offsets, prometheus, true, at(now));
         assert_eq!(
             (inbound.up, inbound.trouble),
             (up, trouble),
