@@ -520,30 +520,10 @@ fn unknown(
     state.up.restart();
     state.capacity.interrupt();
     let why = super::explain::no_answer(policy, intake, cause);
-    let observed = state.group.as_ref().map_or(0, |group| group.replicas);
-    let asked = state.desired.unwrap_or(observed);
     Decision {
-        at: now,
         desired: Desired::Unknown { cause },
-        verdict: Verdict::Stale,
-        findings: vec![Finding {
-            verdict: Verdict::Stale,
-            why: why.clone(),
-        }],
-        trail: vec![Step {
-            stage: Stage::Observed,
-            before: asked,
-            after: asked,
-            why,
-        }],
-        inputs: Inputs {
-            observed_replicas: observed,
-            partitions: state.partitions.count(),
-            group_state: group_state(state),
-            rebalances: state.rebalance.episodes,
-            ..Inputs::default()
-        },
         valid_until: now.plus(policy.max_staleness),
+        ..last_stands(state, why, now)
     }
 }
 
@@ -558,7 +538,8 @@ fn last_stands(state: &State, why: String, now: Timestamp) -> Decision {
             active: state.active,
         },
     );
-    let asked = state.desired.unwrap_or(0);
+    let observed = state.group.as_ref().map_or(0, |group| group.replicas);
+    let asked = state.desired.unwrap_or(observed);
     Decision {
         at: now,
         desired,
@@ -574,7 +555,7 @@ fn last_stands(state: &State, why: String, now: Timestamp) -> Decision {
             why,
         }],
         inputs: Inputs {
-            observed_replicas: state.group.as_ref().map_or(0, |group| group.replicas),
+            observed_replicas: observed,
             partitions: state.partitions.count(),
             group_state: group_state(state),
             rebalances: state.rebalance.episodes,
