@@ -286,16 +286,16 @@ mod tests {
 
     #[test]
     fn requests_stay_within_both_bounds_and_lose_no_group() {
-        let (small, large) = (wanted(10), wanted(15_000));
-        let mut groups = vec![("g", &small); 1_500];
+        let (small, large) = (wanted(10), wanted(60_000));
+        let mut groups = vec![("g", &small); 5_500];
         groups.extend([("g", &large), ("g", &large)]);
         let sizes: Vec<usize> = in_chunks(&groups).iter().map(|chunk| chunk.len()).collect();
-        assert_eq!(sizes, [1_000, 501, 1]);
+        assert_eq!(sizes, [5_000, 501, 1]);
     }
 
     #[test]
     fn a_group_larger_than_a_request_is_still_asked() {
-        let huge = wanted(50_000);
+        let huge = wanted(200_000);
         assert_eq!(in_chunks(&[("g", &huge)]).len(), 1);
     }
 
