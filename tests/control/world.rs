@@ -1,6 +1,9 @@
 //! A world for the loops: Kafka clusters and Prometheus servers that answer as the test says, and a
 //! decision that is active when there is lag.
 
+#[path = "../support/decisions.rs"]
+mod decisions;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,8 +24,8 @@ use evenkeel::observe::{
 };
 use evenkeel_engine::{
     Cause, Committed, Decision, Desired, GroupObservation, GroupProtocol, GroupState, Inputs,
-    LogOffsets, Observation, OffsetReset, PartitionObservation, Policy, PrometheusObservation,
-    Reading, State, Timestamp, TopicObservation, Verdict,
+    LogOffsets, Observation, PartitionObservation, Policy, PrometheusObservation, Reading, State,
+    Timestamp, TopicObservation, Verdict,
 };
 use tokio::time::Instant;
 
@@ -433,32 +436,7 @@ fn spec(name: &str, cluster: &str, prometheus: Option<&str>) -> TargetSpec {
             profile: None,
             query: "sum(rate(orders[1m]))".to_owned(),
         }),
-        policy: policy(),
+        policy: decisions::policy(),
         notes: Vec::new(),
-    }
-}
-
-fn policy() -> Policy {
-    Policy {
-        min_replicas: 0,
-        max_replicas: None,
-        allow_idle_consumers: false,
-        limit_to_partitions_with_lag: false,
-        exclude_persistent_lag: false,
-        offset_reset: OffsetReset::Latest,
-        scale_to_zero_on_invalid_offset: false,
-        lag_threshold_records: 10,
-        activation_lag_records: 0,
-        activation_records_per_second: 0.0,
-        capacity_per_replica: None,
-        target_utilization: 0.8,
-        catch_up: Duration::from_secs(120),
-        target_lag: None,
-        scale_down_window: Duration::from_secs(300),
-        scale_up_window: Duration::ZERO,
-        rebalance_hold: Duration::from_secs(120),
-        startup: Duration::from_secs(60),
-        max_staleness: Duration::from_secs(120),
-        poll_interval: Duration::from_secs(5),
     }
 }
