@@ -12,6 +12,11 @@ use evenkeel_consumer::sink::{Simulate, Sink, Stdout};
 use evenkeel_consumer::stop::StopSignal;
 use evenkeel_consumer::{clock, logging};
 
+/// How long leaving may take in all, once asked to: the drain (15 s at most) and the last revocation
+/// (10 s at most), below Kubernetes' grace period of 30 s. Only a Kafka that is away takes longer:
+/// librdkafka waits for it with the last commit, without a bound of its own.
+const LEAVE_WITHIN: Duration = Duration::from_secs(27);
+
 fn main() -> anyhow::Result<()> {
     let options = config::parse_options::<ConsumerOptions>();
     logging::start();
@@ -62,6 +67,7 @@ fn main() -> anyhow::Result<()> {
 
     let began = clock::now();
     let mut reported = began;
+    let mut leaving_since = None;
     let outcome = loop {
         let wait = REPORT_EVERY.saturating_sub(clock::now() - reported);
         match outcome.recv_timeout(wait) {
@@ -76,6 +82,12 @@ fn main() -> anyhow::Result<()> {
         if options.report_json && report::print(&second).is_err() {
             stop.raise();
         }
+        if stop.is_raised() {
+            let now = clock::now();
+            if now - *leaving_since.get_or_insert(now) >= LEAVE_WITHIN {
+                break Err(could_not_leave());
+            }
+        }
     };
     if options.report_json {
         // Nobody may be reading any more, which is then why we are here.
@@ -87,4 +99,12 @@ fn main() -> anyhow::Result<()> {
 
 fn consuming_thread_died() -> anyhow::Error {
     anyhow::anyhow!("the consuming thread has died: see its message above")
+}
+
+fn could_not_leave() -> anyhow::Error {
+    anyhow::anyhow!(
+        "could not leave the group within {} s, Kafka is probably away: what is written and not \
+         committed will be repeated by the partitions' next owners",
+        LEAVE_WITHIN.as_secs()
+    )
 }
