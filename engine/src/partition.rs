@@ -55,7 +55,7 @@ pub(crate) struct PartitionMemory {
     pub committed_at: Timestamp,
     /// The slopes of the log's end, kept while the log cannot be read.
     pub slopes: Option<Slopes>,
-    /// The long memory of the slow slope.
+    /// The records that came, older ones fading: what its usual share of the load is taken from.
     pub usual_records: f64,
     /// When the commit last moved, or had nothing to move to.
     pub advanced_at: Timestamp,

@@ -6,8 +6,9 @@
 //! witness: the higher one counts on the way up, both have to drop on the way down, and where they
 //! contradict each other the log is believed, because it is what has to be consumed.
 //!
-//! How the total divides over the partitions is asked of a much longer memory ([`USUAL_TIME`]):
-//! a producer's batches make a single partition's slope jump about, the total's hardly.
+//! How the total divides over the partitions is asked of a much longer memory, the records that each
+//! has brought ([`USUAL_TIME`]): a producer's batches make a single partition's slope jump about, the
+//! total's hardly. What may still be scatter is taken for even.
 //!
 //! What this does not do: forecast, and tell records from offsets. Where offsets are not records
 //! (transaction markers, compaction), rates and lag are in offsets alike, and so is a capacity that

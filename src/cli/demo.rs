@@ -1,8 +1,8 @@
-//! `evenkeel demo`: The demo's arguments.
+//! `evenkeel demo`: its arguments, and how it is ended.
 //!
 //! There is no way to speed it up: the consumers' batches, their rebalances and Kafka's timers are
 //! real and keep the wall's time, so a faster driver would show the scaler against pods that lag
-//! behind. `--load` and `--minutes` make a run shorter; the simulator makes it fast.
+//! behind. `--load` and `--minutes` make a run shorter.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
