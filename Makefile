@@ -21,7 +21,8 @@ setup:  ## Everything a fresh machine lacks: system packages, our programs, Kafk
 demo: setup  ## The main job on a real Kafka broker; options as DEMO="--policy keda-lag"
 	@$(TARGET)/debug/evenkeel demo $(DEMO)
 
-test: setup  ## All tests: real Kafka, real Prometheus, real processes
+test: setup  ## All tests: real Kafka, real Prometheus, real processes, helm
+	@bash setup/deploy.sh
 	@cargo test --workspace
 
 lint:  ## Format, clippy with warnings as errors, docs, licences and advisories, unused dependencies
@@ -34,7 +35,8 @@ lint:  ## Format, clippy with warnings as errors, docs, licences and advisories,
 	cargo machete
 
 generate:  ## Rewrite the committed generated files
-	@UPDATE_EXPECT=1 cargo test --test generated
+	@bash setup/deploy.sh
+	@UPDATE_EXPECT=1 cargo test --test generated --test deploy
 
 bench:  ## Measured tables: requests and CPU a tick, calls a second, waking, microseconds a decision
 	@bash setup/setup.sh

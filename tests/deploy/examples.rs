@@ -1,0 +1,98 @@
+//! The examples: KEDA's schema, `evenkeel check` and the chart take them.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use evenkeel::config::Config;
+use serde_json::Value;
+
+use super::chart_tool::{assert_valid, files, render, root};
+
+const EXAMPLES: &str = "deploy/examples";
+const VALUES: &str = "deploy/examples/values.yaml";
+
+/// The manifests; values.yaml beside them is none.
+fn manifests() -> Vec<PathBuf> {
+    let mut manifests = files(EXAMPLES, "yaml");
+    manifests.retain(|path| *path != root().join(VALUES));
+    manifests
+}
+
+fn values() -> Value {
+    let text = std::fs::read_to_string(root().join(VALUES)).unwrap();
+    serde_saphyr::from_str(&text).unwrap()
+}
+
+#[test]
+fn kubernetes_and_keda_know_every_field() {
+    assert_valid(&manifests());
+}
+
+#[test]
+fn a_field_that_keda_does_not_know_is_refused() {
+    let text = std::fs::read_to_string(root().join(EXAMPLES).join("read-committed.yaml")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for (right, wrong, expected) in [
+        ("cooldownPeriod", "coolDownPeriod", "coolDownPeriod"),
+        ("tolerance: 0", "tolerance: 0.1", "tolerance"),
+        ("namespace: ledger", "namspace: ledger", "namspace"),
+        ("\"100\"", "100", "capacityPerReplica"),
+        ("ScaledObject", "ScaleObject", "no schema for"),
+    ] {
+        let wrong = text.replace(right, wrong);
+        assert_ne!(wrong, text, "{right}");
+        let path = folder.path().join("wrong.yaml");
+        std::fs::write(&path, wrong).unwrap();
+        let errors = super::chart_tool::validate(&[path])[0].errors.join("\n");
+        assert!(errors.contains(expected), "{expected}: {errors}");
+    }
+}
+
+#[test]
+fn evenkeel_check_has_nothing_to_say_with_the_platforms_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("evenkeel.yaml");
+    std::fs::write(&config, values()["config"].to_string()).unwrap();
+    Config::load(Some(&config), std::iter::empty()).unwrap();
+    for manifest in manifests() {
+        let text = std::fs::read_to_string(&manifest).unwrap();
+        let triggers = text.matches("scalerAddress: evenkeel").count();
+        let output = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
+            .args(["check", "--config"])
+            .args([&config, &manifest])
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            output.status.success(),
+            "{said}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let plural = if triggers == 1 { "" } else { "s" };
+        assert!(
+            triggers > 0 && said.starts_with(&format!("{triggers} evenkeel trigger{plural} ")),
+            "{}: {said}",
+            manifest.display()
+        );
+    }
+}
+
+#[test]
+fn the_chart_takes_their_values() {
+    let mut values = values();
+    values["image"]["repository"] = "registry.example.com/evenkeel".into();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("values.yaml");
+    std::fs::write(&path, values.to_string()).unwrap();
+    let rendered = render("deploy/helm/evenkeel", &[path]);
+    assert_eq!(rendered[0].error, "");
+}
+
+#[test]
+fn every_example_is_in_the_list() {
+    let list = std::fs::read_to_string(root().join(EXAMPLES).join("README.md")).unwrap();
+    for path in manifests() {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(list.contains(&format!("[{name}]({name})")), "{name}");
+    }
+}

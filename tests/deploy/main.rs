@@ -1,0 +1,20 @@
+//! Everything of `deploy/`: the chart, the examples, the alert rules, the dashboard.
+//!
+//! Nothing here has a cluster. The chart is rendered by helm's own packages, manifests are held
+//! against the schemas of Kubernetes, KEDA and the Prometheus operator that lie in `deploy/schemas`,
+//! alert rules are run by promtool, and the dashboard's expressions by a real Prometheus over a real
+//! run. What only an API server knows (CEL rules, admission, defaults) is not checked.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails here"
+)]
+
+mod alerts;
+mod chart;
+mod chart_tool;
+mod examples;
+mod values;
