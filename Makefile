@@ -36,7 +36,8 @@ lint:  ## Format, clippy with warnings as errors, docs, licences and advisories,
 
 generate:  ## Rewrite the committed generated files
 	@bash setup/deploy.sh
-	@UPDATE_EXPECT=1 cargo test --test generated --test deploy
+	@UPDATE_EXPECT=1 cargo test --test generated --test deploy -- --skip chart:: --skip run::
+	@UPDATE_EXPECT=1 cargo test --test deploy what_is_rendered_is_what_is_committed
 
 bench:  ## Measured tables: requests and CPU a tick, calls a second, waking, microseconds a decision
 	@bash setup/setup.sh

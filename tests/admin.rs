@@ -127,6 +127,7 @@ async fn what_is_unknown_is_null_and_has_no_sample() {
     let text = server.get("/metrics").await.body;
     assert_eq!(series(&text, "evenkeel_target_lag_records"), [""; 0]);
     assert_eq!(series(&text, "evenkeel_target_desired_replicas"), [""; 0]);
+    assert_eq!(series(&text, "evenkeel_target_stage_replicas"), [""; 0]);
     let valid = series(&text, "evenkeel_target_valid");
     assert_eq!(
         valid,
@@ -275,6 +276,7 @@ async fn the_metrics_hold_every_family_with_help_and_no_series_twice() {
         r#"evenkeel_target_lag_seconds{namespace="shop",name="orders"} 11.4"#,
         r#"evenkeel_target_utilization_ratio{namespace="shop",name="orders"} 0.875"#,
         r#"evenkeel_target_rebalances_total{namespace="shop",name="orders"} 3"#,
+        r#"evenkeel_target_stage_replicas{namespace="shop",name="orders",stage="limit"} 14.0"#,
         r#"evenkeel_target_verdict{namespace="shop",name="orders",verdict="RateUp"} 1.0"#,
         r#"evenkeel_target_finding{namespace="shop",name="orders",finding="LagHeld"} 1.0"#,
         concat!(

@@ -269,6 +269,7 @@ impl Collector for Targets {
             }
         }
         encode_inbound(&mut encoder, &scraped)?;
+        encode_stages(&mut encoder, &scraped)?;
         encode_rebalances(&mut encoder, &scraped)?;
         encode_verdicts(&mut encoder, &scraped)
     }
@@ -317,6 +318,25 @@ fn encode_inbound(encoder: &mut DescriptorEncoder<'_>, scraped: &[Scraped]) -> f
                 let labels = [namespace, name, ("witness", witness)];
                 ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// A decision without a count has a trail of one step that repeats what was asked last: no sample.
+fn encode_stages(encoder: &mut DescriptorEncoder<'_>, scraped: &[Scraped]) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(
+        "evenkeel_target_stage_replicas",
+        "Replicas after each stage of the last decision",
+        None,
+        MetricType::Gauge,
+    )?;
+    for it in scraped.iter().filter(|it| it.desired().is_some()) {
+        let decision = it.published.as_ref().map(|published| &published.decision);
+        for step in decision.into_iter().flat_map(|decision| &decision.trail) {
+            let [namespace, name] = it.labels();
+            let labels = [namespace, name, ("stage", views::stage(step.stage))];
+            ConstGauge::new(f64::from(step.after)).encode(family.encode_family(&labels)?)?;
         }
     }
     Ok(())

@@ -203,7 +203,8 @@ pub fn seconds(duration: Duration) -> f64 {
     duration.as_secs_f64()
 }
 
-const fn stage(stage: Stage) -> &'static str {
+/// A stable label for a stage.
+pub const fn stage(stage: Stage) -> &'static str {
     match stage {
         Stage::Observed => "observed",
         Stage::Rate => "rate",

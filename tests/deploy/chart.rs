@@ -124,18 +124,48 @@ fn wrong_values_are_refused_by_name() {
         ("image: {repo: x}", "additional properties 'repo'"),
         ("replicas: 2", "additional properties 'replicas'"),
         ("image: {digest: latest}", "at '/image/digest'"),
-        ("serviceMonitor: {enabled: 'yes'}", "at '/serviceMonitor/enabled'"),
-        ("serviceMonitor: {interval: 15}", "at '/serviceMonitor/interval'"),
+        (
+            "serviceMonitor: {enabled: 'yes'}",
+            "at '/serviceMonitor/enabled'",
+        ),
+        (
+            "serviceMonitor: {interval: 15}",
+            "at '/serviceMonitor/interval'",
+        ),
         ("listenAddress: localhost", "at '/listenAddress'"),
-        ("labels: {app.kubernetes.io/name: x}", "invalid propertyName 'app.kubernetes.io/name'"),
-        ("podAnnotations: {checksum/config: x}", "invalid propertyName 'checksum/config'"),
+        (
+            "labels: {app.kubernetes.io/name: x}",
+            "invalid propertyName 'app.kubernetes.io/name'",
+        ),
+        (
+            "podAnnotations: {checksum/config: x}",
+            "invalid propertyName 'checksum/config'",
+        ),
         ("podAnnotations: {count: 1}", "at '/podAnnotations/count'"),
-        ("config: {pol: {interval: 5s}}", "additional properties 'pol'"),
-        ("config: {poll: {interval: never}}", "at '/config/poll/interval'"),
-        ("config: {limits: {targets: 0}}", "at '/config/limits/targets'"),
-        ("config: {grpc: {listen: '0.0.0.0:1'}}", "additional properties 'listen'"),
-        ("config: {grpc: {tls: {cert: x}}}", "additional properties 'tls'"),
-        ("config: {clusters: {main: {}}}", "missing property 'bootstrapServers'"),
+        (
+            "config: {pol: {interval: 5s}}",
+            "additional properties 'pol'",
+        ),
+        (
+            "config: {poll: {interval: never}}",
+            "at '/config/poll/interval'",
+        ),
+        (
+            "config: {limits: {targets: 0}}",
+            "at '/config/limits/targets'",
+        ),
+        (
+            "config: {grpc: {listen: '0.0.0.0:1'}}",
+            "additional properties 'listen'",
+        ),
+        (
+            "config: {grpc: {tls: {cert: x}}}",
+            "additional properties 'tls'",
+        ),
+        (
+            "config: {clusters: {main: {}}}",
+            "missing property 'bootstrapServers'",
+        ),
         (
             "config: {clusters: {main: {bootstrapServers: [a:1], sasl: {mechanism: PLAIN}}}}",
             "additional properties 'sasl'",
@@ -144,7 +174,10 @@ fn wrong_values_are_refused_by_name() {
             "config: {clusters: {'no name': {bootstrapServers: [a:1]}}}",
             "additional properties 'no name'",
         ),
-        ("config: {prometheus: {main: {url: prometheus}}}", "at '/config/prometheus/main/url'"),
+        (
+            "config: {prometheus: {main: {url: prometheus}}}",
+            "at '/config/prometheus/main/url'",
+        ),
     ];
     let folder = tempfile::tempdir().unwrap();
     let texts = cases.map(|(text, _)| text.to_owned());

@@ -16,5 +16,12 @@
 mod alerts;
 mod chart;
 mod chart_tool;
+mod dashboard;
 mod examples;
+#[allow(dead_code, reason = "tests/prometheus uses the rest of it")]
+#[path = "../prometheus/servers.rs"]
+mod prometheus;
+#[allow(dead_code, reason = "tests/serve uses the rest of it")]
+#[path = "../serve/process.rs"]
+mod serve;
 mod values;

@@ -23,10 +23,17 @@ pub struct Prometheus {
     _folder: tempfile::TempDir,
 }
 
+/// Something for it to scrape.
+pub struct Scrape {
+    pub address: SocketAddr,
+    /// Labels that every series gets which has none of the name.
+    pub labels: Vec<(&'static str, String)>,
+}
+
 /// A server that ends with the test.
 pub struct Server {
     pub url: String,
-    address: SocketAddr,
+    pub address: SocketAddr,
     task: JoinHandle<()>,
 }
 
@@ -36,21 +43,54 @@ pub struct Exporter {
     failing: Arc<AtomicBool>,
 }
 
+// === impl Scrape ===
+
+impl Scrape {
+    /// Without labels of its own.
+    pub fn of(address: SocketAddr) -> Self {
+        Self {
+            address,
+            labels: Vec::new(),
+        }
+    }
+
+    /// As Prometheus' configuration has it (JSON is YAML).
+    fn job(&self, number: usize) -> serde_json::Value {
+        let labels: serde_json::Map<String, serde_json::Value> = self
+            .labels
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone().into()))
+            .collect();
+        serde_json::json!({
+            "job_name": number.to_string(),
+            "honor_labels": true,
+            "static_configs": [{"targets": [self.address.to_string()], "labels": labels}],
+        })
+    }
+}
+
 // === impl Prometheus ===
 
 impl Prometheus {
     /// Started and ready; scrapes `exporter` every second.
     pub async fn start(exporter: Option<&Exporter>) -> Self {
+        let exporter = exporter.map(|exporter| Scrape::of(exporter.server.address));
+        Self::scraping(exporter.as_slice()).await
+    }
+
+    /// Started and ready; scrapes all of these every second.
+    pub async fn scraping(scrapes: &[Scrape]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let config = folder.path().join("prometheus.yml");
-        let mut text = "global: {scrape_interval: 1s, scrape_timeout: 1s}\n".to_owned();
-        if let Some(exporter) = exporter {
-            let address = exporter.server.address;
-            text += &format!(
-                "scrape_configs: [{{job_name: x, static_configs: [{{targets: ['{address}']}}]}}]\n"
-            );
-        }
-        std::fs::write(&config, text).expect("a config file");
+        let jobs = scrapes
+            .iter()
+            .zip(0..)
+            .map(|(scrape, number)| scrape.job(number));
+        let text = serde_json::json!({
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
+            "scrape_configs": jobs.collect::<Vec<_>>(),
+        });
+        std::fs::write(&config, text.to_string()).expect("a config file");
         let address = free_address().await;
         let process = Command::new("prometheus")
             .arg(format!("--config.file={}", config.display()))
