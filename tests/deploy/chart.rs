@@ -1,18 +1,25 @@
-//! The scaler's chart: linted, rendered over a matrix of values, validated, and refused where the
-//! values are wrong.
+//! The charts: linted, rendered over a matrix of values, validated, and refused where the values are
+//! wrong.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use evenkeel::config::Config;
 use expect_test::expect_file;
 use serde_json::Value;
 
 use super::chart_tool::{assert_valid, files, lint, render, root};
-use super::values::{documented, without};
+use super::values::{CHARTS, CONSUMER, SCALER, documented, without};
 
-const CHART: &str = "deploy/helm/evenkeel";
-const CASES: &str = "deploy/helm/cases/evenkeel";
-const RENDERED: &str = "deploy/helm/rendered/evenkeel";
+/// The values that `chart` is rendered with.
+fn cases(chart: &str) -> Vec<PathBuf> {
+    files(&format!("deploy/helm/cases/{chart}"), "yaml")
+}
+
+/// What came of them.
+fn committed(chart: &str) -> Vec<PathBuf> {
+    files(&format!("deploy/helm/rendered/{chart}"), "yaml")
+}
 
 /// Writes each text as a file of values.
 fn written(folder: &Path, texts: &[String]) -> Vec<PathBuf> {
@@ -27,7 +34,8 @@ fn written(folder: &Path, texts: &[String]) -> Vec<PathBuf> {
 
 #[test]
 fn the_linter_has_nothing_to_say() {
-    for linted in lint(CHART, &files(CASES, "yaml")) {
+    let all = CHARTS.map(|chart| lint(chart, &cases(chart)));
+    for linted in all.into_iter().flatten() {
         // The one hint that remains: there is no icon, which would be an address on the web.
         let messages: Vec<&String> = linted
             .messages
@@ -40,29 +48,31 @@ fn the_linter_has_nothing_to_say() {
 
 #[test]
 fn what_is_rendered_is_what_is_committed() {
-    for rendered in render(CHART, &files(CASES, "yaml")) {
-        assert_eq!(rendered.error, "", "{}", rendered.values);
-        let name = Path::new(&rendered.values).file_name().unwrap();
-        let path = root().join(RENDERED).join(name);
-        let notes: String = rendered
-            .notes
-            .lines()
-            .map(|line| format!("# {line}\n").replace("# \n", "#\n"))
-            .collect();
-        let text = format!("{}---\n# What helm says then:\n{notes}", rendered.manifests);
-        expect_file![path].assert_eq(&text);
+    for chart in CHARTS {
+        for rendered in render(chart, &cases(chart)) {
+            assert_eq!(rendered.error, "", "{}", rendered.values);
+            let name = Path::new(&rendered.values).file_name().unwrap();
+            let path = root().join("deploy/helm/rendered").join(chart).join(name);
+            let notes: String = rendered
+                .notes
+                .lines()
+                .map(|line| format!("# {line}\n").replace("# \n", "#\n"))
+                .collect();
+            let text = format!("{}---\n# What helm says then:\n{notes}", rendered.manifests);
+            expect_file![path].assert_eq(&text);
+        }
+        assert_eq!(cases(chart).len(), committed(chart).len());
     }
-    assert_eq!(files(CASES, "yaml").len(), files(RENDERED, "yaml").len());
 }
 
 #[test]
 fn what_is_rendered_is_valid() {
-    assert_valid(&files(RENDERED, "yaml"));
+    assert_valid(&CHARTS.map(committed).concat());
 }
 
 #[test]
 fn the_process_takes_every_configuration_that_is_rendered() {
-    for rendered in render(CHART, &files(CASES, "yaml")) {
+    for rendered in render(SCALER, &cases(SCALER)) {
         let mut seen = 0;
         for text in rendered.manifests.split("---\n# Source: ") {
             let (_, manifest) = text.split_once('\n').unwrap_or_default();
@@ -80,45 +90,107 @@ fn the_process_takes_every_configuration_that_is_rendered() {
 }
 
 #[test]
-fn every_value_changes_what_is_rendered() {
-    let mut variants = Vec::new();
-    let mut paths = Vec::new();
-    for (case, file) in files(CASES, "yaml").iter().enumerate() {
-        let text = std::fs::read_to_string(file).unwrap();
-        let values: Value = serde_saphyr::from_str(&text).unwrap();
-        for value in documented() {
-            if let Some(variant) = without(&values, &value.path) {
-                variants.push(variant.to_string());
-                paths.push((case, value.path));
-            }
-        }
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let without_it = render(CHART, &written(folder.path(), &variants));
-    let with_it = render(CHART, &files(CASES, "yaml"));
-    let used: Vec<&String> = paths
-        .iter()
-        .zip(&without_it)
-        .filter(|((case, _), rendered)| {
-            let whole = &with_it[*case];
-            (&rendered.manifests, &rendered.error) != (&whole.manifests, &whole.error)
-        })
-        .map(|((_, path), _)| path)
-        .collect();
-    let unused: Vec<String> = documented()
-        .into_iter()
-        .map(|value| value.path)
-        .filter(|path| !used.contains(&path))
-        .collect();
+fn evenkeel_check_has_nothing_to_say_to_a_rendered_scaled_object() {
+    let output = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
+        .arg("check")
+        .args(committed(CONSUMER))
+        .output()
+        .unwrap();
     assert_eq!(
-        unused,
-        Vec::<String>::new(),
-        "no case shows what they are for"
+        String::from_utf8_lossy(&output.stdout),
+        "2 evenkeel triggers in 2 ScaledObjects, 0 errors\n"
     );
 }
 
 #[test]
-fn wrong_values_are_refused_by_name() {
+fn every_value_changes_what_is_rendered() {
+    for chart in CHARTS {
+        let cases = cases(chart);
+        let mut variants = Vec::new();
+        let mut paths = Vec::new();
+        for (case, file) in cases.iter().enumerate() {
+            let text = std::fs::read_to_string(file).unwrap();
+            let values: Value = serde_saphyr::from_str(&text).unwrap();
+            for value in documented(chart) {
+                if let Some(variant) = without(&values, &value.path) {
+                    variants.push(variant.to_string());
+                    paths.push((case, value.path));
+                }
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let without_it = render(chart, &written(folder.path(), &variants));
+        let with_it = render(chart, &cases);
+        let used: Vec<&String> = paths
+            .iter()
+            .zip(&without_it)
+            .filter(|((case, _), rendered)| {
+                let whole = &with_it[*case];
+                (&rendered.manifests, &rendered.error) != (&whole.manifests, &whole.error)
+            })
+            .map(|((_, path), _)| path)
+            .collect();
+        let unused: Vec<String> = documented(chart)
+            .into_iter()
+            .map(|value| value.path)
+            .filter(|path| !used.contains(&path))
+            .collect();
+        assert_eq!(unused, Vec::<String>::new(), "{chart}: no case shows them");
+    }
+}
+
+/// Each text is refused with these words.
+fn check_refused(chart: &str, cases: &[(&str, &str)]) {
+    let folder = tempfile::tempdir().unwrap();
+    let texts: Vec<String> = cases.iter().map(|(text, _)| (*text).to_owned()).collect();
+    let all = render(chart, &written(folder.path(), &texts));
+    for ((text, expected), rendered) in cases.iter().zip(all) {
+        assert!(
+            rendered.error.contains(expected),
+            "{text}: {expected:?} is not in {:?}",
+            rendered.error
+        );
+    }
+}
+
+#[test]
+fn wrong_values_of_the_consumer_are_refused_by_name() {
+    let image = "image: {repository: x}\nkafka: {topic: t, bootstrapServers: ['a:1']}\n";
+    let with = |more: &str| format!("{image}{more}");
+    let texts = [
+        ("", "kafka.bootstrapServers is required"),
+        (
+            "kafka: {topic: t, bootstrapServers: ['a:1']}",
+            "image.repository is required",
+        ),
+        (
+            "image: {repository: x}\nkafka: {bootstrapServers: ['a:1']}",
+            "kafka.topic is required",
+        ),
+        ("replicas: 2", "additional properties 'replicas'"),
+        ("env: {BATCH_SIZE: 100}", "at '/env/BATCH_SIZE'"),
+        ("env: {TOPIC: other}", "invalid propertyName 'TOPIC'"),
+        ("scaledObject: {type: kafka}", "at '/scaledObject/type'"),
+    ];
+    check_refused(CONSUMER, &texts);
+    for (more, expected) in [
+        (
+            "scaledObject: {metadata: {catchUpSecond: '1'}}",
+            "'catchUpSecond'",
+        ),
+        ("scaledObject: {metadata: {password: x}}", "'password'"),
+        ("scaledObject: {metadata: {topic: x}}", "'topic'"),
+        (
+            "scaledObject: {metadata: {capacityPerReplica: 100}}",
+            "at '/scaledObject/metadata/capacityPerReplica'",
+        ),
+    ] {
+        check_refused(CONSUMER, &[(&with(more), expected)]);
+    }
+}
+
+#[test]
+fn wrong_values_of_the_scaler_are_refused_by_name() {
     let cases = [
         ("", "image.repository is required"),
         ("image: {repo: x}", "additional properties 'repo'"),
@@ -179,14 +251,5 @@ fn wrong_values_are_refused_by_name() {
             "at '/config/prometheus/main/url'",
         ),
     ];
-    let folder = tempfile::tempdir().unwrap();
-    let texts = cases.map(|(text, _)| text.to_owned());
-    let all = render(CHART, &written(folder.path(), &texts));
-    for ((text, expected), rendered) in cases.iter().zip(all) {
-        assert!(
-            rendered.error.contains(expected),
-            "{text}: {expected:?} is not in {:?}",
-            rendered.error
-        );
-    }
+    check_refused(SCALER, &cases);
 }

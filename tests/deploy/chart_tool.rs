@@ -46,12 +46,12 @@ pub fn root() -> &'static Path {
 
 /// As `helm template` renders `chart`, once for each file of values.
 pub fn render(chart: &str, values: &[PathBuf]) -> Vec<Rendered> {
-    answer("render", &root().join(chart), values)
+    answer("render", &root().join("deploy/helm").join(chart), values)
 }
 
 /// As `helm lint` judges `chart`, once for each file of values.
 pub fn lint(chart: &str, values: &[PathBuf]) -> Vec<Linted> {
-    answer("lint", &root().join(chart), values)
+    answer("lint", &root().join("deploy/helm").join(chart), values)
 }
 
 /// Every manifest of `files`, held against the schemas of `deploy/schemas`.

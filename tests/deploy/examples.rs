@@ -7,6 +7,7 @@ use evenkeel::config::Config;
 use serde_json::Value;
 
 use super::chart_tool::{assert_valid, files, render, root};
+use super::values::SCALER;
 
 const EXAMPLES: &str = "deploy/examples";
 const VALUES: &str = "deploy/examples/values.yaml";
@@ -84,7 +85,7 @@ fn the_chart_takes_their_values() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("values.yaml");
     std::fs::write(&path, values.to_string()).unwrap();
-    let rendered = render("deploy/helm/evenkeel", &[path]);
+    let rendered = render(SCALER, &[path]);
     assert_eq!(rendered[0].error, "");
 }
 

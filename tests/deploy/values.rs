@@ -1,19 +1,25 @@
-//! The values of the scaler's chart: its schema and its README are written from what is known of
-//! them, and a drift fails here (`UPDATE_EXPECT=1` rewrites).
+//! The values of the charts: their schemas and READMEs are written from what is known of them, and a
+//! drift fails here (`UPDATE_EXPECT=1` rewrites).
 //!
-//! The schema of `config` comes from the one table of settings, so the chart takes exactly what the
-//! process takes; what is not built yet is refused before anything is installed.
+//! What each chart takes stands in `values/scaler` and `values/consumer`; here is what both share.
+
+mod consumer;
+mod scaler;
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
-use evenkeel::config::options::{Kind, SETTINGS};
 use expect_test::expect_file;
 use serde_json::{Map, Value, json};
 
 use super::chart_tool::root;
 
-/// The chart passes these as arguments, since its ports and probes depend on them.
-const NOT_FROM_VALUES: [&str; 2] = ["grpc.listen", "admin.listen"];
+/// The scaler's chart, by its folder.
+pub const SCALER: &str = "evenkeel";
+/// The consumer's.
+pub const CONSUMER: &str = "evenkeel-consumer";
+/// All charts.
+pub const CHARTS: [&str; 2] = [SCALER, CONSUMER];
 
 /// One value as values.yaml has it.
 #[derive(Debug)]
@@ -26,9 +32,13 @@ pub struct Documented {
     pub meaning: String,
 }
 
-/// Every value of values.yaml that carries a meaning, in its order.
-pub fn documented() -> Vec<Documented> {
-    let text = std::fs::read_to_string(root().join("deploy/helm/evenkeel/values.yaml")).unwrap();
+fn file(chart: &str, name: &str) -> PathBuf {
+    root().join("deploy/helm").join(chart).join(name)
+}
+
+/// Every value of a chart's values.yaml that carries a meaning, in its order.
+pub fn documented(chart: &str) -> Vec<Documented> {
+    let text = std::fs::read_to_string(file(chart, "values.yaml")).unwrap();
     let defaults: Value = serde_saphyr::from_str(&text).expect("values.yaml is YAML");
     let mut found = Vec::new();
     let mut meaning = String::new();
@@ -64,8 +74,15 @@ pub fn documented() -> Vec<Documented> {
 
 #[test]
 fn every_value_carries_a_meaning() {
-    let documented = documented();
-    let text = std::fs::read_to_string(root().join("deploy/helm/evenkeel/values.yaml")).unwrap();
+    for chart in CHARTS {
+        let silent = without_a_meaning(chart);
+        assert_eq!(silent, Vec::<String>::new(), "{chart}: no `# --` above");
+    }
+}
+
+fn without_a_meaning(chart: &str) -> Vec<String> {
+    let documented = documented(chart);
+    let text = std::fs::read_to_string(file(chart, "values.yaml")).unwrap();
     let defaults: Value = serde_saphyr::from_str(&text).unwrap();
     let mut silent = Vec::new();
     for (name, value) in defaults.as_object().unwrap() {
@@ -80,128 +97,92 @@ fn every_value_carries_a_meaning() {
         let paths = within.keys().map(|key| format!("{name}.{key}"));
         silent.extend(paths.filter(|path| !is_known(path)));
     }
-    assert_eq!(silent, Vec::<String>::new(), "no `# --` comment above");
+    silent
 }
 
 #[test]
-fn the_readme_says_what_values_yaml_says() {
-    let mut text = String::from(
-        "\
-<!-- Written from values.yaml by `make generate`. -->
-# evenkeel, the chart
-
-A KEDA external scaler for Kafka batch consumers that does not flap: one Deployment, one headless
-service, one ConfigMap. Nothing of it asks Kubernetes for anything, so it has no rights there.
-
-```sh
-docker build -f deploy/docker/scaler.Dockerfile -t REGISTRY/evenkeel:0.1.0 . && docker push REGISTRY/evenkeel:0.1.0
-helm install evenkeel deploy/helm/evenkeel --namespace keda --set image.repository=REGISTRY/evenkeel
-```
-
-Point a ScaledObject at `evenkeel.keda.svc:9090`; [deploy/examples](../../examples/README.md) has some
-to copy. A configuration that the process would refuse is refused by the schema of the values, before
-anything is installed:
-
-```yaml
-config:
-  clusters:
-    main:
-      bootstrapServers: [kafka.payments.svc:9092]
-      namespaces: [payments]
-  adhocClusters: false
-```
-
-What this version of evenkeel cannot do is not among the values: TLS and SASL to Kafka, TLS to KEDA,
-credentials for Prometheus, a second replica.
-
-| value | default | meaning |
-|---|---|---|
-",
-    );
-    for value in documented() {
-        let meaning = value.meaning.replace('|', "\\|");
-        writeln!(
-            text,
-            "| `{}` | `{}` | {meaning} |",
-            value.path, value.default
-        )
-        .unwrap();
+fn the_readmes_say_what_the_values_say() {
+    for (chart, head) in [(SCALER, scaler::README), (CONSUMER, consumer::README)] {
+        let mut text = format!(
+            "<!-- Written from values.yaml by `make generate`. -->\n{head}\n\
+             | value | default | meaning |\n|---|---|---|\n"
+        );
+        for value in documented(chart) {
+            let meaning = value.meaning.replace('|', "\\|");
+            let (path, default) = (value.path, value.default);
+            writeln!(text, "| `{path}` | `{default}` | {meaning} |").unwrap();
+        }
+        expect_file![file(chart, "README.md")].assert_eq(&text);
     }
-    expect_file!["../../deploy/helm/evenkeel/README.md"].assert_eq(&text);
 }
 
 #[test]
-fn the_schema_takes_what_the_process_takes() {
-    let mut text = serde_json::to_string_pretty(&schema()).unwrap();
-    text.push('\n');
-    expect_file!["../../deploy/helm/evenkeel/values.schema.json"].assert_eq(&text);
+fn the_schemas_take_what_the_programs_take() {
+    for (chart, properties) in [
+        (SCALER, scaler::properties()),
+        (CONSUMER, consumer::properties()),
+    ] {
+        let mut schema = closed(properties);
+        // Where a chart is the dependency of another, helm hands `global` to it.
+        schema["properties"]["global"] = json!({"type": "object"});
+        schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+        schema["title"] = format!("Values of the chart {chart}").into();
+        let mut text = serde_json::to_string_pretty(&schema).unwrap();
+        text.push('\n');
+        expect_file![file(chart, "values.schema.json")].assert_eq(&text);
+    }
 }
 
-fn schema() -> Value {
-    let text = || json!({"type": "string"});
-    let word = || json!({"type": "string", "minLength": 1});
-    let truth = || json!({"type": "boolean"});
-    let duration = || json!({"type": "string", "pattern": "^[0-9]+(ms|s|m|h)$"});
-    // Kubernetes' own structures: the API server judges them.
-    let object = || json!({"type": "object"});
-    let objects = || json!({"type": "array", "items": {"type": "object"}});
-    let annotations = || texts(json!({}));
-    let labels = || {
-        let own = "^(app\\.kubernetes\\.io/(name|instance|component|part-of|version|managed-by)|helm\\.sh/chart)$";
-        texts(json!({"propertyNames": {"not": {"pattern": own}}}))
-    };
-    let mut schema = closed(json!({
-        // Where this is the dependency of another chart, helm hands `global` to it.
-        "global": object(),
-        "nameOverride": text(),
-        "fullnameOverride": text(),
-        "labels": labels(),
-        "image": closed(json!({
-            "repository": text(),
-            "tag": text(),
-            "digest": {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"},
-            "pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
-        })),
-        "imagePullSecrets": {"type": "array", "items": word()},
-        "config": config_schema(),
-        "listenAddress": {"enum": ["0.0.0.0", "[::]"]},
-        "logLevel": word(),
-        "serviceAccount": closed(json!({
-            "create": truth(),
-            "name": text(),
-            "annotations": annotations(),
-        })),
-        "podLabels": labels(),
-        "podAnnotations": texts(json!({"propertyNames": {"not": {"const": "checksum/config"}}})),
-        "resources": closed(json!({"requests": object(), "limits": object()})),
-        "terminationGracePeriodSeconds": {"type": "integer", "minimum": 8},
-        "priorityClassName": text(),
-        "nodeSelector": annotations(),
-        "tolerations": objects(),
-        "affinity": object(),
-        "service": closed(json!({"annotations": annotations()})),
-        "networkPolicy": closed(json!({
-            "enabled": truth(),
-            "kedaPeers": objects(),
-            "adminPeers": objects(),
-            "egress": objects(),
-        })),
-        "serviceMonitor": closed(json!({
-            "enabled": truth(),
-            "labels": labels(),
-            "interval": duration(),
-            "scrapeTimeout": duration(),
-        })),
-        "prometheusRule": closed(json!({"enabled": truth(), "labels": labels()})),
-        "dashboard": closed(json!({
-            "enabled": truth(),
-            "labels": labels(),
-            "annotations": annotations(),
-        })),
-    }));
-    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
-    schema["title"] = json!("Values of the chart evenkeel");
-    schema
+/// Any text.
+fn text() -> Value {
+    json!({"type": "string"})
+}
+
+/// Text that is there.
+fn word() -> Value {
+    json!({"type": "string", "minLength": 1})
+}
+
+fn truth() -> Value {
+    json!({"type": "boolean"})
+}
+
+/// As Prometheus writes durations.
+fn duration() -> Value {
+    json!({"type": "string", "pattern": "^[0-9]+(ms|s|m|h)$"})
+}
+
+/// One of Kubernetes' own structures: the API server judges it.
+fn object() -> Value {
+    json!({"type": "object"})
+}
+
+/// A list of them.
+fn objects() -> Value {
+    json!({"type": "array", "items": {"type": "object"}})
+}
+
+/// Labels, but for those that the charts set.
+fn labels() -> Value {
+    let own = "^(app\\.kubernetes\\.io/(name|instance|component|part-of|version|managed-by)|helm\\.sh/chart)$";
+    texts(json!({"propertyNames": {"not": {"pattern": own}}}))
+}
+
+fn annotations() -> Value {
+    texts(json!({}))
+}
+
+fn image() -> Value {
+    closed(json!({
+        "repository": text(),
+        "tag": text(),
+        "digest": {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"},
+        "pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
+    }))
+}
+
+fn resources() -> Value {
+    closed(json!({"requests": object(), "limits": object()}))
 }
 
 /// An object of texts, with more rules.
@@ -215,64 +196,6 @@ fn texts(more: Value) -> Value {
 /// An object that knows no other keys.
 fn closed(properties: Value) -> Value {
     json!({"type": "object", "additionalProperties": false, "properties": properties})
-}
-
-/// The schema of `config`, from the table of settings.
-fn config_schema() -> Value {
-    let mut schema = closed(json!({}));
-    for setting in SETTINGS {
-        if setting.kind == Kind::NotYet || NOT_FROM_VALUES.contains(&setting.path) {
-            continue;
-        }
-        let mut place = &mut schema;
-        let mut names = setting.path.split('.').peekable();
-        while let Some(name) = names.next() {
-            place = if name == "NAME" {
-                profile_of(place)
-            } else {
-                let properties = place["properties"].as_object_mut().unwrap();
-                let empty = || match names.peek() {
-                    None => setting_schema(setting.kind, setting.meaning),
-                    Some(_) => closed(json!({})),
-                };
-                properties.entry(name).or_insert_with(empty)
-            };
-        }
-    }
-    for (section, key) in [("clusters", "bootstrapServers"), ("prometheus", "url")] {
-        profile_of(&mut schema["properties"][section])["required"] = json!([key]);
-    }
-    schema
-}
-
-/// The schema of one profile of a section, whose keys are the profiles' names.
-fn profile_of(section: &mut Value) -> &mut Value {
-    let pattern = "^[A-Za-z0-9._-]{1,63}$";
-    let section = section.as_object_mut().unwrap();
-    section.remove("properties");
-    let profiles = section
-        .entry("patternProperties")
-        .or_insert_with(|| json!({pattern: closed(json!({}))}));
-    &mut profiles[pattern]
-}
-
-fn setting_schema(kind: Kind, meaning: &str) -> Value {
-    let mut schema = match kind {
-        Kind::Duration { .. } => json!({"anyOf": [
-            {"type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?(ms|s|m|h)?$"},
-            {"type": "number", "minimum": 0},
-        ]}),
-        Kind::Boolean => json!({"type": "boolean"}),
-        Kind::Integer { min, max } => json!({"type": "integer", "minimum": min, "maximum": max}),
-        Kind::Choice(words) => json!({"enum": words}),
-        Kind::Addresses => json!({"type": "array", "minItems": 1, "items": {"type": "string"}}),
-        Kind::Globs => json!({"type": "array", "items": {"type": "string"}}),
-        Kind::Url => json!({"type": "string", "pattern": "^https?://"}),
-        Kind::Text => json!({"type": "string"}),
-        Kind::Listen | Kind::NotYet => panic!("{kind:?} is no value of the chart"),
-    };
-    schema["description"] = json!(meaning);
-    schema
 }
 
 /// A copy of `values` without the value at `path`, or none where it is not set.

@@ -1,0 +1,100 @@
+//! What the consumer's chart takes.
+//!
+//! The trigger's metadata is held against the one table of options, so that a typo is refused here
+//! already. Whether values go together is for `evenkeel check` to say.
+
+use evenkeel::grpc::options::{Kind, OPTIONS};
+use serde_json::{Map, Value, json};
+
+use super::{
+    annotations, closed, duration, image, labels, object, objects, resources, text, texts, truth,
+    word,
+};
+
+/// Of the trigger's metadata, what the chart writes from other values.
+const WRITTEN: [&str; 6] = [
+    "scalerAddress",
+    "bootstrapServers",
+    "consumerGroup",
+    "topic",
+    "minReplicas",
+    "maxReplicas",
+];
+
+/// The beginning of its README.
+pub const README: &str = "\
+# evenkeel-consumer, the chart
+
+The reference batch consumer with its ScaledObject, on a topic of yours: to try evenkeel with, and to
+copy for a consumer of your own.
+
+```sh
+docker build -f deploy/docker/consumer.Dockerfile -t REGISTRY/evenkeel-consumer:0.1.0 . && docker push REGISTRY/evenkeel-consumer:0.1.0
+helm install trade-workers deploy/helm/evenkeel-consumer --namespace trades \\
+  --set image.repository=REGISTRY/evenkeel-consumer \\
+  --set kafka.bootstrapServers={kafka.payments.svc:9092} --set kafka.topic=trades
+```
+
+The dashboard's panels of the consumers want a Deployment and a ScaledObject in one namespace, as here.
+";
+
+/// The schema of every value.
+pub fn properties() -> Value {
+    let count = || json!({"type": "integer", "minimum": 0});
+    let from_one = || json!({"type": "integer", "minimum": 1});
+    // These three come from `kafka`.
+    let own = "^(BOOTSTRAP_SERVERS|TOPIC|GROUP_ID)$";
+    json!({
+        "nameOverride": text(),
+        "fullnameOverride": text(),
+        "labels": labels(),
+        "image": image(),
+        "imagePullSecrets": {"type": "array", "items": word()},
+        "kafka": closed(json!({
+            "bootstrapServers": {"type": "array", "items": word()},
+            "topic": text(),
+            "consumerGroup": text(),
+        })),
+        "env": texts(json!({"propertyNames": {"not": {"pattern": own}}})),
+        "args": {"type": "array", "items": text()},
+        "podLabels": labels(),
+        "podAnnotations": annotations(),
+        "resources": resources(),
+        "terminationGracePeriodSeconds": count(),
+        "priorityClassName": text(),
+        "nodeSelector": annotations(),
+        "tolerations": objects(),
+        "affinity": object(),
+        "topologySpreadConstraints": objects(),
+        "scaledObject": closed(json!({
+            "enabled": truth(),
+            "scalerAddress": word(),
+            "type": {"enum": ["external-push", "external"]},
+            "minReplicaCount": count(),
+            "maxReplicaCount": from_one(),
+            "pollingInterval": from_one(),
+            "cooldownPeriod": count(),
+            "zeroTolerance": truth(),
+            "metadata": metadata(),
+        })),
+        "podMonitor": closed(json!({
+            "enabled": truth(),
+            "labels": labels(),
+            "interval": duration(),
+        })),
+    })
+}
+
+/// The keys of the trigger's metadata that are left, with what each means.
+fn metadata() -> Value {
+    let mut properties = Map::new();
+    for option in OPTIONS {
+        let is_refused = matches!(option.kind, Kind::Credential { .. });
+        if is_refused || WRITTEN.contains(&option.key) {
+            continue;
+        }
+        let schema = json!({"type": "string", "description": option.meaning});
+        properties.insert(option.key.to_owned(), schema);
+    }
+    closed(Value::Object(properties))
+}
