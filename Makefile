@@ -8,7 +8,7 @@ SHELL := /bin/bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEMO ?=
 
-.PHONY: help setup demo test lint generate bench
+.PHONY: help setup demo test lint generate static bench
 
 help:  ## What there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -25,7 +25,7 @@ test: setup  ## All tests: real Kafka, real Prometheus, real processes, helm
 	@bash setup/deploy.sh
 	@cargo test --workspace
 
-lint:  ## Format, clippy with warnings as errors, docs, licences and advisories, unused dependencies
+lint:  ## Format, clippy with warnings as errors, docs, licences, unused dependencies, Dockerfiles
 	@bash setup/setup.sh
 	@bash setup/tools.sh
 	cargo fmt --all --check
@@ -33,11 +33,15 @@ lint:  ## Format, clippy with warnings as errors, docs, licences and advisories,
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	cargo deny --workspace check bans licenses sources
 	cargo machete
+	$(TARGET)/hadolint/bin/hadolint deploy/docker/*.Dockerfile
 
 generate:  ## Rewrite the committed generated files
 	@bash setup/deploy.sh
 	@UPDATE_EXPECT=1 cargo test --test generated --test deploy -- --skip chart:: --skip run::
 	@UPDATE_EXPECT=1 cargo test --test deploy what_is_rendered_is_what_is_committed
+
+static:  ## The scaler as its image has it: static, small, in an empty root with the chart's arguments (root)
+	@bash deploy/docker/static.sh
 
 bench:  ## Measured tables: requests and CPU a tick, calls a second, waking, microseconds a decision
 	@bash setup/setup.sh

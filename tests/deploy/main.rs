@@ -18,6 +18,7 @@ mod chart;
 mod chart_tool;
 mod dashboard;
 mod examples;
+mod image;
 #[allow(dead_code, reason = "tests/prometheus uses the rest of it")]
 #[path = "../prometheus/servers.rs"]
 mod prometheus;
