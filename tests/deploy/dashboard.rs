@@ -56,8 +56,7 @@ fn dashboard() -> Value {
         "datasource": datasource(),
         "enable": true,
         "iconColor": "orange",
-        "expr": panels::REBALANCES,
-        "step": "15s",
+        "target": {"refId": "Anno", "expr": panels::REBALANCES, "interval": "15s"},
         "titleFormat": "Rebalance",
     });
     json!({
