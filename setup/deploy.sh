@@ -5,18 +5,37 @@
 set -euo pipefail
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 
-# From 1.21 on Go fetches the exact toolchain that go.mod names by itself.
-go_is_new_enough() {
-  local version
-  version=$(go env GOVERSION 2>/dev/null | sed -nE 's/^go1\.([0-9]+).*/\1/p')
-  [ -n "$version" ] && [ "$version" -ge 21 ]
+# The minor version of Go's first release line: 21 of `go1.21.3` and of Debian's `2:1.21~2`.
+minor() {
+  sed -nE 's/^([0-9]+:|go)?1\.([0-9]+).*/\2/p'
 }
 
+# From 1.21 on Go fetches the exact toolchain that go.mod names by itself.
+is_new_enough() {
+  [ -n "$1" ] && [ "$1" -ge 21 ]
+}
+
+go_is_new_enough() {
+  is_new_enough "$(go env GOVERSION 2>/dev/null | minor)"
+}
+
+debian_has_it() {
+  command -v apt-cache >/dev/null &&
+    is_new_enough "$(apt-cache show --no-all-versions golang-go 2>/dev/null | sed -n 's/^Version: //p' | minor)"
+}
+
+if ! go_is_new_enough && debian_has_it; then
+  as_root=()
+  if [ "$(id -u)" -ne 0 ]; then as_root=(sudo); fi
+  echo "installing golang-go"
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends golang-go >/dev/null
+fi
 if ! go_is_new_enough; then
-  echo "missing: Go 1.21 or newer (tests of the Helm chart). Install it from https://go.dev/dl, or your" >&2
+  echo "missing: Go 1.21 or newer (tests of the Helm charts). Install it from https://go.dev/dl, or your" >&2
   echo "system's package where it is new enough. Then run make test again" >&2
   exit 1
 fi
 mkdir -p "$target"
 cd setup/chart-tool
-go build -trimpath -mod=readonly -o "$target/chart-tool" .
+go build -trimpath -buildvcs=false -mod=readonly -o "$target/chart-tool" .
