@@ -2,7 +2,8 @@
 //!
 //! Every option is also an environment variable; the names are those of the blueprint that this
 //! consumer stands in for, where it has one. Everything else that librdkafka knows is set with
-//! `-X name=value`; TLS and SCRAM need rdkafka's `ssl` feature, which is off here.
+//! `-X name=value` or as `KAFKA_NAME_WITH_UNDERSCORES`; TLS, SCRAM and OAUTHBEARER need the cargo
+//! feature `tls`.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -14,6 +15,9 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
 use crate::batch::BatchLimits;
+use crate::dead_letter::DeadLetters;
+use crate::logging::LogFormat;
+use crate::postgres;
 use crate::rebalance::FINISH_WITHIN;
 
 /// Records fetched ahead per partition: ten batches. librdkafka's default of 100,000 would keep
@@ -25,6 +29,12 @@ const QUEUED_MAX_MESSAGES_KBYTES: &str = "16384";
 
 /// Properties that the consuming loop depends on. Setting them would lose or repeat records.
 const OWNED_PROPERTIES: [&str; 2] = ["enable.auto.commit", "enable.auto.offset.store"];
+
+/// Beginnings of the properties that the producer of dead letters shares: how to reach Kafka.
+const PRODUCER_TOO: [&str; 4] = ["security.", "ssl.", "sasl.", "socket."];
+
+/// Beginnings of variables that Kubernetes makes for a Service named `kafka`; no properties.
+const KUBERNETES_OWN: [&str; 2] = ["KAFKA_PORT", "KAFKA_SERVICE_"];
 
 /// The least `max.poll.interval.ms`: a revocation may keep the polling thread for
 /// [`FINISH_WITHIN`], and the commit after it needs room too.
@@ -83,6 +93,10 @@ pub struct ConsumerOptions {
     #[arg(long, env = "BATCH_SIZE", default_value = "100")]
     pub batch_size: NonZeroUsize,
 
+    /// Bytes of keys and values that make a batch full
+    #[arg(long, env = "BATCH_BYTES", default_value = "8388608")]
+    pub batch_bytes: NonZeroUsize,
+
     /// How long the first record of a batch waits for company
     #[arg(long, env = "BATCH_TIMEOUT_SECONDS", value_parser = seconds, default_value = "0.1")]
     pub batch_timeout_seconds: Duration,
@@ -90,6 +104,23 @@ pub struct ConsumerOptions {
     /// Where batches go
     #[arg(long, env = "SINK", value_enum, default_value = "simulate")]
     pub sink: SinkKind,
+
+    /// Batches written side by side; each has a share of the partitions, and a connection
+    #[arg(long, env = "WRITERS", default_value = "1", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub writers: u8,
+
+    /// PostgreSQL: postgres://user:password@host:port/database
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    #[arg(required_if_eq("sink", "postgres"), value_parser = postgres::parse_url)]
+    pub database_url: Option<tokio_postgres::Config>,
+
+    /// PostgreSQL: make the tables of schema.sql where they are missing
+    #[arg(long, env = "CREATE_TABLES")]
+    pub create_tables: bool,
+
+    /// Where records go that can never be written [default: TOPIC-dead-letters]
+    #[arg(long, env = "DEAD_LETTER_TOPIC")]
+    pub dead_letter_topic: Option<String>,
 
     /// What one batch takes in the `simulate` sink, whatever its size
     #[arg(long, env = "BATCH_PROCESSING_TIME", value_parser = seconds, default_value = "1")]
@@ -108,7 +139,9 @@ const CONSUMER_EXAMPLES: &str = "Examples:
   evenkeel-consumer --bootstrap-servers localhost:9092 --topic trades --group workers
   evenkeel-consumer --topic trades --group workers --group-protocol consumer
   evenkeel-consumer --topic trades --group workers --sink stdout --metrics-listen none \\
-      -X fetch.wait.max.ms=100";
+      -X fetch.wait.max.ms=100
+  DATABASE_URL=postgres://me:secret@localhost/trading evenkeel-consumer --topic trades \\
+      --group workers --sink postgres --create-tables --batch-size 5000";
 
 /// How to reach Kafka; the producer takes the same.
 #[derive(Clone, Debug, Args)]
@@ -121,9 +154,14 @@ pub struct Connection {
     #[arg(long, env = "CLIENT_ID", default_value = "evenkeel")]
     pub client_id: String,
 
-    /// Any librdkafka property; may be repeated, and wins over every other option
+    /// Any librdkafka property; may be repeated, and wins over every other option. The same from the
+    /// environment: KAFKA_SSL_CA_LOCATION sets ssl.ca.location
     #[arg(short = 'X', value_name = "NAME=VALUE")]
     pub properties: Vec<Property>,
+
+    /// Logs for people or for machines; RUST_LOG says how much
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value = "text")]
+    pub log_format: LogFormat,
 }
 
 /// One librdkafka property.
@@ -176,6 +214,8 @@ pub enum SinkKind {
     Simulate,
     /// To standard output, one line a record.
     Stdout,
+    /// Into PostgreSQL, exactly once.
+    Postgres,
 }
 
 /// Options that do not go together.
@@ -208,6 +248,7 @@ impl ConsumerOptions {
     pub fn batch_limits(&self) -> BatchLimits {
         BatchLimits {
             size_records: self.batch_size,
+            size_bytes: self.batch_bytes,
             timeout: self.batch_timeout_seconds,
         }
     }
@@ -240,7 +281,7 @@ impl ConsumerOptions {
             GroupProtocol::Classic => self.set_classic(&mut client)?,
             GroupProtocol::Consumer => self.set_consumer(&mut client)?,
         }
-        for property in &self.connection.properties {
+        for property in self.connection.all_properties() {
             if OWNED_PROPERTIES.contains(&property.name.as_str()) {
                 return Err(ConfigError::Owned(property.name.clone()));
             }
@@ -249,6 +290,22 @@ impl ConsumerOptions {
         client.set("enable.auto.commit", "false");
         client.set("enable.auto.offset.store", "false");
         Ok(client)
+    }
+
+    /// The sender of dead letters.
+    pub fn dead_letters(&self) -> DeadLetters {
+        let topic = self.dead_letter_topic.clone();
+        let topic = topic.unwrap_or_else(|| format!("{}-dead-letters", self.topic));
+        let mut client = self.connection.client_config();
+        for property in self.connection.all_properties() {
+            if PRODUCER_TOO
+                .iter()
+                .any(|prefix| property.name.starts_with(prefix))
+            {
+                client.set(&property.name, &property.value);
+            }
+        }
+        DeadLetters::new(client, topic, self.topic.clone())
     }
 
     fn set_classic(&self, client: &mut ClientConfig) -> Result<(), ConfigError> {
@@ -297,6 +354,30 @@ impl Connection {
             .set("client.id", &self.client_id);
         client
     }
+}
+
+impl Connection {
+    /// Properties of the environment, then those of the command line, which win.
+    pub fn all_properties(&self) -> Vec<Property> {
+        let mut all = properties_from(std::env::vars());
+        all.extend(self.properties.iter().cloned());
+        all
+    }
+}
+
+/// `KAFKA_FETCH_MIN_BYTES=1` is `fetch.min.bytes=1`: librdkafka's names have only dots.
+fn properties_from(variables: impl Iterator<Item = (String, String)>) -> Vec<Property> {
+    let property = |(name, value): (String, String)| {
+        if KUBERNETES_OWN.iter().any(|own| name.starts_with(own)) {
+            return None;
+        }
+        let name = name
+            .strip_prefix("KAFKA_")?
+            .to_lowercase()
+            .replace('_', ".");
+        Some(Property { name, value })
+    };
+    variables.filter_map(property).collect()
 }
 
 // === impl Assignor ===
@@ -464,6 +545,32 @@ mod tests {
             &["-X", "enable.auto.commit=true"],
             ConfigError::Owned(owned),
         );
+    }
+
+    #[test]
+    fn the_environment_sets_properties_too() {
+        let variables = [
+            ("KAFKA_SSL_CA_LOCATION", "/ca.pem"),
+            ("KAFKA_PORT", "tcp://10.0.0.1:9092"),
+            ("KAFKA_PORT_9092_TCP_ADDR", "10.0.0.1"),
+            ("KAFKA_SERVICE_HOST", "10.0.0.1"),
+            ("TOPIC", "trades"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let expected = "ssl.ca.location=/ca.pem".parse::<Property>().unwrap();
+        assert_eq!(properties_from(variables.into_iter()), [expected]);
+    }
+
+    #[test]
+    fn the_database_is_needed_where_it_is_used_and_its_password_is_not_repeated() {
+        assert!(options(&["--sink", "postgres"]).is_err());
+        let url = "postgres://me:secret@db:5433/trading";
+        let given = options(&["--sink", "postgres", "--database-url", url]).unwrap();
+        let config = given.database_url.unwrap();
+        assert_eq!(config.get_dbname(), Some("trading"));
+        let error = options(&["--database-url", "postgres://me:secret@db:port/x"]).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("invalid"), "{text}");
     }
 
     #[test]

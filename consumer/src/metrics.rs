@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -53,6 +53,12 @@ pub struct Metrics {
     assigned_partitions: Gauge,
     rebalances: Family<RebalanceLabel, Counter>,
     commit_failures: Counter,
+    dead_letters: Family<DeathLabel, Counter>,
+    fenced_batches: Counter,
+    sink_retries: Counter,
+    sink_available: Gauge,
+    stuck_partitions: Gauge,
+    trouble: Arc<Mutex<Option<String>>>,
     turned_at: Arc<Mutex<Option<Instant>>>,
     tallies: Arc<Mutex<Tallies>>,
 }
@@ -61,6 +67,21 @@ pub struct Metrics {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StatusLabel {
     status: &'static str,
+}
+
+/// Why a record went to the dead letters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DeathLabel {
+    reason: &'static str,
+}
+
+/// Why a record went to the dead letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeathKind {
+    /// It is not what the sink writes.
+    Undecodable,
+    /// The sink would not have it.
+    Refused,
 }
 
 /// What a rebalance did to this consumer.
@@ -112,6 +133,12 @@ impl Default for Metrics {
             assigned_partitions: Gauge::default(),
             rebalances: Family::default(),
             commit_failures: Counter::default(),
+            dead_letters: Family::default(),
+            fenced_batches: Counter::default(),
+            sink_retries: Counter::default(),
+            sink_available: available(),
+            stuck_partitions: Gauge::default(),
+            trouble: Arc::default(),
             turned_at: Arc::default(),
             tallies: Arc::default(),
         }
@@ -119,15 +146,12 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts a batch that the sink has finished, well or not.
-    pub fn batch_written(&self, batch: &[Record], written: bool, began: Instant, ended: Instant) {
-        let status = if written { "success" } else { "error" };
+    /// Counts a batch that the sink has written, and the dead letters that went with it not.
+    pub fn batch_written(&self, batch: &[Record], began: Instant, ended: Instant) {
         let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
+        let status = "success";
         let counter = self.processed.get_or_create(&StatusLabel { status });
         counter.inc_by(count);
-        if !written {
-            return;
-        }
         self.batch_seconds.observe((ended - began).as_secs_f64());
         #[expect(
             clippy::cast_precision_loss,
@@ -148,6 +172,59 @@ impl Metrics {
         let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
         tallies.since_taken.add(tally);
         tallies.whole_life.add(tally);
+    }
+
+    /// Counts records that went to the dead letters.
+    pub fn dead_letters(&self, kind: DeathKind, records: usize) {
+        let records = u64::try_from(records).unwrap_or(u64::MAX);
+        let reason = match kind {
+            DeathKind::Undecodable => "undecodable",
+            DeathKind::Refused => "refused",
+        };
+        self.dead_letters
+            .get_or_create(&DeathLabel { reason })
+            .inc_by(records);
+        let status = "error";
+        let counter = self.processed.get_or_create(&StatusLabel { status });
+        counter.inc_by(records);
+    }
+
+    /// Counts a batch that another member had written already.
+    pub fn fenced(&self) {
+        self.fenced_batches.inc();
+    }
+
+    /// Says why the sink does not work; counts the repetition that follows.
+    pub fn sink_in_trouble(&self, reason: String) {
+        self.sink_retries.inc();
+        self.sink_available.set(0);
+        *self.trouble() = Some(reason);
+    }
+
+    /// Says that the sink works.
+    pub fn sink_works(&self) {
+        self.sink_available.set(1);
+        *self.trouble() = None;
+    }
+
+    /// Why the sink does not work; `None` if it does.
+    pub fn sink_trouble(&self) -> Option<String> {
+        self.trouble().clone()
+    }
+
+    /// Says how many partitions wait for a person.
+    pub fn set_stuck_partitions(&self, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.stuck_partitions.set(count);
+    }
+
+    /// Partitions that wait for a person.
+    pub fn stuck_partitions(&self) -> i64 {
+        self.stuck_partitions.get()
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Option<String>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was written since this was last called.
@@ -260,6 +337,31 @@ impl Metrics {
             "Commits that Kafka did not take; they are tried again",
             self.commit_failures.clone(),
         );
+        registry.register(
+            "kafka_dead_letters",
+            "Records that went to the dead-letter topic, by reason",
+            self.dead_letters.clone(),
+        );
+        registry.register(
+            "kafka_fenced_batches",
+            "Batches that were not written because another member had written their partitions",
+            self.fenced_batches.clone(),
+        );
+        registry.register(
+            "kafka_sink_retries",
+            "Attempts that found the sink not available",
+            self.sink_retries.clone(),
+        );
+        registry.register(
+            "kafka_sink_available",
+            "1 while the sink works, 0 while batches wait for it",
+            self.sink_available.clone(),
+        );
+        registry.register(
+            "kafka_stuck_partitions",
+            "Partitions that wait for a person: Kafka has gone back behind what is stored",
+            self.stuck_partitions.clone(),
+        );
     }
 }
 
@@ -313,7 +415,8 @@ struct Served {
     stop: StopSignal,
 }
 
-/// Serves `/metrics`, `/livez` (the consuming thread turns) and `/readyz` (and is not draining).
+/// Serves `/metrics`, `/livez` (the consuming thread turns) and `/readyz` (and the sink works, and
+/// it is not draining). A database that is down is no reason to restart: only `/readyz` tells.
 ///
 /// # Errors
 /// When the address is taken or not ours.
@@ -360,11 +463,26 @@ async fn livez(State(served): State<Served>) -> (StatusCode, &'static str) {
     }
 }
 
-async fn readyz(State(served): State<Served>) -> (StatusCode, &'static str) {
+async fn readyz(State(served): State<Served>) -> (StatusCode, String) {
     if served.stop.is_raised() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());
     }
-    livez(State(served)).await
+    if let Some(reason) = served.metrics.sink_trouble() {
+        return (StatusCode::SERVICE_UNAVAILABLE, reason + "\n");
+    }
+    if served.metrics.stuck_partitions() > 0 {
+        let text = "partitions are stuck behind what is stored: see the log\n".to_owned();
+        return (StatusCode::SERVICE_UNAVAILABLE, text);
+    }
+    let (status, text) = livez(State(served)).await;
+    (status, text.to_owned())
+}
+
+/// A gauge that begins at 1: nothing is wrong until something is.
+fn available() -> Gauge {
+    let gauge = Gauge::default();
+    gauge.set(1);
+    gauge
 }
 
 #[cfg(test)]
@@ -378,6 +496,7 @@ mod tests {
             produced_at: Some(clock::since_epoch().saturating_sub(age)),
             key: None,
             payload: None,
+            headers: None,
         }
     }
 
@@ -386,8 +505,9 @@ mod tests {
         let metrics = Metrics::default();
         let now = clock::now();
         let batch = [record(Duration::from_secs(3))];
-        metrics.batch_written(&batch, true, now, now + Duration::from_secs(1));
-        metrics.batch_written(&batch, false, now, now);
+        metrics.batch_written(&batch, now, now + Duration::from_secs(1));
+        metrics.dead_letters(DeathKind::Refused, 1);
+        metrics.fenced();
         metrics.rebalanced(RebalanceKind::Assigned, 7);
         metrics.set_per_second(1.0);
         let mut registry = Registry::default();
@@ -404,12 +524,45 @@ mod tests {
             "kafka_assigned_partitions 7",
             "kafka_rebalances_total{kind=\"assigned\"} 1",
             "kafka_commit_failures_total 0",
+            "kafka_dead_letters_total{reason=\"refused\"} 1",
+            "kafka_fenced_batches_total 1",
+            "kafka_sink_retries_total 0",
+            "kafka_sink_available 1",
+            "kafka_stuck_partitions 0",
         ] {
             assert!(
                 text.lines().any(|found| found == line),
                 "{line} not in {text}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_sink_in_trouble_is_alive_and_not_ready() {
+        let served = Served {
+            registry: Arc::default(),
+            metrics: Metrics::default(),
+            stop: StopSignal::default(),
+        };
+        served.metrics.turned(clock::now());
+        let ready = async || readyz(State(served.clone())).await;
+        assert_eq!(ready().await.0, StatusCode::OK);
+        served
+            .metrics
+            .sink_in_trouble("connection refused".to_owned());
+        let expected = (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "connection refused\n".to_owned(),
+        );
+        assert_eq!(ready().await, expected);
+        assert_eq!(livez(State(served.clone())).await.0, StatusCode::OK);
+        served.metrics.sink_works();
+        assert_eq!(ready().await.0, StatusCode::OK);
+        served.metrics.set_stuck_partitions(1);
+        assert_eq!(ready().await.0, StatusCode::SERVICE_UNAVAILABLE);
+        served.metrics.set_stuck_partitions(0);
+        served.stop.raise();
+        assert_eq!(ready().await.1, "draining\n");
     }
 
     #[test]
@@ -420,7 +573,7 @@ mod tests {
             record(Duration::from_secs(10)),
             record(Duration::from_secs(20)),
         ];
-        metrics.batch_written(&batch, true, now, now);
+        metrics.batch_written(&batch, now, now);
         let taken = metrics.take_tally();
         assert_eq!((taken.records, taken.aged_records), (2, 2));
         assert!(taken.age_max_seconds().is_some_and(|age| age >= 20.0));
@@ -440,7 +593,7 @@ mod tests {
         let now = clock::now();
         let mut early = record(Duration::ZERO);
         early.produced_at = early.produced_at.map(|at| at + Duration::from_secs(60));
-        metrics.batch_written(&[early], true, now, now);
+        metrics.batch_written(&[early], now, now);
         assert_eq!(metrics.take_tally().age_max_seconds(), Some(0.0));
     }
 

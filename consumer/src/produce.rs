@@ -128,7 +128,7 @@ pub fn produce(
         .set("partitioner", "murmur2_random")
         // By default null keys stick to one partition for a while, which is not an even spread.
         .set("sticky.partitioning.linger.ms", "0");
-    for property in &options.connection.properties {
+    for property in options.connection.all_properties() {
         client.set(&property.name, &property.value);
     }
     let producer = client

@@ -125,9 +125,10 @@ mod tests {
             produced_at: Some(Duration::ZERO),
             key: None,
             payload: None,
+            headers: None,
         };
         let now = clock::now();
-        metrics.batch_written(&[record], true, now, now);
+        metrics.batch_written(&[record], now, now);
         let second = ConsumerReport::of_the_last_second(&metrics, Duration::from_millis(500));
         assert_eq!(
             (second.processed_total, second.records_per_second),

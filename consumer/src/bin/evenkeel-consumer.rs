@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use evenkeel_consumer::config::{self, ConsumerOptions, SinkKind};
-use evenkeel_consumer::consume::consume;
+use evenkeel_consumer::consume::{Task, consume};
 use evenkeel_consumer::metrics::{self, Metrics};
+use evenkeel_consumer::postgres::{self, Postgres};
 use evenkeel_consumer::report::{self, ConsumerReport, REPORT_EVERY};
 use evenkeel_consumer::sink::{Simulate, Sink, Stdout};
 use evenkeel_consumer::stop::StopSignal;
@@ -19,15 +20,16 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(27);
 
 fn main() -> anyhow::Result<()> {
     let options = config::parse_options::<ConsumerOptions>();
-    logging::start();
+    logging::start(options.connection.log_format);
     let client = options
         .client_config()
         .unwrap_or_else(|error| config::refuse_options(error));
-    let sink: Box<dyn Sink> = match options.sink {
-        SinkKind::Stdout => Box::new(Stdout),
-        SinkKind::Simulate => Box::new(Simulate {
-            processing_time: options.batch_processing_time,
-        }),
+    let sinks = sinks(&options)?;
+    let task = Task {
+        client,
+        topic: options.topic.clone(),
+        limits: options.batch_limits(),
+        dead_letters: Some(options.dead_letters()),
     };
     let (metrics, stop) = (Metrics::default(), StopSignal::default());
 
@@ -52,16 +54,8 @@ fn main() -> anyhow::Result<()> {
         .name("consume".to_owned())
         .spawn({
             let (metrics, stop) = (metrics.clone(), stop.clone());
-            let limits = options.batch_limits();
             move || {
-                let _ = send_outcome.send(consume(
-                    &client,
-                    &options.topic,
-                    limits,
-                    sink,
-                    metrics,
-                    &stop,
-                ));
+                let _ = send_outcome.send(consume(&task, sinks, metrics, &stop));
             }
         })?;
 
@@ -95,6 +89,27 @@ fn main() -> anyhow::Result<()> {
     }
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
+}
+
+/// One sink for each writer.
+fn sinks(options: &ConsumerOptions) -> anyhow::Result<Vec<Box<dyn Sink>>> {
+    if let (true, Some(database)) = (options.create_tables, &options.database_url) {
+        postgres::create_tables(database)?;
+    }
+    let sink = |_| -> anyhow::Result<Box<dyn Sink>> {
+        Ok(match (options.sink, &options.database_url) {
+            (SinkKind::Postgres, Some(database)) => Box::new(Postgres::new(
+                database.clone(),
+                options.group.clone(),
+                options.topic.clone(),
+            )?),
+            (SinkKind::Stdout, _) => Box::new(Stdout),
+            _ => Box::new(Simulate {
+                processing_time: options.batch_processing_time,
+            }),
+        })
+    };
+    (0..options.writers).map(sink).collect()
 }
 
 fn consuming_thread_died() -> anyhow::Error {
