@@ -122,9 +122,9 @@ pub struct ConsumerOptions {
     #[arg(long, env = "DEAD_LETTER_TOPIC")]
     pub dead_letter_topic: Option<String>,
 
-    /// What one batch takes in the `simulate` sink, whatever its size
-    #[arg(long, env = "BATCH_PROCESSING_TIME", value_parser = seconds, default_value = "1")]
-    pub batch_processing_time: Duration,
+    /// Seconds that one batch takes at least, whatever its size [default: 1 with simulate, else 0]
+    #[arg(long, env = "BATCH_PROCESSING_TIME", value_parser = seconds)]
+    pub batch_processing_time: Option<Duration>,
 
     /// Address of /metrics, /livez and /readyz; port 0 takes a free one, `none` serves nothing
     #[arg(long, env = "METRICS_LISTEN", default_value = "0.0.0.0:8000")]
@@ -497,7 +497,6 @@ mod tests {
         let options = options(&[]).unwrap();
         assert_eq!(options.batch_size.get(), 100);
         assert_eq!(options.batch_timeout_seconds, Duration::from_millis(100));
-        assert_eq!(options.batch_processing_time, Duration::from_secs(1));
         assert_eq!(options.metrics_listen.0.unwrap().port(), 8000);
         assert_eq!(property(&[], "session.timeout.ms").unwrap(), "10000");
         assert_eq!(property(&[], "heartbeat.interval.ms").unwrap(), "1000");

@@ -83,13 +83,15 @@ pub struct Refusal {
 #[derive(Clone, Debug, Default)]
 pub struct Lease(Arc<AtomicBool>);
 
-/// A stand-in for a bulk insert: the same sleep for every batch, whatever its size.
+/// A stand-in for a bulk insert: the same sleep for every batch, whatever its size. With another sink
+/// behind it, it stands for one that is slower than yours.
 ///
 /// With 100 records a batch and a sleep of 1 s, a saturated consumer does 100 records/s.
-#[derive(Debug)]
 pub struct Simulate {
-    /// How long one write takes.
+    /// How long one write takes, before the sink behind it.
     pub processing_time: Duration,
+    /// Where batches go then; nowhere by default.
+    pub then: Option<Box<dyn Sink>>,
 }
 
 /// One line a record: partition, offset, value.
@@ -113,9 +115,28 @@ impl Lease {
 // === impl Simulate ===
 
 impl Sink for Simulate {
-    fn write(&mut self, _: &[Record], _: &[Step], _: &Lease) -> Result<(), SinkError> {
+    fn keeps_offsets(&self) -> bool {
+        self.then.as_ref().is_some_and(|then| then.keeps_offsets())
+    }
+
+    fn positions(&mut self, partitions: &[i32]) -> Result<BTreeMap<i32, i64>, SinkError> {
+        match &mut self.then {
+            Some(then) => then.positions(partitions),
+            None => Ok(BTreeMap::new()),
+        }
+    }
+
+    fn write(
+        &mut self,
+        records: &[Record],
+        steps: &[Step],
+        lease: &Lease,
+    ) -> Result<(), SinkError> {
         clock::wait_until(clock::now() + self.processing_time);
-        Ok(())
+        match &mut self.then {
+            Some(then) => then.write(records, steps, lease),
+            None => Ok(()),
+        }
     }
 }
 

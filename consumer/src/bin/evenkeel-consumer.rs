@@ -18,6 +18,9 @@ use evenkeel_consumer::{clock, logging};
 /// librdkafka waits for it with the last commit, without a bound of its own.
 const LEAVE_WITHIN: Duration = Duration::from_secs(27);
 
+/// What a batch takes in the blueprint, whose consumer sleeps instead of writing.
+const SIMULATED_WRITE: Duration = Duration::from_secs(1);
+
 fn main() -> anyhow::Result<()> {
     let options = config::parse_options::<ConsumerOptions>();
     logging::start(options.connection.log_format);
@@ -97,17 +100,24 @@ fn sinks(options: &ConsumerOptions) -> anyhow::Result<Vec<Box<dyn Sink>>> {
         postgres::create_tables(database)?;
     }
     let sink = |_| -> anyhow::Result<Box<dyn Sink>> {
-        Ok(match (options.sink, &options.database_url) {
-            (SinkKind::Postgres, Some(database)) => Box::new(Postgres::new(
+        let then: Option<Box<dyn Sink>> = match (options.sink, &options.database_url) {
+            (SinkKind::Postgres, Some(database)) => Some(Box::new(Postgres::new(
                 database.clone(),
                 options.group.clone(),
                 options.topic.clone(),
-            )?),
-            (SinkKind::Stdout, _) => Box::new(Stdout),
-            _ => Box::new(Simulate {
-                processing_time: options.batch_processing_time,
-            }),
-        })
+            )?)),
+            (SinkKind::Stdout, _) => Some(Box::new(Stdout)),
+            _ => None,
+        };
+        let default = if then.is_some() {
+            Duration::ZERO
+        } else {
+            SIMULATED_WRITE
+        };
+        Ok(Box::new(Simulate {
+            processing_time: options.batch_processing_time.unwrap_or(default),
+            then,
+        }))
     };
     (0..options.writers).map(sink).collect()
 }
