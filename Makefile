@@ -8,7 +8,7 @@ SHELL := /bin/bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEMO ?=
 
-.PHONY: help setup demo test lint generate bench
+.PHONY: help setup demo test lint generate bench chaos
 
 help:  ## What there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -36,6 +36,10 @@ lint:  ## Format, clippy with warnings as errors, docs, licences and advisories,
 generate:  ## Rewrite the committed generated files
 	@UPDATE_EXPECT=1 cargo test --test generated
 
-bench:  ## Measured tables: requests and CPU a tick, calls a second, waking, microseconds a decision
+bench:  ## Measured tables: requests and CPU a tick, calls a second, waking, microseconds a decision, records/s of the consumer
 	@bash setup/setup.sh
+	@cargo build --release --workspace --bins --examples
 	@cargo bench --workspace
+
+chaos: setup  ## Kills, freezes and crashes around the consumer for an hour; CHAOS_SECONDS=600 for less
+	@EVENKEEL_CHAOS_SECONDS=$(or $(CHAOS_SECONDS),3600) cargo test --test chaos -- --nocapture

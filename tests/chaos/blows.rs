@@ -9,6 +9,9 @@ pub enum Blow {
     Kill,
     /// A member is frozen until the others have its partitions, and then goes on.
     Freeze,
+    /// A member is frozen in the middle of a transaction, in which it already has the offsets, and
+    /// goes on when its successor has written the same records and wants them too.
+    FreezeInTransaction,
     /// A member more.
     Join,
     /// A member is asked to end, and must drain and exit 0.
@@ -23,9 +26,10 @@ pub enum Blow {
     FreezeWithoutBroker,
 }
 
-const ALL: [Blow; 8] = [
+const ALL: [Blow; 9] = [
     Blow::Kill,
     Blow::Freeze,
+    Blow::FreezeInTransaction,
     Blow::Join,
     Blow::Leave,
     Blow::CrashDatabase,
@@ -41,10 +45,9 @@ pub struct Order(u64);
 // === impl Blow ===
 
 impl Blow {
-    /// All of them, the sharpest ones (for what the fence is there for) more often.
+    /// All of them, and the one that only the fence can ward off once more.
     pub fn each_once() -> impl Iterator<Item = Self> {
-        ALL.into_iter()
-            .chain([Self::Freeze, Self::Kill, Self::Freeze])
+        ALL.into_iter().chain([Self::FreezeInTransaction])
     }
 }
 
@@ -81,6 +84,11 @@ impl World {
             Blow::Freeze => {
                 let frozen = self.freeze_member().await;
                 self.wait_until_all_move_on().await;
+                self.thaw(frozen).await;
+            }
+            Blow::FreezeInTransaction => {
+                let frozen = self.freeze_member_in_transaction().await;
+                self.wait_until_another_waits_for(&frozen).await;
                 self.thaw(frozen).await;
             }
             Blow::Join => self.add_member(),

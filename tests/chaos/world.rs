@@ -36,10 +36,16 @@ pub struct World {
     pub database: EmbeddedPostgres,
     producer: Child,
     /// The oldest first: blows fall on it, so that all get their share.
-    members: VecDeque<Child>,
+    members: VecDeque<Member>,
     folder: tempfile::TempDir,
     started: usize,
     began: Instant,
+}
+
+/// A consumer, and what the database knows it as.
+pub struct Member {
+    pub process: Child,
+    pub name: String,
 }
 
 /// What the producer said last.
@@ -128,14 +134,13 @@ impl World {
     /// Starts a member; small batches and short pauses, so that blows fall in the middle of things.
     pub fn add_member(&mut self) {
         self.started += 1;
-        let log = self
-            .folder
-            .path()
-            .join(format!("member-{}.log", self.started));
+        let name = format!("member-{}", self.started);
+        let log = self.folder.path().join(format!("{name}.log"));
+        let url = format!("{}?application_name={name}", self.database.url());
         let member = bound_command(&program("evenkeel-consumer"))
             .args(["--bootstrap-servers", &self.broker.bootstrap_servers()])
             .args(["--topic", TOPIC, "--group", "workers", "--sink", "postgres"])
-            .args(["--database-url", &self.database.url(), "--writers", "2"])
+            .args(["--database-url", &url, "--writers", "2"])
             .args(["--batch-size", "50", "--batch-timeout-seconds", "0.05"])
             .args([
                 "--session-timeout-seconds",
@@ -147,38 +152,90 @@ impl World {
             .stdout(Stdio::null())
             .stderr(File::create(log).expect("a file"))
             .spawn();
-        self.members.push_back(member.expect("the consumer starts"));
+        self.members.push_back(Member {
+            process: member.expect("the consumer starts"),
+            name,
+        });
     }
 
     /// Kills one (SIGKILL).
     pub async fn kill_member(&mut self) {
         let mut member = self.oldest();
-        process::kill(&mut member).await;
+        process::kill(&mut member.process).await;
     }
 
     /// Asks one to end, and holds it to its word.
     pub async fn end_member(&mut self) {
         let mut member = self.oldest();
         // Its own bound is 27 s.
-        let status = process::end(&mut member, Duration::from_secs(40)).await;
+        let status = process::end(&mut member.process, Duration::from_secs(40)).await;
         let status = status.expect("its end can be seen");
         assert!(status.success(), "a member did not drain: {status}");
     }
 
     /// Freezes one (SIGSTOP).
-    pub async fn freeze_member(&mut self) -> Child {
+    pub async fn freeze_member(&mut self) -> Member {
         let member = self.oldest();
-        process::signal(&member, "STOP").await;
+        process::signal(&member.process, "STOP").await;
         member
     }
 
+    /// Freezes one that waits inside its transaction for the offsets, which then are its own: the
+    /// database lets it have them, and it does not know.
+    pub async fn freeze_member_in_transaction(&mut self) -> Member {
+        let held =
+            "BEGIN; LOCK TABLE consumer_offsets IN EXCLUSIVE MODE; SELECT pg_sleep(1); COMMIT";
+        loop {
+            let member = self.oldest();
+            let waits = format!(
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name = '{}' \
+                 AND wait_event_type = 'Lock' AND query LIKE 'UPDATE%'",
+                member.name
+            );
+            let freeze = async {
+                let deadline = Instant::now() + Duration::from_secs(1);
+                while Instant::now() < deadline {
+                    let said = self.database.ask(&waits).await.unwrap_or_default();
+                    if said.trim().parse().is_ok_and(|count: u32| count > 0) {
+                        process::signal(&member.process, "STOP").await;
+                        return true;
+                    }
+                }
+                false
+            };
+            let (locked, frozen) = tokio::join!(self.database.ask(held), freeze);
+            locked.expect("the offsets can be locked");
+            if frozen {
+                return member;
+            }
+            self.members.push_back(member);
+        }
+    }
+
+    /// Waits until another member waits for the offsets that `frozen` holds, or the database has
+    /// taken them from it.
+    pub async fn wait_until_another_waits_for(&self, frozen: &Member) {
+        let query = format!(
+            "SELECT count(*) FILTER (WHERE application_name <> '{name}' AND wait_event_type = 'Lock'), \
+             count(*) FILTER (WHERE application_name = '{name}' AND state LIKE 'idle in tr%') \
+             FROM pg_stat_activity",
+            name = frozen.name
+        );
+        self.wait_for("another member to want the same offsets", async || {
+            let said = self.database.ask(&query).await.ok()?;
+            let (waiting, holding) = said.trim().split_once('|')?;
+            (waiting != "0" || holding == "0").then_some(())
+        })
+        .await;
+    }
+
     /// Lets it go on.
-    pub async fn thaw(&mut self, member: Child) {
-        process::signal(&member, "CONT").await;
+    pub async fn thaw(&mut self, member: Member) {
+        process::signal(&member.process, "CONT").await;
         self.members.push_back(member);
     }
 
-    fn oldest(&mut self) -> Child {
+    fn oldest(&mut self) -> Member {
         self.members.pop_front().expect("there is a member")
     }
 

@@ -1,0 +1,287 @@
+//! How fast the reference consumer is, as ratios within one run on one machine.
+//!
+//! A real broker and a real PostgreSQL, one topic filled once. Into PostgreSQL: the consumer beside
+//! the published approach in Python and beside the same COPY with no Kafka. Without a database: the
+//! consumer beside librdkafka alone. Nothing is asserted: figures of one machine are for reading,
+//! side by side.
+
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a bench that cannot measure fails loudly"
+)]
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use comfy_table::Table;
+use comfy_table::presets::ASCII_MARKDOWN;
+use evenkeel::demo::broker::{BrokerOptions, EmbeddedBroker};
+use evenkeel::demo::postgres::EmbeddedPostgres;
+use evenkeel::demo::process::{self, bound_command};
+use tokio::process::Command;
+
+const TOPIC: &str = "trades";
+const PARTITIONS: i32 = 12;
+
+/// Records in the topic. Small runs take the first of them.
+const RECORDS: u64 = 1_500_000;
+
+/// Records/s asked of the producer: its own goal.
+const PRODUCER_RATE: &str = "200000";
+
+#[tokio::main]
+async fn main() {
+    let broker = EmbeddedBroker::start(BrokerOptions {
+        heap_megabytes: 512,
+        // The whole topic has to stay.
+        properties: vec![("log.retention.bytes".to_owned(), "-1".to_owned())],
+        ..BrokerOptions::default()
+    });
+    let mut broker = broker.await.expect("Kafka starts (make setup)");
+    let made = broker
+        .topics()
+        .create_topic(TOPIC, PARTITIONS, 1, &[])
+        .await;
+    made.expect("a topic");
+    let servers = broker.bootstrap_servers();
+    produce(&servers).await;
+    null(&servers).await;
+    let mut database = EmbeddedPostgres::start()
+        .await
+        .expect("PostgreSQL starts (make setup)");
+    into_postgres(&servers, &database).await;
+    ways_in(&database).await;
+    database.crash().await;
+    broker.stop().await;
+}
+
+async fn produce(servers: &str) {
+    let rate: f64 = PRODUCER_RATE.parse().expect("a number");
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let seconds = RECORDS as f64 / rate;
+    let began = Instant::now();
+    let output = bound_command(&program("evenkeel-producer"))
+        .args([
+            "--bootstrap-servers",
+            servers,
+            "--topic",
+            TOPIC,
+            "--load",
+            PRODUCER_RATE,
+        ])
+        .args(["--step-seconds", &seconds.to_string(), "--report-json"])
+        .output()
+        .await
+        .expect("the producer runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let last: serde_json::Value =
+        serde_json::from_str(text.lines().last().expect("a report")).expect("JSON");
+    println!("\n## The producer\n");
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN);
+    table.set_header(["asked for", "acknowledged", "in", "records/s"]);
+    let acknowledged = last["acknowledged_total"].as_f64().expect("a number");
+    let elapsed = began.elapsed().as_secs_f64();
+    table.add_row([
+        format!("{PRODUCER_RATE}/s for {seconds} s"),
+        format!("{acknowledged:.0}"),
+        format!("{elapsed:.1} s"),
+        format!("{:.0}", acknowledged / elapsed),
+    ]);
+    println!("{table}");
+}
+
+async fn null(servers: &str) {
+    println!("\n## Without a database\n");
+    let records = (RECORDS - 200_000).to_string();
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN);
+    table.set_header(["", "records/s", "of librdkafka alone"]);
+    let raw = limit(&["raw", servers, TOPIC, "--records", &records]).await;
+    let ours = limit(&["null", servers, TOPIC, "--records", &records]).await;
+    for (name, rate) in [
+        ("librdkafka, poll and drop", raw),
+        ("the consumer, null sink", ours),
+    ] {
+        table.add_row([name.to_owned(), format!("{rate:.0}"), percent(rate, raw)]);
+    }
+    println!("{table}");
+}
+
+async fn into_postgres(servers: &str, database: &EmbeddedPostgres) {
+    println!("\n## Into PostgreSQL, one consumer\n");
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN);
+    table.set_header([
+        "records a batch",
+        "",
+        "records/s",
+        "x Python",
+        "of COPY alone",
+    ]);
+    for (batch_size, records, slow_records) in [(100, 300_000, 50_000), (5000, 1_000_000, 100_000)]
+    {
+        let size = batch_size.to_string();
+        let url = database.url();
+        let copied = [
+            "copy",
+            &url,
+            "--batch-size",
+            &size,
+            "--records",
+            &records.to_string(),
+        ];
+        let copy = limit(&copied).await;
+        fresh_tables(database).await;
+        let python = rival(servers, database, batch_size, slow_records).await;
+        fresh_tables(database).await;
+        let ours = ours(servers, database, batch_size, records).await;
+        for (name, rate) in [
+            ("COPY alone", copy),
+            ("Python, executemany", python),
+            ("the consumer", ours),
+        ] {
+            table.add_row([
+                size.clone(),
+                name.to_owned(),
+                format!("{rate:.0}"),
+                format!("{:.1}", rate / python),
+                percent(rate, copy),
+            ]);
+        }
+    }
+    println!("{table}");
+}
+
+/// Why binary COPY without a key: what the other ways in cost.
+async fn ways_in(database: &EmbeddedPostgres) {
+    println!("\n## Ways into PostgreSQL, no Kafka, 5,000 rows a transaction\n");
+    let url = database.url();
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN);
+    table.set_header(["", "rows/s", "of the first"]);
+    let copy = limit(&["copy", &url]).await;
+    for (name, arguments) in [
+        ("binary COPY", None),
+        (
+            "binary COPY, primary key (partition, offset)",
+            Some(vec!["copy", &url, "--with-key"]),
+        ),
+        (
+            "INSERT from unnest, ON CONFLICT DO NOTHING on the same key",
+            Some(vec!["insert", &url]),
+        ),
+    ] {
+        let rate = match arguments {
+            Some(arguments) => limit(&arguments).await,
+            None => copy,
+        };
+        table.add_row([name.to_owned(), format!("{rate:.0}"), percent(rate, copy)]);
+    }
+    println!("{table}");
+}
+
+/// Records/s of the real process, from the first rows seen to the last.
+async fn ours(servers: &str, database: &EmbeddedPostgres, batch_size: u64, records: u64) -> f64 {
+    let mut consumer = bound_command(&program("evenkeel-consumer"))
+        .args([
+            "--bootstrap-servers",
+            servers,
+            "--topic",
+            TOPIC,
+            "--group",
+            "ours",
+        ])
+        .args(["--sink", "postgres", "--database-url", &database.url()])
+        .args([
+            "--batch-size",
+            &batch_size.to_string(),
+            "--metrics-listen",
+            "none",
+        ])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("the consumer starts");
+    let query = "SELECT coalesce(sum(greatest(next_offset, 0)), 0) FROM consumer_offsets";
+    let mut first = None;
+    let rate = loop {
+        let said = database.ask(query).await.expect("PostgreSQL answers");
+        let now = Instant::now();
+        let count: f64 = said.trim().parse().expect("a number");
+        match first {
+            None if count > 0.0 => first = Some((now, count)),
+            #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+            Some((began, before)) if count >= records as f64 => {
+                break (count - before) / (now - began).as_secs_f64();
+            }
+            _ => {}
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    process::end(&mut consumer, Duration::from_secs(30)).await;
+    rate
+}
+
+async fn rival(servers: &str, database: &EmbeddedPostgres, batch_size: u64, records: u64) -> f64 {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/consumer");
+    let modules = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rival-modules");
+    let python = process::find_program("python3").expect("python3: apt-get install python3");
+    if !modules.join("psycopg").is_dir() {
+        let installed = Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "--target"])
+            .arg(&modules)
+            .arg("--requirement")
+            .arg(folder.join("requirements.txt"))
+            .status()
+            .await;
+        let worked = installed.is_ok_and(|status| status.success());
+        assert!(
+            worked,
+            "pip cannot install the rival's clients: apt-get install python3-pip"
+        );
+    }
+    let mut command = bound_command(&python);
+    command
+        .env("PYTHONPATH", modules)
+        .arg(folder.join("rival.py"))
+        .args([servers, TOPIC, &database.url()])
+        .args([batch_size.to_string(), records.to_string()]);
+    number(command).await
+}
+
+async fn fresh_tables(database: &EmbeddedPostgres) {
+    let drop = "DROP TABLE IF EXISTS trades, consumer_offsets";
+    database.ask(drop).await.expect("PostgreSQL answers");
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("consumer/schema.sql");
+    database.apply(&schema).await.expect("the schema applies");
+}
+
+async fn limit(arguments: &[&str]) -> f64 {
+    let mut command = bound_command(&program("examples/limits"));
+    command.args(arguments);
+    number(command).await
+}
+
+/// The one number that a program prints.
+async fn number(mut command: Command) -> f64 {
+    let output = command.output().await.expect("it starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.trim()
+        .parse()
+        .unwrap_or_else(|_| panic!("{command:?} said {text}{errors}"))
+}
+
+fn program(name: &str) -> PathBuf {
+    let evenkeel = Path::new(env!("CARGO_BIN_EXE_evenkeel"));
+    let path = evenkeel.with_file_name(name);
+    let hint = "is not built: `cargo build --release --workspace --bins --examples` (make bench)";
+    assert!(path.is_file(), "{name} {hint}");
+    path
+}
+
+fn percent(rate: f64, of: f64) -> String {
+    format!("{:.0} %", 100.0 * rate / of)
+}
