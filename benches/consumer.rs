@@ -3,7 +3,7 @@
 //! A real broker and a real PostgreSQL, one topic filled once. Into PostgreSQL: the consumer beside
 //! the published approach in Python and beside the same COPY with no Kafka. Without a database: the
 //! consumer beside librdkafka alone. Nothing is asserted: figures of one machine are for reading,
-//! side by side.
+//! side by side. And what a member that comes or goes costs those that stay.
 
 #![allow(
     missing_docs,
@@ -48,6 +48,7 @@ async fn main() {
     let servers = broker.bootstrap_servers();
     produce(&servers).await;
     null(&servers).await;
+    pauses(&servers).await;
     let mut database = EmbeddedPostgres::start()
         .await
         .expect("PostgreSQL starts (make setup)");
@@ -107,6 +108,50 @@ async fn null(servers: &str) {
     ] {
         table.add_row([name.to_owned(), format!("{rate:.0}"), percent(rate, raw)]);
     }
+    println!("{table}");
+}
+
+/// What a ninth member costs the eight that are there.
+async fn pauses(servers: &str) {
+    println!("\n## The longest pause of a partition that keeps its owner, 8 members, 5 rounds\n");
+    let producer = bound_command(&program("evenkeel-producer"))
+        .args([
+            "--bootstrap-servers",
+            servers,
+            "--topic",
+            TOPIC,
+            "--load",
+            "2400",
+        ])
+        .stderr(std::process::Stdio::null())
+        .spawn();
+    let mut producer = producer.expect("the producer starts");
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN);
+    table.set_header(["", "nothing happens", "one joins", "one leaves"]);
+    for (name, more) in [
+        ("cooperative-sticky", ["--assignor", "cooperative-sticky"]),
+        ("range", ["--assignor", "range"]),
+        ("KIP-848", ["--group-protocol", "consumer"]),
+    ] {
+        let mut command = bound_command(&program("examples/pauses"));
+        command.args([servers, TOPIC, "--"]).args(more);
+        let said = output(command).await;
+        let figures: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+        let figure = |event: &str, which: &str| {
+            let value = figures[event][which].as_f64();
+            value.map_or_else(|| "none kept".to_owned(), |value| format!("{value:.0} ms"))
+        };
+        let cell = |event: &str| {
+            let (p50, max) = (
+                figure(event, "p50_milliseconds"),
+                figure(event, "max_milliseconds"),
+            );
+            format!("p50 {p50}, max {max}")
+        };
+        table.add_row([name.to_owned(), cell("quiet"), cell("join"), cell("leave")]);
+    }
+    process::end(&mut producer, Duration::from_secs(30)).await;
     println!("{table}");
 }
 
@@ -265,13 +310,18 @@ async fn limit(arguments: &[&str]) -> f64 {
 }
 
 /// The one number that a program prints.
-async fn number(mut command: Command) -> f64 {
+async fn number(command: Command) -> f64 {
+    let said = output(command).await;
+    said.trim()
+        .parse()
+        .unwrap_or_else(|_| panic!("not a number: {said}"))
+}
+
+async fn output(mut command: Command) -> String {
     let output = command.output().await.expect("it starts");
     let errors = String::from_utf8_lossy(&output.stderr);
-    let text = String::from_utf8_lossy(&output.stdout);
-    text.trim()
-        .parse()
-        .unwrap_or_else(|_| panic!("{command:?} said {text}{errors}"))
+    assert!(output.status.success(), "{command:?}: {errors}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn program(name: &str) -> PathBuf {

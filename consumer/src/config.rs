@@ -2,8 +2,8 @@
 //!
 //! Every option is also an environment variable; the names are those of the blueprint that this
 //! consumer stands in for, where it has one. Everything else that librdkafka knows is set with
-//! `-X name=value` or as `KAFKA_NAME_WITH_UNDERSCORES`; TLS, SCRAM and OAUTHBEARER need the cargo
-//! feature `tls`.
+//! `-X name=value` or as `KAFKA_NAME_WITH_UNDERSCORES`; TLS, SCRAM and OAUTHBEARER to Kafka need the
+//! cargo feature `kafka-tls`.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -109,7 +109,8 @@ pub struct ConsumerOptions {
     #[arg(long, env = "WRITERS", default_value = "1", value_parser = clap::value_parser!(u8).range(1..=64))]
     pub writers: u8,
 
-    /// PostgreSQL: postgres://user:password@host:port/database
+    /// PostgreSQL: postgres://user:password@host:port/database; plain, unless ?sslmode=require, which
+    /// checks the server's certificate against the system's (or SSL_CERT_FILE's)
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     #[arg(required_if_eq("sink", "postgres"), value_parser = postgres::parse_url)]
     pub database_url: Option<tokio_postgres::Config>,

@@ -15,8 +15,10 @@ use std::time::Duration;
 
 use futures_util::SinkExt as _;
 use tokio::runtime::Runtime;
+use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, Error, Statement};
+use tokio_postgres::{Client, Config, Error, NoTls, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::batch::{Record, Step};
 use crate::sink::{Lease, Sink, SinkError};
@@ -78,6 +80,11 @@ pub fn parse_url(url: &str) -> Result<Config, String> {
         format!("{error} ({})", cause.unwrap_or_default())
     };
     let mut config: Config = url.parse().map_err(complaint)?;
+    // Its default is TLS where the server has it, which fails on the self-made certificate that
+    // Debian gives every server. TLS that checks nothing is not offered.
+    if config.get_ssl_mode() == SslMode::Prefer {
+        config.ssl_mode(SslMode::Disable);
+    }
     let theirs = config.get_options().unwrap_or_default();
     let options = format!("{IDLE_IN_TRANSACTION} {theirs}");
     config.options(options).connect_timeout(CONNECT_WITHIN);
@@ -97,9 +104,10 @@ pub fn create_tables(config: &Config) -> Result<(), SinkError> {
         let client = connect(config).await?;
         // Two that create the same table at once would get in each other's way.
         let locked = format!("BEGIN; SELECT pg_advisory_xact_lock(7202); {SCHEMA}; COMMIT");
-        client.batch_execute(&locked).await
+        let created = client.batch_execute(&locked).await;
+        created.map_err(|error| sort(&error))
     };
-    runtime.block_on(created).map_err(|error| sort(&error))
+    runtime.block_on(created)
 }
 
 // === impl Postgres ===
@@ -129,7 +137,7 @@ impl Postgres {
         let worked = async {
             let mut session = match session {
                 Some(session) => session,
-                None => Session::open(config).await.map_err(|error| sort(&error))?,
+                None => Session::open(config).await?,
             };
             let done = work(&mut session).await;
             if done.is_ok() || session.client.batch_execute("ROLLBACK").await.is_ok() {
@@ -207,13 +215,17 @@ impl Sink for Postgres {
 // === impl Session ===
 
 impl Session {
-    async fn open(config: &Config) -> Result<Self, Error> {
+    async fn open(config: &Config) -> Result<Self, SinkError> {
         let client = connect(config).await?;
+        let prepare = async |statement| {
+            let prepared = client.prepare(statement).await;
+            prepared.map_err(|error| sort(&error))
+        };
         Ok(Self {
-            copy: client.prepare(rows::COPY).await?,
-            begin_positions: client.prepare(BEGIN_POSITIONS).await?,
-            read_positions: client.prepare(READ_POSITIONS).await?,
-            advance: client.prepare(ADVANCE).await?,
+            copy: prepare(rows::COPY).await?,
+            begin_positions: prepare(BEGIN_POSITIONS).await?,
+            read_positions: prepare(READ_POSITIONS).await?,
+            advance: prepare(ADVANCE).await?,
             client,
         })
     }
@@ -239,14 +251,37 @@ impl Session {
     }
 }
 
-async fn connect(config: &Config) -> Result<Client, Error> {
-    let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
+async fn connect(config: &Config) -> Result<Client, SinkError> {
+    let client = if config.get_ssl_mode() == SslMode::Disable {
+        let connected = config.connect(NoTls).await;
+        connected.map(|(client, connection)| spawn(client, connection))
+    } else {
+        let connected = config.connect(tls()?).await;
+        connected.map(|(client, connection)| spawn(client, connection))
+    };
+    client.map_err(|error| sort(&error))
+}
+
+/// The connection does its work beside the client, on the same thread.
+fn spawn(
+    client: Client,
+    connection: impl Future<Output = Result<(), Error>> + Send + 'static,
+) -> Client {
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "the connection to the database has ended");
         }
     });
-    Ok(client)
+    client
+}
+
+/// TLS that trusts the system's certificates, or those of SSL_CERT_FILE.
+fn tls() -> Result<MakeRustlsConnect, SinkError> {
+    let (tls, _) = MakeRustlsConnect::with_native_certs().map_err(|errors| {
+        let text = "no certificates to trust: install ca-certificates or set SSL_CERT_FILE";
+        SinkError::Unavailable(format!("{text} {errors:?}"))
+    })?;
+    Ok(tls)
 }
 
 /// Each sink has a runtime of its own on the thread that writes: nothing else runs there.

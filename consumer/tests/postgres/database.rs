@@ -16,6 +16,8 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// A running cluster; its one database is `postgres`.
 pub struct Database {
     server: Option<Child>,
+    /// More of postgres' command line.
+    more: Vec<String>,
     folder: tempfile::TempDir,
     runtime: Runtime,
 }
@@ -23,6 +25,59 @@ pub struct Database {
 impl Database {
     /// Makes a cluster with the consumer's tables.
     pub fn start() -> Self {
+        let mut database = Self::make();
+        database.start_again();
+        evenkeel_consumer::postgres::create_tables(&database.config()).unwrap();
+        database
+    }
+
+    /// Makes a cluster without tables that takes TLS, and nothing but TLS, on the port that is
+    /// returned. Its certificate, self-made, lies at the path.
+    pub fn start_with_tls() -> (Self, u16, PathBuf) {
+        let mut database = Self::make();
+        let folder = database.folder.path();
+        let (key, certificate) = (folder.join("key.pem"), folder.join("certificate.pem"));
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ed25519", "-nodes", "-days", "2"])
+            .args([
+                "-subj",
+                "/CN=localhost",
+                "-addext",
+                "subjectAltName=IP:127.0.0.1",
+            ])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(&certificate)
+            .output();
+        let made = made.expect("openssl is missing: apt-get install openssl");
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+        if let Some((user, group)) = unprivileged() {
+            chown(&key, Some(user), Some(group)).unwrap();
+        }
+        let rules = "local all all trust\nhostssl all all 127.0.0.1/32 trust\n";
+        std::fs::write(folder.join("data/pg_hba.conf"), rules).unwrap();
+        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        database.more = [
+            "ssl=on".to_owned(),
+            format!("ssl_key_file={}", key.display()),
+            format!("ssl_cert_file={}", certificate.display()),
+            "listen_addresses=127.0.0.1".to_owned(),
+            format!("port={port}"),
+        ]
+        .map(|setting| format!("--{setting}"))
+        .to_vec();
+        database.start_again();
+        (database, port, certificate)
+    }
+
+    fn make() -> Self {
         let folder = tempfile::Builder::new()
             .prefix("evenkeel-postgres-")
             .tempdir()
@@ -43,14 +98,12 @@ impl Database {
             .unwrap();
         let said = String::from_utf8_lossy(&made.stderr);
         assert!(made.status.success(), "initdb failed: {said}");
-        let mut database = Self {
+        Self {
             server: None,
+            more: vec!["--listen_addresses=".to_owned()],
             folder,
             runtime: Runtime::new().unwrap(),
-        };
-        database.start_again();
-        evenkeel_consumer::postgres::create_tables(&database.config()).unwrap();
-        database
+        }
     }
 
     /// Starts it on the data that it has, and waits until it answers.
@@ -62,7 +115,8 @@ impl Database {
             .arg("-k")
             .arg(folder)
             // A crash of the machine is not tested here, only one of the server.
-            .args(["-c", "listen_addresses=", "-c", "fsync=off"])
+            .args(["-c", "fsync=off"])
+            .args(&self.more)
             .stderr(std::fs::File::create(folder.join("log")).unwrap())
             .stdout(Stdio::null())
             .spawn();
@@ -87,7 +141,15 @@ impl Database {
     /// How to reach it.
     pub fn config(&self) -> Config {
         let folder = self.folder.path().display();
-        parse_url(&format!("host={folder} user=postgres dbname=postgres")).unwrap()
+        let port = self
+            .more
+            .iter()
+            .find_map(|more| more.strip_prefix("--port="));
+        let port = port.unwrap_or("5432");
+        parse_url(&format!(
+            "host={folder} port={port} user=postgres dbname=postgres"
+        ))
+        .unwrap()
     }
 
     /// A session of the test's own.

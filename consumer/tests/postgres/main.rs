@@ -136,6 +136,49 @@ fn only_data_is_refused_and_all_else_is_worth_trying_again() {
 }
 
 #[test]
+fn tls_is_spoken_where_it_is_asked_for_and_the_certificate_is_checked() {
+    let (database, port, certificate) = Database::start_with_tls();
+    let made = |more: &str, trusted: &std::path::Path| {
+        // A topic that nobody has: it ends by itself only if the tables cannot be made.
+        let url = format!("postgres://postgres@127.0.0.1:{port}/postgres{more}");
+        let mut consumer = std::process::Command::new(env!("CARGO_BIN_EXE_evenkeel-consumer"))
+            .args([
+                "--topic",
+                "none",
+                "--group",
+                "none",
+                "--metrics-listen",
+                "none",
+            ])
+            .args(["--bootstrap-servers", "127.0.0.1:1", "--sink", "postgres"])
+            .args(["--create-tables", "--database-url", &url])
+            .env("SSL_CERT_FILE", trusted)
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut refused = false;
+        consumers::wait_for("the tables, or a refusal", || {
+            refused = consumer.try_wait().unwrap().is_some();
+            let tables = "SELECT count(*) FROM pg_tables WHERE tablename = 'trades'";
+            refused || database.number(tables) == 1
+        });
+        consumer.kill().unwrap();
+        let said = consumer.wait_with_output().unwrap().stderr;
+        (!refused, String::from_utf8_lossy(&said).into_owned())
+    };
+    let (_elsewhere, _, unrelated) = Database::start_with_tls();
+    for (more, trusted, word) in [
+        ("", &certificate, "no encryption"),
+        ("?sslmode=require", &unrelated, "certificate"),
+    ] {
+        let (worked, said) = made(more, trusted);
+        assert!(!worked && said.contains(word), "{said}");
+    }
+    let (worked, said) = made("?sslmode=require", &certificate);
+    assert!(worked, "{said}");
+}
+
+#[test]
 fn a_crash_in_the_middle_of_a_batch_writes_nothing_of_it() {
     let mut database = Database::start();
     let mut writer = sink(&database);
