@@ -32,10 +32,11 @@ pub struct DeadLetters {
     producer: Option<Arc<BaseProducer<Deliveries>>>,
 }
 
-/// Counts what was not delivered.
-#[derive(Debug, Default)]
-struct Deliveries {
-    failed: AtomicU64,
+/// Counts deliveries; clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct Deliveries {
+    acknowledged: Arc<AtomicU64>,
+    failed: Arc<AtomicU64>,
 }
 
 // === impl DeadLetters ===
@@ -58,7 +59,7 @@ impl DeadLetters {
     /// When one was not, or the lease ended: all of them have to be sent again.
     pub fn send(&mut self, letters: &[(&Record, &str)], lease: &Lease) -> Result<(), SinkError> {
         let producer = self.producer().map_err(|error| self.in_trouble(&error))?;
-        let failed_before = producer.context().failed.load(Ordering::Relaxed);
+        let failed_before = producer.context().failed();
         for (record, reason) in letters {
             let mut letter = BaseRecord::<[u8], [u8]>::to(&self.topic);
             letter.key = record.key.as_deref();
@@ -76,7 +77,7 @@ impl DeadLetters {
                 return Err(SinkError::GivenUp);
             }
         }
-        match producer.context().failed.load(Ordering::Relaxed) - failed_before {
+        match producer.context().failed() - failed_before {
             0 => Ok(()),
             failed => Err(SinkError::Unavailable(format!(
                 "{failed} dead letters were not taken by topic {}: does it exist, may we write it?",
@@ -120,6 +121,18 @@ impl DeadLetters {
 
 // === impl Deliveries ===
 
+impl Deliveries {
+    /// Records that all in-sync replicas have.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// Records that the client gave up: they may or may not be in the log.
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+}
+
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         logging::librdkafka_line(level, facility, message);
@@ -134,9 +147,14 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = result {
-            self.failed.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(%error, "dead letter not delivered");
+        match result {
+            Ok(_) => {
+                self.acknowledged.fetch_add(1, Ordering::Relaxed);
+            }
+            Err((error, _)) => {
+                self.failed.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(%error, "record not delivered");
+            }
         }
     }
 }

@@ -6,23 +6,19 @@
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::Parser;
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 
+use crate::clock;
 use crate::config::{Connection, seconds};
+use crate::dead_letter::Deliveries;
 use crate::load::{Pace, Plan, PlanError, Rate};
 use crate::report::{self, ProducerReport, REPORT_EVERY};
 use crate::stop::StopSignal;
 use crate::trade::Trades;
-use crate::{clock, logging};
 
 /// Time between two looks at what is due: fine enough for a steady flow, coarse enough to cost
 /// nothing.
@@ -125,13 +121,6 @@ pub enum ProduceError {
         /// What the client said.
         error: KafkaError,
     },
-}
-
-/// Counts deliveries; clones count together.
-#[derive(Clone, Debug, Default)]
-struct Deliveries {
-    acknowledged: Arc<AtomicU64>,
-    failed: Arc<AtomicU64>,
 }
 
 struct Producing {
@@ -278,40 +267,12 @@ impl Producing {
             target_rate,
             produced_total: self.produced,
             poison_total: self.poison,
-            acknowledged_total: self.deliveries.acknowledged.load(Ordering::Relaxed),
-            failed_total: self.deliveries.failed.load(Ordering::Relaxed),
+            acknowledged_total: self.deliveries.acknowledged(),
+            failed_total: self.deliveries.failed(),
             is_final,
         };
         if self.report_json && report::print(&line).is_err() {
             stop.raise();
-        }
-    }
-}
-
-// === impl Deliveries ===
-
-impl ClientContext for Deliveries {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        logging::librdkafka_line(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, "{reason}");
-    }
-}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        match result {
-            Ok(_) => {
-                self.acknowledged.fetch_add(1, Ordering::Relaxed);
-            }
-            Err((error, _)) => {
-                self.failed.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(%error, "record not delivered");
-            }
         }
     }
 }

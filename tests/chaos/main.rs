@@ -36,7 +36,7 @@ async fn every_record_is_written_exactly_once_whatever_happens() {
         Duration::from_secs(seconds)
     });
     let began = Instant::now();
-    let mut world = World::start().await;
+    let mut world = World::start("classic").await;
     for blow in Blow::each_once() {
         world.strike(blow).await;
     }
@@ -44,7 +44,20 @@ async fn every_record_is_written_exactly_once_whatever_happens() {
     while length.is_some_and(|length| began.elapsed() < length) {
         world.strike(order.next()).await;
     }
-    let sent = world.end().await;
-    verdict::pass(&world, sent).await;
-    world.strike_down().await;
+    verdict::pass(world).await;
+}
+
+/// The broker decides there who has what, and takes it by other means.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kip_848_group_writes_exactly_once_too() {
+    let mut world = World::start("consumer").await;
+    for blow in [
+        Blow::Kill,
+        Blow::FreezeInTransaction,
+        Blow::Join,
+        Blow::Leave,
+    ] {
+        world.strike(blow).await;
+    }
+    verdict::pass(world).await;
 }

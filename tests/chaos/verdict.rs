@@ -15,8 +15,14 @@ const OUT_OF_ORDER: &str = "SELECT count(*) FROM (
                OVER (PARTITION BY account_id ORDER BY arrival) AS before
     FROM trades) AS pairs WHERE number <= before";
 
-/// Waits until all that was sent has been dealt with, and judges.
-pub async fn pass(world: &World, sent: Sent) {
+/// Ends the load, waits until all that was sent has been dealt with, judges, and ends the rest.
+pub async fn pass(mut world: World) {
+    let sent = world.end().await;
+    judge(&world, sent).await;
+    world.strike_down().await;
+}
+
+async fn judge(world: &World, sent: Sent) {
     assert_eq!(sent.failed_total, 0, "records of unknown fate: {sent:?}");
     assert_eq!(sent.acknowledged_total, sent.produced_total);
     let reached = "SELECT sum(next_offset) FROM consumer_offsets";

@@ -38,6 +38,7 @@ pub struct World {
     /// The oldest first: blows fall on it, so that all get their share.
     members: VecDeque<Member>,
     folder: tempfile::TempDir,
+    protocol: &'static str,
     started: usize,
     began: Instant,
 }
@@ -61,8 +62,11 @@ pub struct Sent {
 
 impl World {
     /// Starts the broker, the database, the members and the load.
-    pub async fn start() -> Self {
-        let properties = [("group.min.session.timeout.ms", "1000")];
+    pub async fn start(protocol: &'static str) -> Self {
+        let properties = [
+            ("group.min.session.timeout.ms", "1000"),
+            ("group.consumer.session.timeout.ms", "3000"),
+        ];
         let broker = EmbeddedBroker::start(BrokerOptions {
             properties: properties
                 .map(|(k, v)| (k.to_owned(), v.to_owned()))
@@ -113,6 +117,7 @@ impl World {
             producer: producer.expect("the producer starts"),
             members: VecDeque::new(),
             folder,
+            protocol,
             started: 0,
             began: Instant::now(),
         };
@@ -137,17 +142,23 @@ impl World {
         let name = format!("member-{}", self.started);
         let log = self.folder.path().join(format!("{name}.log"));
         let url = format!("{}?application_name={name}", self.database.url());
+        // In a KIP-848 group the broker says.
+        let timing: &[&str] = match self.protocol {
+            "classic" => &[
+                "--session-timeout-seconds",
+                "3",
+                "--heartbeat-interval-seconds",
+                "0.3",
+            ],
+            _ => &[],
+        };
         let member = bound_command(&program("evenkeel-consumer"))
             .args(["--bootstrap-servers", &self.broker.bootstrap_servers()])
             .args(["--topic", TOPIC, "--group", "workers", "--sink", "postgres"])
             .args(["--database-url", &url, "--writers", "2"])
             .args(["--batch-size", "50", "--batch-timeout-seconds", "0.05"])
-            .args([
-                "--session-timeout-seconds",
-                "3",
-                "--heartbeat-interval-seconds",
-                "0.3",
-            ])
+            .args(["--group-protocol", self.protocol])
+            .args(timing)
             .args(["--metrics-listen", "none"])
             .stdout(Stdio::null())
             .stderr(File::create(log).expect("a file"))

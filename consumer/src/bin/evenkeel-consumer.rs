@@ -96,11 +96,14 @@ fn main() -> anyhow::Result<()> {
 
 /// One sink for each writer.
 fn sinks(options: &ConsumerOptions) -> anyhow::Result<Vec<Box<dyn Sink>>> {
-    if let (true, Some(database)) = (options.create_tables, &options.database_url) {
+    let database = options
+        .database()
+        .unwrap_or_else(|error| config::refuse_options(error));
+    if let (true, Some(database)) = (options.create_tables, &database) {
         postgres::create_tables(database)?;
     }
     let sink = |_| -> anyhow::Result<Box<dyn Sink>> {
-        let then: Option<Box<dyn Sink>> = match (options.sink, &options.database_url) {
+        let then: Option<Box<dyn Sink>> = match (options.sink, &database) {
             (SinkKind::Postgres, Some(database)) => Some(Box::new(Postgres::new(
                 database.clone(),
                 options.group.clone(),
