@@ -46,14 +46,30 @@ async fn main() {
         .await;
     made.expect("a topic");
     let servers = broker.bootstrap_servers();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let chosen = |name: &str| {
+        let mut names = arguments
+            .iter()
+            .filter(|word| !word.starts_with('-'))
+            .peekable();
+        names.peek().is_none() || names.any(|word| word == name)
+    };
     produce(&servers).await;
-    null(&servers).await;
-    pauses(&servers).await;
+    if chosen("null") {
+        null(&servers).await;
+    }
+    if chosen("pauses") {
+        pauses(&servers).await;
+    }
     let mut database = EmbeddedPostgres::start()
         .await
         .expect("PostgreSQL starts (make setup)");
-    into_postgres(&servers, &database).await;
-    ways_in(&database).await;
+    if chosen("postgres") {
+        into_postgres(&servers, &database).await;
+    }
+    if chosen("ways") {
+        ways_in(&database).await;
+    }
     database.crash().await;
     broker.stop().await;
 }
@@ -113,7 +129,7 @@ async fn null(servers: &str) {
 
 /// What a ninth member costs the eight that are there.
 async fn pauses(servers: &str) {
-    println!("\n## The longest pause of a partition that keeps its owner, 8 members, 5 rounds\n");
+    println!("\n## The longest pause of a partition that keeps its owner, 8 members, 3 rounds\n");
     let producer = bound_command(&program("evenkeel-producer"))
         .args([
             "--bootstrap-servers",
@@ -275,7 +291,14 @@ async fn rival(servers: &str, database: &EmbeddedPostgres, batch_size: u64, reco
     let python = process::find_program("python3").expect("python3: apt-get install python3");
     if !modules.join("psycopg").is_dir() {
         let installed = Command::new(&python)
-            .args(["-m", "pip", "install", "--quiet", "--target"])
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--root-user-action=ignore",
+                "--target",
+            ])
             .arg(&modules)
             .arg("--requirement")
             .arg(folder.join("requirements.txt"))

@@ -55,9 +55,14 @@ enum What {
     Copy {
         /// Where PostgreSQL is
         url: String,
-        /// A statement to run before each batch's COMMIT
+        /// With a primary key over partition and offset
         #[arg(long)]
         with_key: bool,
+    },
+    /// The consumer's own sink, offsets and all, fed from memory
+    Sink {
+        /// Where PostgreSQL is
+        url: String,
     },
     /// The same by INSERT ... SELECT FROM unnest with ON CONFLICT DO NOTHING on a primary key
     Insert {
@@ -72,6 +77,7 @@ fn main() {
         What::Raw { servers, topic } => raw(servers, topic, options.records),
         What::Null { servers, topic } => null(servers, topic, &options),
         What::Copy { url, with_key } => copy(url, &options, *with_key),
+        What::Sink { url } => sink(url, &options),
         What::Insert { url } => insert(url, &options),
     };
     println!("{rate:.0}");
@@ -94,7 +100,15 @@ fn consumer_options(servers: &str, topic: &str) -> ConsumerOptions {
 
 fn raw(servers: &str, topic: &str, records: usize) -> f64 {
     let options = consumer_options(servers, topic);
-    let client = options.client_config().expect("a configuration");
+    let mut client = options.client_config().expect("a configuration");
+    // As far ahead as librdkafka itself likes to fetch.
+    for name in [
+        "queued.min.messages",
+        "queued.max.messages.kbytes",
+        "fetch.queue.backoff.ms",
+    ] {
+        client.remove(name);
+    }
     let consumer: BaseConsumer = client.create().expect("a client");
     consumer.subscribe(&[topic]).expect("a subscription");
     let (mut count, mut began) = (0, Instant::now());
@@ -178,7 +192,13 @@ const KEY: &str = "ALTER TABLE trades ADD PRIMARY KEY (kafka_partition, kafka_of
 
 fn copy(url: &str, options: &Options, with_key: bool) -> f64 {
     let mut records = batch(options);
-    let encoded = rows::encode(&records).expect("they are trades");
+    let encode = |records: &[Record]| {
+        let mut rows = rows::Rows::default();
+        let mut all = rows.encode(records).expect("they are trades").to_vec();
+        all.extend(rows.end());
+        bytes::Bytes::from(all)
+    };
+    let encoded = encode(&records);
     database(url, async |client| {
         if with_key {
             client.batch_execute(KEY).await?;
@@ -190,7 +210,7 @@ fn copy(url: &str, options: &Options, with_key: bool) -> f64 {
             let rows = if with_key {
                 // Every row needs an offset of its own.
                 records.iter_mut().for_each(|r| r.offset += 1_000_000_000);
-                rows::encode(&records).expect("they are trades")
+                encode(&records)
             } else {
                 encoded.clone()
             };
@@ -203,6 +223,34 @@ fn copy(url: &str, options: &Options, with_key: bool) -> f64 {
         }
         Ok(per_second(count, began))
     })
+}
+
+fn sink(url: &str, options: &Options) -> f64 {
+    const PARTITIONS: i32 = 12;
+    let mut records = batch(options);
+    let config = postgres::parse_url(url).expect("an address");
+    postgres::create_tables(&config).expect("tables");
+    let group = format!("limits-{}", std::process::id());
+    let mut sink = postgres::Postgres::new(config, group, "limits".to_owned()).expect("a sink");
+    let partitions: Vec<i32> = (0..PARTITIONS).collect();
+    sink.positions(&partitions).expect("positions");
+    for (record, partition) in records.iter_mut().zip(partitions.iter().cycle()) {
+        record.partition = *partition;
+    }
+    let (began, mut count, mut at) = (Instant::now(), 0, -1);
+    while count < options.records {
+        let step = |partition: &i32| Step {
+            partition: *partition,
+            from: at,
+            to: at + 1,
+        };
+        let steps: Vec<Step> = partitions.iter().map(step).collect();
+        let written = sink.write(&records, &steps, &Lease::default());
+        written.expect("PostgreSQL takes it");
+        at += 1;
+        count += records.len();
+    }
+    per_second(count, began)
 }
 
 fn insert(url: &str, options: &Options) -> f64 {

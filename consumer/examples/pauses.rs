@@ -26,10 +26,10 @@ use evenkeel_consumer::sink::{Lease, Sink, SinkError};
 use evenkeel_consumer::stop::StopSignal;
 
 const MEMBERS: usize = 8;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 
 /// What is looked at after each event: several heartbeats of every protocol.
-const WINDOW: Duration = Duration::from_secs(5);
+const WINDOW: Duration = Duration::from_secs(4);
 
 #[derive(Debug, Parser)]
 struct Options {

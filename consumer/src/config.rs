@@ -20,12 +20,15 @@ use crate::logging::LogFormat;
 use crate::postgres;
 use crate::rebalance::FINISH_WITHIN;
 
-/// Records fetched ahead per partition: ten batches. librdkafka's default of 100,000 would keep
-/// minutes of work in memory that a rebalance throws away and the next owner fetches again.
-const QUEUED_MIN_MESSAGES: &str = "1000";
-
-/// Kilobytes fetched ahead in all: bounds the memory of a pod with many partitions.
-const QUEUED_MAX_MESSAGES_KBYTES: &str = "16384";
+/// How far the client fetches ahead. librdkafka's defaults (100,000 records a partition, 64 MB) would
+/// keep minutes of work in memory that a rebalance throws away and the next owner fetches again. With
+/// so little ahead, a queue that is full must be looked at again soon: by default that takes a second,
+/// which caps a partition at a few thousand records/s and stops it for as long after a rebalance.
+const FETCH_AHEAD: [(&str, &str); 3] = [
+    ("queued.min.messages", "1000"),
+    ("queued.max.messages.kbytes", "16384"),
+    ("fetch.queue.backoff.ms", "10"),
+];
 
 /// Properties that the consuming loop depends on. Setting them would lose or repeat records.
 const OWNED_PROPERTIES: [&str; 2] = ["enable.auto.commit", "enable.auto.offset.store"];
@@ -281,9 +284,10 @@ impl ConsumerOptions {
                 "max.poll.interval.ms",
                 milliseconds(self.max_poll_interval_seconds),
             )
-            .set("auto.offset.reset", self.auto_offset_reset.name())
-            .set("queued.min.messages", QUEUED_MIN_MESSAGES)
-            .set("queued.max.messages.kbytes", QUEUED_MAX_MESSAGES_KBYTES);
+            .set("auto.offset.reset", self.auto_offset_reset.name());
+        for (name, value) in FETCH_AHEAD {
+            client.set(name, value);
+        }
         if let Some(id) = &self.group_instance_id {
             client.set("group.instance.id", id);
         }

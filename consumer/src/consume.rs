@@ -144,8 +144,9 @@ impl Consuming {
         self.metrics.turned(now);
         self.progress().settle(Duration::ZERO)?;
         self.move_client()?;
-        self.commit_if_allowed(now);
         self.progress().hand_over(now)?;
+        // Only now: a commit waits for the coordinator, and the sink can work meanwhile.
+        self.commit_if_allowed(now);
         let to_be_paused = self.progress().to_be_paused(now);
         self.pause_exactly(to_be_paused)?;
 

@@ -11,19 +11,25 @@
 //! offsets moved, and is given up like that of any other member that has been overtaken.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::time::Duration;
 
-use futures_util::SinkExt as _;
+use bytes::Bytes;
+use futures_util::{SinkExt as _, TryFutureExt as _};
 use tokio::runtime::Runtime;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, Error, NoTls, Statement};
+use tokio_postgres::{Client, Config, CopyInSink, Error, NoTls, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::batch::{Record, Step};
-use crate::sink::{Lease, Sink, SinkError};
+use crate::sink::{Lease, Refusal, Sink, SinkError};
+use rows::Rows;
 
 pub mod rows;
+
+/// Records in one message of a COPY: the database works on one while the next is made.
+const MESSAGE_RECORDS: usize = 500;
 
 /// How long a transaction may take before the connection counts as dead. The database then rolls it
 /// back as soon as it notices.
@@ -186,23 +192,25 @@ impl Sink for Postgres {
         steps: &[Step],
         lease: &Lease,
     ) -> Result<(), SinkError> {
-        let rows = rows::encode(records).map_err(SinkError::Undecodable)?;
         let (group, topic) = (self.group.clone(), self.topic.clone());
         self.run(async |session| {
-            let copied = async {
-                // Constraints that wait for the commit would hide which record they refuse.
-                let begin = "BEGIN; SET CONSTRAINTS ALL IMMEDIATE";
-                if records.is_empty() {
-                    return session.client.batch_execute(begin).await;
-                }
-                let begun = session.client.batch_execute(begin);
-                let (_, copy) = tokio::try_join!(begun, session.client.copy_in(&session.copy))?;
-                let mut copy = std::pin::pin!(copy);
-                copy.send(rows).await?;
-                copy.finish().await.map(drop)
-            };
-            copied.await.map_err(|error| sort(&error))?;
-            session.advance(&group, &topic, steps).await?;
+            // Constraints that wait for the commit would hide which record they refuse.
+            let begin = "BEGIN; SET CONSTRAINTS ALL IMMEDIATE";
+            let begun = session.client.batch_execute(begin);
+            if records.is_empty() {
+                begun.await.map_err(|error| sort(&error))?;
+                session.advance(&group, &topic, steps).await?;
+            } else {
+                let copied = session.copy_rows(records);
+                // Sent one behind the other, without waiting in between.
+                let copying = async { tokio::try_join!(begun.map_err(|e| sort(&e)), copied) };
+                let ((), mut copy) = copying.await?;
+                let finished = async {
+                    let rows = copy.as_mut().finish().await;
+                    rows.map_err(|error| sort(&error))
+                };
+                tokio::try_join!(finished, session.advance(&group, &topic, steps))?;
+            }
             if !lease.is_held() {
                 return Err(SinkError::GivenUp);
             }
@@ -228,6 +236,33 @@ impl Session {
             advance: prepare(ADVANCE).await?,
             client,
         })
+    }
+
+    /// Copies the rows; what is left is to finish it. Each message goes out while the next is made.
+    async fn copy_rows(
+        &self,
+        records: &[Record],
+    ) -> Result<Pin<Box<CopyInSink<Bytes>>>, SinkError> {
+        let begun = self.client.copy_in(&self.copy).await;
+        let mut copy = Box::pin(begun.map_err(|error| sort(&error))?);
+        let (mut rows, mut refusals) = (Rows::default(), Vec::new());
+        for (number, records) in records.chunks(MESSAGE_RECORDS).enumerate() {
+            match rows.encode(records) {
+                Ok(message) if refusals.is_empty() => {
+                    copy.send(message).await.map_err(|error| sort(&error))?;
+                }
+                Ok(_) => {}
+                Err(named) => refusals.extend(named.into_iter().map(|refusal| Refusal {
+                    index: number * MESSAGE_RECORDS + refusal.index,
+                    ..refusal
+                })),
+            }
+        }
+        if !refusals.is_empty() {
+            return Err(SinkError::Undecodable(refusals));
+        }
+        copy.send(rows.end()).await.map_err(|error| sort(&error))?;
+        Ok(copy)
     }
 
     /// Moves every partition's offset, or says that one of them is not where it should be.

@@ -42,29 +42,9 @@ struct Trade<'a> {
     timestamp: i64,
 }
 
-/// Rows in the binary COPY format.
+/// Rows in the binary COPY format; empty but for the header at first.
 #[derive(Debug)]
-struct Rows(BytesMut);
-
-/// The rows of `records`, ready to be sent.
-///
-/// # Errors
-/// Names every record that is no trade.
-pub fn encode(records: &[Record]) -> Result<Bytes, Vec<Refusal>> {
-    let mut rows = Rows::new(records.iter().map(Record::bytes).sum());
-    let mut refusals = Vec::new();
-    for (index, record) in records.iter().enumerate() {
-        match Trade::decode(record) {
-            Ok(trade) => rows.push(&trade, record),
-            Err(reason) => refusals.push(Refusal { index, reason }),
-        }
-    }
-    if refusals.is_empty() {
-        Ok(rows.finish())
-    } else {
-        Err(refusals)
-    }
-}
+pub struct Rows(BytesMut);
 
 // === impl Trade ===
 
@@ -86,15 +66,43 @@ impl<'a> Trade<'a> {
 
 // === impl Rows ===
 
-impl Rows {
-    fn new(payload_bytes: usize) -> Self {
-        // JSON is about as long as its row.
-        let mut buffer = BytesMut::with_capacity(64 + payload_bytes);
+impl Default for Rows {
+    fn default() -> Self {
+        let mut buffer = BytesMut::new();
         buffer.put_slice(b"PGCOPY\n\xff\r\n\0");
         // No flags, no extension of the header.
         buffer.put_i32(0);
         buffer.put_i32(0);
         Self(buffer)
+    }
+}
+
+impl Rows {
+    /// The next rows, those of `records`, ready to be sent.
+    ///
+    /// # Errors
+    /// Names every record that is no trade, by its place in `records`.
+    pub fn encode(&mut self, records: &[Record]) -> Result<Bytes, Vec<Refusal>> {
+        // JSON is about as long as its row.
+        self.0.reserve(records.iter().map(Record::bytes).sum());
+        let mut refusals = Vec::new();
+        for (index, record) in records.iter().enumerate() {
+            match Trade::decode(record) {
+                Ok(trade) => self.push(&trade, record),
+                Err(reason) => refusals.push(Refusal { index, reason }),
+            }
+        }
+        if refusals.is_empty() {
+            Ok(self.0.split().freeze())
+        } else {
+            Err(refusals)
+        }
+    }
+
+    /// What has to come last.
+    pub fn end(mut self) -> Bytes {
+        self.0.put_i16(-1);
+        self.0.freeze()
     }
 
     fn push(&mut self, trade: &Trade<'_>, record: &Record) {
@@ -115,11 +123,6 @@ impl Rows {
         self.0
             .put_i32(i32::try_from(value.len()).unwrap_or(i32::MAX));
         self.0.put_slice(value);
-    }
-
-    fn finish(mut self) -> Bytes {
-        self.0.put_i16(-1);
-        self.0.freeze()
     }
 }
 
@@ -155,7 +158,7 @@ mod tests {
         ];
         let mut records = vec![record(Some(GOOD))];
         records.extend(bad.iter().map(|payload| record(*payload)));
-        let refusals = encode(&records).unwrap_err();
+        let refusals = Rows::default().encode(&records).unwrap_err();
         let named: Vec<usize> = refusals.iter().map(|refusal| refusal.index).collect();
         assert_eq!(named, [1, 2, 3, 4, 5, 6, 7]);
         assert!(refusals.iter().all(|refusal| !refusal.reason.is_empty()));
@@ -164,7 +167,7 @@ mod tests {
     #[test]
     fn escapes_are_undone() {
         let escaped = GOOD.replace("\"a\"", r#""\u00e4\n""#);
-        let rows = encode(&[record(Some(&escaped))]).unwrap();
+        let rows = Rows::default().encode(&[record(Some(&escaped))]).unwrap();
         let expected = "ä\n".as_bytes();
         assert!(
             rows.windows(expected.len())
