@@ -161,7 +161,9 @@ impl Filling {
     pub fn take(&mut self) -> Vec<Record> {
         self.first_at = None;
         self.bytes = 0;
-        std::mem::take(&mut self.records)
+        // The next one will be about as long.
+        let next = Vec::with_capacity(self.records.len());
+        std::mem::replace(&mut self.records, next)
     }
 
     /// Drops the records of partitions that are no longer ours; their next owner reads them again.

@@ -167,34 +167,37 @@ impl Consuming {
 
     /// Takes what has come, and waits if it is nothing.
     fn poll_many(&mut self, wait: Duration) -> Result<(), ConsumeError> {
-        if !self.poll(wait)? {
-            return Ok(());
-        }
-        for _ in 1..TURN_RECORDS {
-            if !self.progress().has_room() || !self.poll(Duration::ZERO)? {
+        let mut polled = self.poll(wait)?;
+        // One reading of the clock for all of them: they come without a wait from here on.
+        let now = clock::now();
+        let mut count = 0;
+        while let Some(record) = polled {
+            count += 1;
+            let has_room = self.progress().push(record, now);
+            // Whatever has been polled has to be pushed: the client has moved on.
+            if !has_room || count == TURN_RECORDS {
                 break;
             }
+            polled = self.poll(Duration::ZERO)?;
         }
         Ok(())
     }
 
-    /// Takes one record; false if there was none.
-    fn poll(&mut self, wait: Duration) -> Result<bool, ConsumeError> {
-        let record = match self.consumer.poll(wait) {
-            None => return Ok(false),
-            Some(Ok(message)) => Record::from(&message),
+    /// Takes one record, if there is one.
+    fn poll(&self, wait: Duration) -> Result<Option<Record>, ConsumeError> {
+        match self.consumer.poll(wait) {
+            None => Ok(None),
+            Some(Ok(message)) => Ok(Some(Record::from(&message))),
             Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
-                return Err(ConsumeError::Fatal(error));
+                Err(ConsumeError::Fatal(error))
             }
             Some(Err(error)) => {
                 // Brokers away, a topic not there yet: the client tries again by itself, and has
                 // told the context's log already.
                 tracing::debug!(%error, "polled an error");
-                return Ok(false);
+                Ok(None)
             }
-        };
-        self.progress().push(record, clock::now());
-        Ok(true)
+        }
     }
 
     /// Moves the client to where the sink says that partitions go on.
@@ -273,6 +276,7 @@ impl Consuming {
         {
             let paused = all(self).into_iter().collect();
             self.pause_exactly(paused)?;
+            // What still comes is left to the partitions' next owners.
             self.poll(BUSY_POLL)?;
             self.progress().settle(Duration::ZERO)?;
         }

@@ -209,7 +209,10 @@ impl Sink for Postgres {
                     let rows = copy.as_mut().finish().await;
                     rows.map_err(|error| sort(&error))
                 };
-                tokio::try_join!(finished, session.advance(&group, &topic, steps))?;
+                // Of two errors the first is the cause.
+                let (finished, moved) =
+                    tokio::join!(finished, session.advance(&group, &topic, steps));
+                finished.and(moved)?;
             }
             if !lease.is_held() {
                 return Err(SinkError::GivenUp);

@@ -13,7 +13,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 
 use crate::clock;
-use crate::config::{Connection, seconds};
+use crate::config::connection::Connection;
+use crate::config::seconds;
 use crate::dead_letter::Deliveries;
 use crate::load::{Pace, Plan, PlanError, Rate};
 use crate::report::{self, ProducerReport, REPORT_EVERY};

@@ -6,7 +6,7 @@
 //! nothing here talks to Kafka.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use crate::batch::{BatchLimits, Filling, NOTHING_STORED, Offsets, Record, Step};
@@ -114,10 +114,11 @@ impl Progress {
     }
 
     /// Takes a record that was polled, or drops it if it is not what its partition goes on with.
-    pub fn push(&mut self, record: Record, now: Instant) {
+    /// Returns whether every lane can take another.
+    pub fn push(&mut self, record: Record, now: Instant) -> bool {
         let (partition, offset) = (record.partition, record.offset);
         let Some(Place::At(next)) = self.places.get(&partition) else {
-            return;
+            return true;
         };
         if next.is_some_and(|next| offset < next) {
             tracing::error!(
@@ -129,15 +130,11 @@ impl Progress {
             );
             self.places.insert(partition, Place::Stuck);
             self.count_stuck();
-            return;
+            return true;
         }
         if let Some(lane) = self.lane_mut(partition) {
             lane.filling.push(record, now);
         }
-    }
-
-    /// Whether every lane can take a record.
-    pub fn has_room(&self) -> bool {
         self.lanes.iter().all(|lane| lane.filling.has_room())
     }
 
@@ -227,10 +224,7 @@ impl Progress {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
-        let mut outcome = match self.outcomes.recv_timeout(wait) {
-            Ok(outcome) => Some(outcome),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        };
+        let mut outcome = self.outcomes.recv_timeout(wait).ok();
         while let Some((number, done)) = outcome {
             self.take_in(number, done)?;
             outcome = self.outcomes.try_recv().ok();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use evenkeel_consumer::config::{self, ConsumerOptions, SinkKind};
 use evenkeel_consumer::consume::{Task, consume};
-use evenkeel_consumer::metrics::{self, Metrics};
+use evenkeel_consumer::metrics::{Metrics, server};
 use evenkeel_consumer::postgres::{self, Postgres};
 use evenkeel_consumer::report::{self, ConsumerReport, REPORT_EVERY};
 use evenkeel_consumer::sink::{Simulate, Sink, Stdout};
@@ -44,7 +44,7 @@ fn main() -> anyhow::Result<()> {
         .context("cannot start the runtime: raise the process's thread limit")?;
     runtime.spawn(stop.clone().raise_on_signals());
     if let Some(address) = options.metrics_listen.0 {
-        let server = metrics::serve(address, metrics.clone(), stop.clone());
+        let server = server::serve(address, metrics.clone(), stop.clone());
         runtime.spawn(async move {
             if let Err(error) = server.await {
                 tracing::error!(%error, %address, "no metrics: choose another --metrics-listen");
