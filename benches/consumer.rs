@@ -200,11 +200,14 @@ async fn into_postgres(servers: &str, database: &EmbeddedPostgres) {
         fresh_tables(database).await;
         let python = rival(servers, database, batch_size, slow_records).await;
         fresh_tables(database).await;
-        let ours = ours(servers, database, batch_size, records).await;
+        let one = ours(servers, database, (batch_size, "1"), records).await;
+        fresh_tables(database).await;
+        let two = ours(servers, database, (batch_size, "2"), records).await;
         for (name, rate) in [
             ("COPY alone", copy),
             ("Python, executemany", python),
-            ("the consumer", ours),
+            ("the consumer", one),
+            ("the consumer, --writers 2", two),
         ] {
             table.add_row([
                 size.clone(),
@@ -247,7 +250,12 @@ async fn ways_in(database: &EmbeddedPostgres) {
 }
 
 /// Records/s of the real process, from the first rows seen to the last.
-async fn ours(servers: &str, database: &EmbeddedPostgres, batch_size: u64, records: u64) -> f64 {
+async fn ours(
+    servers: &str,
+    database: &EmbeddedPostgres,
+    (batch_size, writers): (u64, &str),
+    records: u64,
+) -> f64 {
     let mut consumer = bound_command(&program("evenkeel-consumer"))
         .args([
             "--bootstrap-servers",
@@ -256,6 +264,8 @@ async fn ours(servers: &str, database: &EmbeddedPostgres, batch_size: u64, recor
             TOPIC,
             "--group",
             "ours",
+            "--writers",
+            writers,
         ])
         .args(["--sink", "postgres", "--database-url", &database.url()])
         .args([

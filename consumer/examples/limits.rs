@@ -214,8 +214,9 @@ fn copy(url: &str, options: &Options, with_key: bool) -> f64 {
             } else {
                 encoded.clone()
             };
-            client.batch_execute("BEGIN").await?;
-            let mut copy = std::pin::pin!(client.copy_in(&statement).await?);
+            let begun = client.batch_execute("BEGIN");
+            let (_, copy) = tokio::try_join!(begun, client.copy_in(&statement))?;
+            let mut copy = std::pin::pin!(copy);
             copy.send(rows).await?;
             copy.finish().await?;
             client.batch_execute("COMMIT").await?;
