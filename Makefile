@@ -8,7 +8,7 @@ SHELL := /bin/bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEMO ?=
 
-.PHONY: help setup demo test lint generate static bench
+.PHONY: help setup demo test swarm scoreboard lint generate static bench chaos
 
 help:  ## What there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -24,6 +24,12 @@ demo: setup  ## The main job on a real Kafka broker; options as DEMO="--policy k
 test: setup  ## All tests: real Kafka, real Prometheus, real processes, helm
 	@bash setup/deploy.sh
 	@cargo test --workspace
+
+swarm:  ## Every law over 10,000 runs with random faults, on all cores; SWARM_RUNS and SWARM_SEED choose others
+	@SWARM_RUNS=$(or $(SWARM_RUNS),10000) cargo test --release -p evenkeel-sim --test swarm -- --nocapture
+
+scoreboard:  ## Every policy on every scenario with 20 seeds: docs/SCOREBOARD.md and docs/scoreboard/
+	@cargo run --release --quiet -p evenkeel-sim --bin scoreboard -- docs
 
 lint:  ## Format, clippy with warnings as errors, docs, licences, unused dependencies, Dockerfiles
 	@bash setup/setup.sh
@@ -43,6 +49,10 @@ generate:  ## Rewrite the committed generated files
 static:  ## The scaler as its image has it: static, small, in an empty root with the chart's arguments (root)
 	@bash deploy/docker/static.sh
 
-bench:  ## Measured tables: requests and CPU a tick, calls a second, waking, microseconds a decision
+bench:  ## Measured tables: requests and CPU a tick, calls a second, waking, microseconds a decision, records/s of the consumer
 	@bash setup/setup.sh
+	@cargo build --release --workspace --bins --examples
 	@cargo bench --workspace
+
+chaos: setup  ## Kills, freezes and crashes around the consumer for an hour; CHAOS_SECONDS=600 for less
+	@EVENKEEL_CHAOS_SECONDS=$(or $(CHAOS_SECONDS),3600) cargo test --test chaos -- --nocapture

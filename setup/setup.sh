@@ -44,12 +44,18 @@ check() {
   need pkg-config "pkg-config (librdkafka)" command -v pkg-config
   need zlib1g-dev "zlib's headers (librdkafka)" zlib_is_there
   need prometheus "Prometheus with promtool (tests)" command -v promtool
+  need postgresql "PostgreSQL's server and psql (tests, demo --sink postgres)" postgresql_is_there
   need util-linux "setpriv of util-linux (no process outlives the demo)" command -v setpriv
   need ca-certificates "CA certificates (downloads)" test -e /etc/ssl/certs/ca-certificates.crt
 }
 
 zlib_is_there() {
   echo '#include <zlib.h>' | cc -E - || pkg-config --exists zlib
+}
+
+# Debian keeps the servers of all versions apart, off the PATH.
+postgresql_is_there() {
+  command -v psql && { ls /usr/lib/postgresql/*/bin/initdb || command -v initdb; }
 }
 
 as_root() {
@@ -61,22 +67,26 @@ as_root() {
 }
 
 install_packages() {
-  local packages=() package had_prometheus=yes
+  local packages=() package service services=()
   as_root apt-get update -qq
   for package in "${missing_packages[@]}"; do
     case $package in
       JAVA) packages+=("$(java_package)") ;;
-      prometheus) had_prometheus=no; packages+=(prometheus) ;;
+      prometheus | postgresql) services+=("$package"); packages+=("$package") ;;
       *) packages+=("$package") ;;
     esac
   done
   echo "installing ${packages[*]}"
   as_root env DEBIAN_FRONTEND=noninteractive \
     apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
-  # Debian starts it as a service; only its programs are wanted here.
-  if [ "$had_prometheus" = no ] && command -v systemctl >/dev/null; then
-    as_root systemctl disable --now prometheus >/dev/null 2>&1 || true
-  fi
+  # Debian starts them as services; only their programs are wanted here.
+  for service in "${services[@]}"; do
+    if command -v systemctl >/dev/null; then
+      as_root systemctl disable --now "$service" >/dev/null 2>&1 || true
+    else
+      as_root service "$service" stop >/dev/null 2>&1 || true
+    fi
+  done
 }
 
 complain() {

@@ -12,6 +12,7 @@ pub mod hpa;
 pub mod keda;
 pub mod load;
 pub mod pods;
+pub mod postgres;
 pub mod process;
 pub mod programs;
 pub mod report;
@@ -49,6 +50,8 @@ pub struct Options {
     pub published_hpa: bool,
     /// More trigger metadata for evenkeel; wins over the demo's own.
     pub metadata: Vec<(String, String)>,
+    /// Where the consumers write.
+    pub sink: SinkChoice,
     /// The consumers' group protocol, as Kafka names it.
     pub group_protocol: &'static str,
     /// A Kafka cluster that is there already; an embedded broker otherwise.
@@ -69,12 +72,24 @@ pub enum PolicyChoice {
     },
 }
 
+/// Where the consumers write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SinkChoice {
+    /// Nowhere: a sleep stands for the write.
+    Simulate,
+    /// Into a PostgreSQL that the demo starts.
+    Postgres,
+}
+
 /// Why the demo cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     /// No broker.
     #[error(transparent)]
     Broker(#[from] BrokerError),
+    /// No database.
+    #[error(transparent)]
+    Postgres(#[from] postgres::PostgresError),
     /// A program of this workspace has not been built.
     #[error(
         "{program} was not found beside this program or on the PATH: `cargo build --workspace` \

@@ -2,26 +2,35 @@
 //!
 //! Every option is also an environment variable; the names are those of the blueprint that this
 //! consumer stands in for, where it has one. Everything else that librdkafka knows is set with
-//! `-X name=value`; TLS and SCRAM need rdkafka's `ssl` feature, which is off here.
+//! `-X name=value` or as `KAFKA_NAME_WITH_UNDERSCORES`; TLS, SCRAM and OAUTHBEARER to Kafka need the
+//! cargo feature `kafka-tls`.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, Parser, ValueEnum};
+use clap::{Parser, ValueEnum};
 use rdkafka::ClientConfig;
-use rdkafka::config::RDKafkaLogLevel;
 
 use crate::batch::BatchLimits;
+use crate::dead_letter::DeadLetters;
+use crate::postgres;
 use crate::rebalance::FINISH_WITHIN;
 
-/// Records fetched ahead per partition: ten batches. librdkafka's default of 100,000 would keep
-/// minutes of work in memory that a rebalance throws away and the next owner fetches again.
-const QUEUED_MIN_MESSAGES: &str = "1000";
+pub mod connection;
 
-/// Kilobytes fetched ahead in all: bounds the memory of a pod with many partitions.
-const QUEUED_MAX_MESSAGES_KBYTES: &str = "16384";
+use connection::Connection;
+
+/// How far the client fetches ahead. librdkafka's defaults (100,000 records a partition, 64 MB) would
+/// keep minutes of work in memory that a rebalance throws away and the next owner fetches again. With
+/// so little ahead, a queue that is full must be looked at again soon: by default that takes a second,
+/// which caps a partition at a few thousand records/s and stops it for as long after a rebalance.
+const FETCH_AHEAD: [(&str, &str); 3] = [
+    ("queued.min.messages", "1000"),
+    ("queued.max.messages.kbytes", "16384"),
+    ("fetch.queue.backoff.ms", "10"),
+];
 
 /// Properties that the consuming loop depends on. Setting them would lose or repeat records.
 const OWNED_PROPERTIES: [&str; 2] = ["enable.auto.commit", "enable.auto.offset.store"];
@@ -83,6 +92,10 @@ pub struct ConsumerOptions {
     #[arg(long, env = "BATCH_SIZE", default_value = "100")]
     pub batch_size: NonZeroUsize,
 
+    /// Bytes of keys and values that make a batch full
+    #[arg(long, env = "BATCH_BYTES", default_value = "8388608")]
+    pub batch_bytes: NonZeroUsize,
+
     /// How long the first record of a batch waits for company
     #[arg(long, env = "BATCH_TIMEOUT_SECONDS", value_parser = seconds, default_value = "0.1")]
     pub batch_timeout_seconds: Duration,
@@ -91,9 +104,27 @@ pub struct ConsumerOptions {
     #[arg(long, env = "SINK", value_enum, default_value = "simulate")]
     pub sink: SinkKind,
 
-    /// What one batch takes in the `simulate` sink, whatever its size
-    #[arg(long, env = "BATCH_PROCESSING_TIME", value_parser = seconds, default_value = "1")]
-    pub batch_processing_time: Duration,
+    /// Batches written side by side; each has a share of the partitions, and a connection
+    #[arg(long, env = "WRITERS", default_value = "1", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub writers: u8,
+
+    /// PostgreSQL: postgres://user:password@host:port/database; plain, unless ?sslmode=require, which
+    /// checks the server's certificate against the system's (or SSL_CERT_FILE's)
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    #[arg(required_if_eq("sink", "postgres"))]
+    pub database_url: Option<String>,
+
+    /// PostgreSQL: make the tables of schema.sql where they are missing
+    #[arg(long, env = "CREATE_TABLES")]
+    pub create_tables: bool,
+
+    /// Where records go that can never be written [default: TOPIC-dead-letters]
+    #[arg(long, env = "DEAD_LETTER_TOPIC")]
+    pub dead_letter_topic: Option<String>,
+
+    /// Seconds that one batch takes at least, whatever its size [default: 1 with simulate, else 0]
+    #[arg(long, env = "BATCH_PROCESSING_TIME", value_parser = seconds)]
+    pub batch_processing_time: Option<Duration>,
 
     /// Address of /metrics, /livez and /readyz; port 0 takes a free one, `none` serves nothing
     #[arg(long, env = "METRICS_LISTEN", default_value = "0.0.0.0:8000")]
@@ -108,32 +139,9 @@ const CONSUMER_EXAMPLES: &str = "Examples:
   evenkeel-consumer --bootstrap-servers localhost:9092 --topic trades --group workers
   evenkeel-consumer --topic trades --group workers --group-protocol consumer
   evenkeel-consumer --topic trades --group workers --sink stdout --metrics-listen none \\
-      -X fetch.wait.max.ms=100";
-
-/// How to reach Kafka; the producer takes the same.
-#[derive(Clone, Debug, Args)]
-pub struct Connection {
-    /// Brokers to ask first, host:port, comma separated
-    #[arg(long, env = "BOOTSTRAP_SERVERS", default_value = "localhost:9092")]
-    pub bootstrap_servers: String,
-
-    /// Name that Kafka's logs and metrics show
-    #[arg(long, env = "CLIENT_ID", default_value = "evenkeel")]
-    pub client_id: String,
-
-    /// Any librdkafka property; may be repeated, and wins over every other option
-    #[arg(short = 'X', value_name = "NAME=VALUE")]
-    pub properties: Vec<Property>,
-}
-
-/// One librdkafka property.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Property {
-    /// Its name, as in librdkafka's CONFIGURATION.md.
-    pub name: String,
-    /// Its value; librdkafka checks it.
-    pub value: String,
-}
+      -X fetch.wait.max.ms=100
+  DATABASE_URL=postgres://me:secret@localhost/trading evenkeel-consumer --topic trades \\
+      --group workers --sink postgres --create-tables --batch-size 5000";
 
 /// An address to serve at, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,6 +184,8 @@ pub enum SinkKind {
     Simulate,
     /// To standard output, one line a record.
     Stdout,
+    /// Into PostgreSQL, exactly once.
+    Postgres,
 }
 
 /// Options that do not go together.
@@ -187,6 +197,9 @@ pub enum ConfigError {
     /// A property that the loop depends on.
     #[error("-X {0} cannot be set: offsets are committed after each batch, never otherwise")]
     Owned(String),
+    /// An address that PostgreSQL's clients do not know.
+    #[error("--database-url: {0}; write postgres://user:password@host:port/database")]
+    DatabaseUrl(String),
     /// Two writers on standard output.
     #[error("--report-json and --sink stdout both write to standard output: leave one out")]
     StandardOutputTwice,
@@ -208,8 +221,18 @@ impl ConsumerOptions {
     pub fn batch_limits(&self) -> BatchLimits {
         BatchLimits {
             size_records: self.batch_size,
+            size_bytes: self.batch_bytes,
             timeout: self.batch_timeout_seconds,
         }
+    }
+
+    /// How to reach the database, where there is one.
+    ///
+    /// # Errors
+    /// When the address makes no sense. It is not repeated, as it may hold a password.
+    pub fn database(&self) -> Result<Option<tokio_postgres::Config>, ConfigError> {
+        let parsed = self.database_url.as_deref().map(postgres::parse_url);
+        parsed.transpose().map_err(ConfigError::DatabaseUrl)
     }
 
     /// The client's properties.
@@ -230,9 +253,10 @@ impl ConsumerOptions {
                 "max.poll.interval.ms",
                 milliseconds(self.max_poll_interval_seconds),
             )
-            .set("auto.offset.reset", self.auto_offset_reset.name())
-            .set("queued.min.messages", QUEUED_MIN_MESSAGES)
-            .set("queued.max.messages.kbytes", QUEUED_MAX_MESSAGES_KBYTES);
+            .set("auto.offset.reset", self.auto_offset_reset.name());
+        for (name, value) in FETCH_AHEAD {
+            client.set(name, value);
+        }
         if let Some(id) = &self.group_instance_id {
             client.set("group.instance.id", id);
         }
@@ -240,7 +264,7 @@ impl ConsumerOptions {
             GroupProtocol::Classic => self.set_classic(&mut client)?,
             GroupProtocol::Consumer => self.set_consumer(&mut client)?,
         }
-        for property in &self.connection.properties {
+        for property in self.connection.all_properties() {
             if OWNED_PROPERTIES.contains(&property.name.as_str()) {
                 return Err(ConfigError::Owned(property.name.clone()));
             }
@@ -249,6 +273,17 @@ impl ConsumerOptions {
         client.set("enable.auto.commit", "false");
         client.set("enable.auto.offset.store", "false");
         Ok(client)
+    }
+
+    /// The sender of dead letters.
+    pub fn dead_letters(&self) -> DeadLetters {
+        let topic = self.dead_letter_topic.clone();
+        let topic = topic.unwrap_or_else(|| format!("{}-dead-letters", self.topic));
+        let mut client = self.connection.client_config();
+        for property in self.connection.all_properties() {
+            client.set(&property.name, &property.value);
+        }
+        DeadLetters::new(client, topic, self.topic.clone())
     }
 
     fn set_classic(&self, client: &mut ClientConfig) -> Result<(), ConfigError> {
@@ -284,21 +319,6 @@ impl ConsumerOptions {
     }
 }
 
-// === impl Connection ===
-
-impl Connection {
-    /// The properties that every client needs; `-X` ones are the caller's to add last.
-    pub fn client_config(&self) -> ClientConfig {
-        let mut client = ClientConfig::new();
-        client
-            // Which lines are shown is for `RUST_LOG` to say.
-            .set_log_level(RDKafkaLogLevel::Debug)
-            .set("bootstrap.servers", &self.bootstrap_servers)
-            .set("client.id", &self.client_id);
-        client
-    }
-}
-
 // === impl Assignor ===
 
 impl Assignor {
@@ -318,22 +338,6 @@ impl OffsetReset {
         match self {
             Self::Earliest => "earliest",
             Self::Latest => "latest",
-        }
-    }
-}
-
-// === impl Property ===
-
-impl FromStr for Property {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once('=') {
-            Some((name, value)) if !name.is_empty() => Ok(Self {
-                name: name.to_owned(),
-                value: value.to_owned(),
-            }),
-            _ => Err("write NAME=VALUE, for example -X fetch.wait.max.ms=100".to_owned()),
         }
     }
 }
@@ -416,7 +420,6 @@ mod tests {
         let options = options(&[]).unwrap();
         assert_eq!(options.batch_size.get(), 100);
         assert_eq!(options.batch_timeout_seconds, Duration::from_millis(100));
-        assert_eq!(options.batch_processing_time, Duration::from_secs(1));
         assert_eq!(options.metrics_listen.0.unwrap().port(), 8000);
         assert_eq!(property(&[], "session.timeout.ms").unwrap(), "10000");
         assert_eq!(property(&[], "heartbeat.interval.ms").unwrap(), "1000");
@@ -464,6 +467,23 @@ mod tests {
             &["-X", "enable.auto.commit=true"],
             ConfigError::Owned(owned),
         );
+    }
+
+    #[test]
+    fn the_database_is_needed_where_it_is_used_and_its_password_is_not_repeated() {
+        assert!(options(&["--sink", "postgres"]).is_err());
+        let url = "postgres://me:secret@db:5433/trading";
+        let given = options(&["--sink", "postgres", "--database-url", url]).unwrap();
+        let config = given.database().unwrap().unwrap();
+        assert_eq!(config.get_dbname(), Some("trading"));
+        for url in ["postgres://me:secret@db:port/x", "secret", "host=db secret"] {
+            let given = options(&["--database-url", url]).unwrap();
+            let text = given.database().unwrap_err().to_string();
+            assert!(
+                text.contains("--database-url") && !text.contains("secret"),
+                "{text}"
+            );
+        }
     }
 
     #[test]

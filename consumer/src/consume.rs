@@ -2,44 +2,66 @@
 //!
 //! One thread does it all and never waits for the sink blindly. While a batch is in flight the next
 //! one is filled, so a saturated consumer never waits for Kafka. When that one is full too, the
-//! loop waits for the sink for a moment ([`PAUSE_AFTER`]); if the sink takes longer, the partitions
-//! are paused and polling goes on, because polling is what answers rebalances and proves to Kafka
-//! that we are alive (`max.poll.interval.ms`). Pausing at once would be simpler but throws away
-//! what the client has fetched ahead, at every single batch.
+//! loop waits for the sink for a moment; if the sink takes longer, the partitions are paused and
+//! polling goes on, because polling is what answers rebalances and proves to Kafka that we are alive
+//! (`max.poll.interval.ms`). Pausing at once would be simpler but throws away what the client has
+//! fetched ahead, at every single batch.
 //!
 //! Heartbeats are librdkafka's own affair, on its own thread. What happens to records when
-//! partitions move is decided in [`crate::rebalance`], inside `poll`.
+//! partitions move is decided in [`crate::rebalance`], inside `poll`; where each partition goes on,
+//! in [`crate::progress`].
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::batch::{BatchLimits, Record};
 use crate::clock;
+use crate::dead_letter::DeadLetters;
 use crate::metrics::Metrics;
-use crate::rebalance::{GroupContext, Progress};
-use crate::sink::{Sink, SinkError, SinkThread};
+use crate::progress::Progress;
+use crate::rebalance::GroupContext;
+use crate::sink::{Sink, SinkError};
 use crate::stop::StopSignal;
 
 /// How long one poll waits with nothing in hand: how late a stop request is noticed.
 const IDLE_POLL: Duration = Duration::from_millis(100);
 
-/// How long one poll waits while the sink writes: how late the end of a write is noticed.
+/// How long one poll waits while a sink works: how late the end of a write is noticed.
 const BUSY_POLL: Duration = Duration::from_millis(20);
 
-/// How long a write may take before the partitions are paused. Ordinary writes end before, so that
-/// nothing fetched ahead is thrown away; a rebalance waits as long at most.
-const PAUSE_AFTER: Duration = Duration::from_secs(2);
+/// Records taken in one turn of the loop at most, so that everything else has its turn too.
+const TURN_RECORDS: usize = 1000;
+
+/// How often offsets are committed at most. Each commit is a question to the coordinator.
+const COMMIT_EVERY: Duration = Duration::from_millis(100);
 
 /// How long a failed commit rests before it is tried again: a rebalance, its usual cause, takes
 /// about as long.
 const COMMIT_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
+/// How long moving the client may take; a partition that is not ready for it is moved later.
+const MOVE_WITHIN: Duration = Duration::from_secs(1);
+
 /// How long the last batch may take once the process is asked to stop. With the wait of the last
 /// revocation (10 s) behind it, it stays below Kubernetes' grace period of 30 s.
 const DRAIN_WITHIN: Duration = Duration::from_secs(15);
+
+/// What to consume.
+#[derive(Clone)]
+pub struct Task {
+    /// The Kafka client's properties.
+    pub client: ClientConfig,
+    /// The topic.
+    pub topic: String,
+    /// When a batch is due.
+    pub limits: BatchLimits,
+    /// Where records go that can never be written; without it they stop their partitions.
+    pub dead_letters: Option<DeadLetters>,
+}
 
 /// Why the consumer ended, other than by being asked to.
 #[derive(Debug, thiserror::Error)]
@@ -69,40 +91,42 @@ pub enum ConsumeError {
 /// Everything the loop owns.
 struct Consuming {
     consumer: BaseConsumer<GroupContext>,
+    topic: String,
     metrics: Metrics,
-    paused: bool,
+    paused: BTreeSet<i32>,
     commit_not_before: Option<Instant>,
 }
 
-/// Consumes until asked to stop, then finishes the batch in flight, commits it and leaves the
-/// group. Blocks; meant for a thread of its own.
+/// Consumes until asked to stop, then finishes the batches in flight, commits them and leaves the
+/// group. Each sink writes its share of the partitions, side by side with the others. Blocks; meant
+/// for a thread of its own.
 ///
 /// # Errors
 /// See [`ConsumeError`]; nothing that was not written is committed.
 pub fn consume(
-    client: &ClientConfig,
-    topic: &str,
-    limits: BatchLimits,
-    sink: Box<dyn Sink>,
+    task: &Task,
+    sinks: Vec<Box<dyn Sink>>,
     metrics: Metrics,
     stop: &StopSignal,
 ) -> Result<(), ConsumeError> {
-    let sink = SinkThread::start(sink, metrics.clone()).map_err(ConsumeError::Thread)?;
-    let progress = Progress::new(limits, sink);
-    let context = GroupContext::new(topic.to_owned(), metrics.clone(), progress);
-    let consumer: BaseConsumer<GroupContext> = client
+    let progress = Progress::new(task.limits, sinks, task.dead_letters.as_ref(), &metrics);
+    let progress = progress.map_err(ConsumeError::Thread)?;
+    let context = GroupContext::new(task.topic.clone(), metrics.clone(), progress);
+    let consumer: BaseConsumer<GroupContext> = task
+        .client
         .create_with_context(context)
         .map_err(ConsumeError::Create)?;
     consumer
-        .subscribe(&[topic])
+        .subscribe(&[&task.topic])
         .map_err(|error| ConsumeError::Subscribe {
-            topic: topic.to_owned(),
+            topic: task.topic.clone(),
             error,
         })?;
     let mut consuming = Consuming {
         consumer,
+        topic: task.topic.clone(),
         metrics,
-        paused: false,
+        paused: BTreeSet::new(),
         commit_not_before: None,
     };
     while !stop.is_raised() {
@@ -116,111 +140,145 @@ pub fn consume(
 
 impl Consuming {
     fn turn(&mut self) -> Result<(), ConsumeError> {
-        self.metrics.turned(clock::now());
-        self.progress().settle(Duration::ZERO)?;
-        self.commit_if_allowed();
-
         let now = clock::now();
-        let mut progress = self.progress();
-        progress.hand_over_if_due(now)?;
-        let has_room = progress.filling.has_room();
-        let due_at = progress.filling.due_at();
-        let writing_since = progress.writing_since();
-        drop(progress);
+        self.metrics.turned(now);
+        self.progress().settle(Duration::ZERO)?;
+        self.move_client()?;
+        self.progress().hand_over(now)?;
+        // Only now: a commit waits for the coordinator, and the sink can work meanwhile.
+        self.commit_if_allowed(now);
+        let to_be_paused = self.progress().to_be_paused(now);
+        self.pause_exactly(to_be_paused)?;
 
-        match writing_since {
-            Some(since) if !has_room => self.wait_for_sink(since, now),
-            Some(_) => {
-                self.resume()?;
-                self.poll(BUSY_POLL)
-            }
-            None => {
-                self.resume()?;
-                let until_due = due_at.map(|due| due.saturating_duration_since(now));
-                self.poll(until_due.unwrap_or(IDLE_POLL).min(IDLE_POLL))
-            }
-        }
-    }
-
-    /// Both batches are taken: the one in flight, and the full one behind it.
-    fn wait_for_sink(&mut self, since: Instant, now: Instant) -> Result<(), ConsumeError> {
-        let patience = PAUSE_AFTER.saturating_sub(now.saturating_duration_since(since));
-        if !patience.is_zero() && !self.paused {
+        let patience = self.progress().patience(now);
+        if let Some(patience) = patience {
+            // A lane is full, and the one batch before it is being written.
             return Ok(self.progress().settle(patience.min(IDLE_POLL))?);
         }
-        if !self.paused {
-            self.pause()?;
-        }
-        self.poll(BUSY_POLL)
+        let wait = if self.progress().is_busy() {
+            BUSY_POLL
+        } else {
+            let due_at = self.progress().due_at();
+            let until_due = due_at.map(|due| due.saturating_duration_since(now));
+            until_due.unwrap_or(IDLE_POLL).min(IDLE_POLL)
+        };
+        self.poll_many(wait)
     }
 
-    fn poll(&mut self, wait: Duration) -> Result<(), ConsumeError> {
-        let record = match self.consumer.poll(wait) {
-            None => return Ok(()),
-            Some(Ok(message)) => Record::from(&message),
+    /// Takes what has come, and waits if it is nothing.
+    fn poll_many(&mut self, wait: Duration) -> Result<(), ConsumeError> {
+        let mut polled = self.poll(wait)?;
+        // One reading of the clock for all of them: they come without a wait from here on.
+        let now = clock::now();
+        let mut count = 0;
+        while let Some(record) = polled {
+            count += 1;
+            let has_room = self.progress().push(record, now);
+            // Whatever has been polled has to be pushed: the client has moved on.
+            if !has_room || count == TURN_RECORDS {
+                break;
+            }
+            polled = self.poll(Duration::ZERO)?;
+        }
+        Ok(())
+    }
+
+    /// Takes one record, if there is one.
+    fn poll(&self, wait: Duration) -> Result<Option<Record>, ConsumeError> {
+        match self.consumer.poll(wait) {
+            None => Ok(None),
+            Some(Ok(message)) => Ok(Some(Record::from(&message))),
             Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
-                return Err(ConsumeError::Fatal(error));
+                Err(ConsumeError::Fatal(error))
             }
             Some(Err(error)) => {
                 // Brokers away, a topic not there yet: the client tries again by itself, and has
                 // told the context's log already.
                 tracing::debug!(%error, "polled an error");
-                return Ok(());
+                Ok(None)
             }
-        };
-        self.progress().filling.push(record, clock::now());
-        if self.paused {
-            // A partition that was assigned while we are paused is not paused itself.
-            self.pause()?;
         }
-        Ok(())
     }
 
-    fn pause(&mut self) -> Result<(), ConsumeError> {
-        let assigned = self.consumer.assignment().map_err(ConsumeError::Fatal)?;
-        self.consumer
-            .pause(&assigned)
-            .map_err(ConsumeError::Fatal)?;
-        self.paused = true;
-        Ok(())
-    }
-
-    fn resume(&mut self) -> Result<(), ConsumeError> {
-        if self.paused {
-            let assigned = self.consumer.assignment().map_err(ConsumeError::Fatal)?;
-            self.consumer
-                .resume(&assigned)
+    /// Moves the client to where the sink says that partitions go on.
+    fn move_client(&self) -> Result<(), ConsumeError> {
+        let places = self.progress().to_be_moved();
+        if places.is_empty() {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::with_capacity(places.len());
+        for (partition, offset) in places {
+            list.add_partition_offset(&self.topic, partition, Offset::Offset(offset))
                 .map_err(ConsumeError::Fatal)?;
-            self.paused = false;
+        }
+        match self.consumer.seek_partitions(list, MOVE_WITHIN) {
+            Ok(moved) => {
+                let mut progress = self.progress();
+                // The others have only just been assigned: they are moved in the next turn.
+                for element in moved.elements().iter().filter(|e| e.error().is_ok()) {
+                    progress.moved(element.partition());
+                }
+            }
+            Err(error) => tracing::debug!(%error, "not moved yet"),
         }
         Ok(())
     }
 
-    fn commit_if_allowed(&mut self) {
-        let now = clock::now();
-        if self.commit_not_before.is_some_and(|at| now < at) {
+    /// Pauses these partitions, and no others.
+    fn pause_exactly(&mut self, partitions: BTreeSet<i32>) -> Result<(), ConsumeError> {
+        let ours: BTreeSet<i32> = self.progress().partitions().into_iter().collect();
+        let more = self.list(partitions.difference(&self.paused));
+        let fewer = self.list(
+            self.paused
+                .difference(&partitions)
+                .filter(|p| ours.contains(p)),
+        );
+        if more.count() > 0 {
+            self.consumer.pause(&more).map_err(ConsumeError::Fatal)?;
+        }
+        if fewer.count() > 0 {
+            self.consumer.resume(&fewer).map_err(ConsumeError::Fatal)?;
+        }
+        self.paused = partitions;
+        Ok(())
+    }
+
+    fn list<'a>(&self, partitions: impl Iterator<Item = &'a i32>) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition(&self.topic, *partition);
+        }
+        list
+    }
+
+    fn commit_if_allowed(&mut self, now: Instant) {
+        if self.commit_not_before.is_some_and(|at| now < at) || self.progress().written().is_empty()
+        {
             return;
         }
         let committed = self.consumer.context().commit(&self.consumer);
-        self.commit_not_before = (!committed).then(|| now + COMMIT_AGAIN_AFTER);
+        let rest = if committed {
+            COMMIT_EVERY
+        } else {
+            COMMIT_AGAIN_AFTER
+        };
+        self.commit_not_before = Some(clock::now() + rest);
     }
 
-    /// Finishes the batch in flight, still polling: until we have left we are a member.
+    /// Finishes the batches in flight, still polling: until we have left we are a member.
     fn drain(&mut self) -> Result<(), ConsumeError> {
         let deadline = clock::now() + DRAIN_WITHIN;
+        let all = |consuming: &Self| consuming.progress().partitions();
         self.progress().settle(Duration::ZERO)?;
-        while self.progress().writing_since().is_some() && clock::now() < deadline {
-            if !self.paused {
-                self.pause()?;
-            }
+        while self.progress().is_busy()
+            && self.metrics.sink_trouble().is_none()
+            && clock::now() < deadline
+        {
+            let paused = all(self).into_iter().collect();
+            self.pause_exactly(paused)?;
+            // What still comes is left to the partitions' next owners.
             self.poll(BUSY_POLL)?;
             self.progress().settle(Duration::ZERO)?;
-        }
-        if self.progress().writing_since().is_some() {
-            tracing::warn!(
-                waited_seconds = DRAIN_WITHIN.as_secs(),
-                "the batch in flight is not written: it is left to the partitions' next owners"
-            );
         }
         self.consumer.context().commit(&self.consumer);
         Ok(())

@@ -1,23 +1,29 @@
 //! A minimal batch consumer for Kafka that scales well, and a load producer to try it with.
 //!
 //! The folder is meant to be copied: it depends on no other crate of its workspace. Read in this
-//! order: [`batch`] (what a batch is, when it is full), [`sink`] (where batches go), [`rebalance`]
-//! (what happens to a batch when partitions move), [`consume`] (the loop that ties them). Around
-//! it: [`config`], [`metrics`], [`report`]. The producer is [`load`] (when to send), [`trade`]
-//! (what to send) and [`produce`] (sending).
+//! order: [`batch`] (what a batch is, when it is full), [`sink`] (where batches go), [`postgres`]
+//! (exactly once), [`worker`] and [`dead_letter`] (what happens when a sink will not have a batch),
+//! [`progress`] (where every record is), [`rebalance`] (what happens when partitions move),
+//! [`consume`] (the loop that ties them). Around it: [`config`], [`metrics`], [`report`]. The
+//! producer is [`load`] (when to send), [`trade`] (what to send) and [`produce`] (sending).
 //!
-//! Delivery is at least once: offsets are committed after the sink has written, never before.
+//! Offsets are committed to Kafka after the sink has written, never before: at least once. A sink
+//! that stores the offsets with the records, as [`postgres`] does, makes it exactly once.
 
 pub mod batch;
 pub mod clock;
 pub mod config;
 pub mod consume;
+pub mod dead_letter;
 pub mod load;
 pub mod logging;
 pub mod metrics;
+pub mod postgres;
 pub mod produce;
+pub mod progress;
 pub mod rebalance;
 pub mod report;
 pub mod sink;
 pub mod stop;
 pub mod trade;
+pub mod worker;

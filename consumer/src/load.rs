@@ -1,9 +1,10 @@
-//! Decides how many records are due: rate steps, and a pace that holds them exactly.
+//! Decides how many records are due: rate steps, ramps and traces, and a pace that holds them exactly.
 //!
 //! The pace is not a timer per record but a target: after `elapsed` the plan wants so many records,
 //! so many are sent, the difference is due. Lost time is thereby made up and the totals are exact,
 //! with two bounds: a single sending burst, and the debt that is worth making up.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 /// The most that is sent at once, as a stretch of the current rate. Short enough that consumers
@@ -15,11 +16,20 @@ const BURST: Duration = Duration::from_millis(100);
 /// should go on, not send an hour's records.
 const DEBT: Duration = Duration::from_secs(5);
 
-/// One stretch of constant load.
+/// Records per second over one stretch: constant, or a straight line between two rates.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// At its begin.
+    pub from: f64,
+    /// At its end.
+    pub to: f64,
+}
+
+/// One stretch of load.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
     /// Records per second.
-    pub rate: f64,
+    pub rate: Rate,
     /// How long; `None` until the producer is stopped.
     pub duration: Option<Duration>,
 }
@@ -38,6 +48,18 @@ pub struct Pace {
 /// A plan that makes no sense.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
+    /// A ramp has to end somewhere.
+    #[error("--load has a ramp: say with --step-seconds how long it lasts")]
+    EndlessRamp,
+    /// A line of a trace.
+    #[error("--trace, line {line}: write SECONDS,RECORDS_PER_SECOND, the seconds rising")]
+    Trace {
+        /// Its number, from 1.
+        line: usize,
+    },
+    /// A trace without an end.
+    #[error("--trace has fewer than two lines of figures: the last one says only when it ends")]
+    ShortTrace,
     /// Several rates, no time.
     #[error("--load has {0} rates: say with --step-seconds how long each lasts")]
     NoDurations(usize),
@@ -58,13 +80,14 @@ impl Plan {
     ///
     /// # Errors
     /// When they do not pair.
-    pub fn new(rates: &[f64], durations: &[Duration]) -> Result<Self, PlanError> {
+    pub fn new(rates: &[Rate], durations: &[Duration]) -> Result<Self, PlanError> {
         let duration_of = |index: usize| match durations {
             [all] => Some(*all),
             each => each.get(index).copied(),
         };
         match durations.len() {
             0 if rates.len() > 1 => return Err(PlanError::NoDurations(rates.len())),
+            0 if rates.iter().any(Rate::is_ramp) => return Err(PlanError::EndlessRamp),
             count if count > 1 && count != rates.len() => {
                 return Err(PlanError::Unequal {
                     rates: rates.len(),
@@ -73,28 +96,61 @@ impl Plan {
             }
             _ => {}
         }
-        let step = |(index, rate): (usize, &f64)| Step {
+        let step = |(index, rate): (usize, &Rate)| Step {
             rate: *rate,
             duration: duration_of(index),
         };
         Ok(Self(rates.iter().enumerate().map(step).collect()))
     }
 
-    /// The step at `elapsed`; `None` when the plan is over.
-    fn step_at(&self, elapsed: Duration) -> Option<&Step> {
-        let mut begins = Duration::ZERO;
-        self.0.iter().find(|step| match step.duration {
-            None => true,
-            Some(duration) => {
-                begins += duration;
-                elapsed < begins
+    /// Reads a trace: `seconds,records per second` a line, each rate until the next line's second.
+    /// A first line of words is passed over. The rates are multiplied by `factor`, time runs `speed`
+    /// times as fast.
+    ///
+    /// # Errors
+    /// Names the first line that makes no sense.
+    pub fn of_trace(text: &str, factor: f64, speed: f64) -> Result<Self, PlanError> {
+        let figures = |line: &str| -> Option<(f64, f64)> {
+            let (seconds, rate) = line.split_once(',')?;
+            let (seconds, rate): (f64, f64) =
+                (seconds.trim().parse().ok()?, rate.trim().parse().ok()?);
+            let makes_sense = |value: f64| value.is_finite() && value >= 0.0;
+            (makes_sense(seconds) && makes_sense(rate)).then_some((seconds, rate))
+        };
+        let mut points: Vec<(f64, f64)> = Vec::new();
+        for (index, line) in text.lines().enumerate() {
+            match figures(line) {
+                Some(point) if points.last().is_none_or(|before| before.0 < point.0) => {
+                    points.push(point);
+                }
+                None if index == 0 || line.trim().is_empty() => {}
+                _ => return Err(PlanError::Trace { line: index + 1 }),
             }
-        })
+        }
+        if points.len() < 2 {
+            return Err(PlanError::ShortTrace);
+        }
+        let ends = points.iter().skip(1);
+        let step = |(begin, end): (&(f64, f64), &(f64, f64))| Step {
+            rate: Rate::constant(begin.1 * factor),
+            duration: Duration::try_from_secs_f64((end.0 - begin.0) / speed).ok(),
+        };
+        Ok(Self(points.iter().zip(ends).map(step).collect()))
     }
 
     /// Records per second at `elapsed`; `None` when the plan is over.
     pub fn rate_at(&self, elapsed: Duration) -> Option<f64> {
-        self.step_at(elapsed).map(|step| step.rate)
+        let mut begins = Duration::ZERO;
+        for step in &self.0 {
+            let Some(duration) = step.duration else {
+                return Some(step.rate.from);
+            };
+            if elapsed < begins + duration {
+                return Some(step.rate.after(elapsed - begins, duration));
+            }
+            begins += duration;
+        }
+        None
     }
 
     /// Records wanted from the start to `elapsed`.
@@ -103,10 +159,54 @@ impl Plan {
         let mut wanted = 0.0;
         for step in &self.0 {
             let spent = step.duration.map_or(left, |duration| duration.min(left));
-            wanted += step.rate * spent.as_secs_f64();
+            let reached = step
+                .duration
+                .map_or(step.rate.to, |duration| step.rate.after(spent, duration));
+            wanted += f64::midpoint(step.rate.from, reached) * spent.as_secs_f64();
             left -= spent;
+            if left.is_zero() {
+                break;
+            }
         }
         wanted
+    }
+}
+
+// === impl Rate ===
+
+impl Rate {
+    /// The same rate all the time, in records/s.
+    pub fn constant(rate: f64) -> Self {
+        Self {
+            from: rate,
+            to: rate,
+        }
+    }
+
+    fn is_ramp(&self) -> bool {
+        self.from.to_bits() != self.to.to_bits()
+    }
+
+    /// The rate when `spent` of `duration` has passed.
+    fn after(&self, spent: Duration, duration: Duration) -> f64 {
+        let share = spent.as_secs_f64() / duration.as_secs_f64().max(f64::EPSILON);
+        self.from + (self.to - self.from) * share
+    }
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let rate = |text: &str| match text.trim().parse::<f64>() {
+            Ok(rate) if rate.is_finite() && rate >= 0.0 => Ok(rate),
+            _ => Err("write records per second, 0 or more, for example 1000 or 200..1000"),
+        };
+        let (from, to) = text.split_once("..").unwrap_or((text, text));
+        Ok(Self {
+            from: rate(from)?,
+            to: rate(to)?,
+        })
     }
 }
 
@@ -162,7 +262,8 @@ mod tests {
 
     fn plan(rates: &[f64], seconds: &[u64]) -> Result<Plan, PlanError> {
         let durations: Vec<Duration> = seconds.iter().map(|s| Duration::from_secs(*s)).collect();
-        Plan::new(rates, &durations)
+        let rates: Vec<Rate> = rates.iter().copied().map(Rate::constant).collect();
+        Plan::new(&rates, &durations)
     }
 
     /// Sends whatever is due every `tick` and counts it.
@@ -208,6 +309,52 @@ mod tests {
         }
         assert_eq!(plan.wanted_until(Duration::from_secs(12)).round(), 4000.0);
         assert_eq!(plan.wanted_until(Duration::from_secs(99)).round(), 22000.0);
+    }
+
+    #[test]
+    fn a_ramp_is_a_straight_line() {
+        let ramp: Rate = "200..1000".parse().unwrap();
+        assert_eq!(Plan::new(&[ramp], &[]), Err(PlanError::EndlessRamp));
+        let plan = Plan::new(
+            &[ramp, Rate::constant(1000.0)],
+            &[Duration::from_secs(10); 2],
+        );
+        let plan = plan.unwrap();
+        for (at_seconds, rate, wanted) in [
+            (0, Some(200.0), 0.0),
+            (5, Some(600.0), 2000.0),
+            (10, Some(1000.0), 6000.0),
+            (20, None, 16_000.0),
+        ] {
+            let at = Duration::from_secs(at_seconds);
+            assert_eq!(plan.rate_at(at), rate, "{at_seconds}");
+            assert_eq!(plan.wanted_until(at), wanted, "{at_seconds}");
+        }
+        let mut pace = Pace::new(plan);
+        let end = Duration::from_secs(20);
+        assert_eq!(
+            run(&mut pace, Duration::ZERO, end, 10 * MILLISECOND),
+            16_000
+        );
+    }
+
+    #[test]
+    fn a_trace_is_replayed() {
+        let text = "t_seconds,records_per_second\n0,100\n300, 50.5\n600,0\n";
+        let plan = Plan::of_trace(text, 2.0, 10.0).unwrap();
+        for (at_seconds, expected) in [(0, Some(200.0)), (30, Some(101.0)), (60, None)] {
+            let at = Duration::from_secs(at_seconds);
+            assert_eq!(plan.rate_at(at), expected, "{at_seconds}");
+        }
+        for (text, error) in [
+            ("0,1\nx\n", PlanError::Trace { line: 2 }),
+            ("0,1\n0,2\n", PlanError::Trace { line: 2 }),
+            ("t,r\n0,1\n5,-2\n", PlanError::Trace { line: 3 }),
+            ("t,r\n0,1\n", PlanError::ShortTrace),
+            ("", PlanError::ShortTrace),
+        ] {
+            assert_eq!(Plan::of_trace(text, 1.0, 1.0), Err(error), "{text:?}");
+        }
     }
 
     #[test]

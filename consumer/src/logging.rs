@@ -5,17 +5,30 @@
 
 use std::io::IsTerminal;
 
+use clap::ValueEnum;
 use rdkafka::config::RDKafkaLogLevel;
 use tracing_subscriber::EnvFilter;
 
+/// What a log line looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
 /// Starts logging; `RUST_LOG` chooses what, `info` otherwise.
-pub fn start() {
+pub fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+        .with_ansi(std::io::stderr().is_terminal());
+    match format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().init(),
+    }
 }
 
 /// One log line of librdkafka.

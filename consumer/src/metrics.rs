@@ -1,19 +1,12 @@
-//! What the consumer counts, and the HTTP server that shows it.
+//! What the consumer counts; the HTTP server that shows it is in [`server`].
 //!
 //! The names of the first four metrics are those of the blueprint that this consumer stands in for,
 //! so that a dashboard made for it works. prometheus-client adds the `_total` of counters itself.
 
-use std::net::SocketAddr;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
-use axum::routing::get;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -23,7 +16,8 @@ use prometheus_client::registry::Registry;
 
 use crate::batch::Record;
 use crate::clock;
-use crate::stop::StopSignal;
+
+pub mod server;
 
 /// How long the consuming thread may be silent before `/livez` fails. A turn of its loop is
 /// bounded by a commit to an absent coordinator (60 s, librdkafka's request timeout) on top of the
@@ -53,6 +47,12 @@ pub struct Metrics {
     assigned_partitions: Gauge,
     rebalances: Family<RebalanceLabel, Counter>,
     commit_failures: Counter,
+    dead_letters: Family<DeathLabel, Counter>,
+    fenced_batches: Counter,
+    sink_retries: Counter,
+    sink_available: Gauge,
+    stuck_partitions: Gauge,
+    trouble: Arc<Mutex<Option<String>>>,
     turned_at: Arc<Mutex<Option<Instant>>>,
     tallies: Arc<Mutex<Tallies>>,
 }
@@ -61,6 +61,21 @@ pub struct Metrics {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StatusLabel {
     status: &'static str,
+}
+
+/// Why a record went to the dead letters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DeathLabel {
+    reason: &'static str,
+}
+
+/// Why a record went to the dead letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeathKind {
+    /// It is not what the sink writes.
+    Undecodable,
+    /// The sink would not have it.
+    Refused,
 }
 
 /// What a rebalance did to this consumer.
@@ -112,6 +127,12 @@ impl Default for Metrics {
             assigned_partitions: Gauge::default(),
             rebalances: Family::default(),
             commit_failures: Counter::default(),
+            dead_letters: Family::default(),
+            fenced_batches: Counter::default(),
+            sink_retries: Counter::default(),
+            sink_available: available(),
+            stuck_partitions: Gauge::default(),
+            trouble: Arc::default(),
             turned_at: Arc::default(),
             tallies: Arc::default(),
         }
@@ -119,15 +140,12 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts a batch that the sink has finished, well or not.
-    pub fn batch_written(&self, batch: &[Record], written: bool, began: Instant, ended: Instant) {
-        let status = if written { "success" } else { "error" };
+    /// Counts a batch that the sink has written, and the dead letters that went with it not.
+    pub fn batch_written(&self, batch: &[Record], began: Instant, ended: Instant) {
         let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
+        let status = "success";
         let counter = self.processed.get_or_create(&StatusLabel { status });
         counter.inc_by(count);
-        if !written {
-            return;
-        }
         self.batch_seconds.observe((ended - began).as_secs_f64());
         #[expect(
             clippy::cast_precision_loss,
@@ -148,6 +166,59 @@ impl Metrics {
         let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
         tallies.since_taken.add(tally);
         tallies.whole_life.add(tally);
+    }
+
+    /// Counts records that went to the dead letters.
+    pub fn dead_letters(&self, kind: DeathKind, records: usize) {
+        let records = u64::try_from(records).unwrap_or(u64::MAX);
+        let reason = match kind {
+            DeathKind::Undecodable => "undecodable",
+            DeathKind::Refused => "refused",
+        };
+        self.dead_letters
+            .get_or_create(&DeathLabel { reason })
+            .inc_by(records);
+        let status = "error";
+        let counter = self.processed.get_or_create(&StatusLabel { status });
+        counter.inc_by(records);
+    }
+
+    /// Counts a batch that another member had written already.
+    pub fn fenced(&self) {
+        self.fenced_batches.inc();
+    }
+
+    /// Says why the sink does not work; counts the repetition that follows.
+    pub fn sink_in_trouble(&self, reason: String) {
+        self.sink_retries.inc();
+        self.sink_available.set(0);
+        *self.trouble() = Some(reason);
+    }
+
+    /// Says that the sink works.
+    pub fn sink_works(&self) {
+        self.sink_available.set(1);
+        *self.trouble() = None;
+    }
+
+    /// Why the sink does not work; `None` if it does.
+    pub fn sink_trouble(&self) -> Option<String> {
+        self.trouble().clone()
+    }
+
+    /// Says how many partitions wait for a person.
+    pub fn set_stuck_partitions(&self, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.stuck_partitions.set(count);
+    }
+
+    /// Partitions that wait for a person.
+    pub fn stuck_partitions(&self) -> i64 {
+        self.stuck_partitions.get()
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Option<String>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was written since this was last called.
@@ -211,7 +282,8 @@ impl Metrics {
         *turned_at = Some(now);
     }
 
-    fn is_turning(&self, now: Instant) -> bool {
+    /// Whether it has been lately.
+    pub fn is_turning(&self, now: Instant) -> bool {
         let turned_at = self
             .turned_at
             .lock()
@@ -260,6 +332,31 @@ impl Metrics {
             "Commits that Kafka did not take; they are tried again",
             self.commit_failures.clone(),
         );
+        registry.register(
+            "kafka_dead_letters",
+            "Records that went to the dead-letter topic, by reason",
+            self.dead_letters.clone(),
+        );
+        registry.register(
+            "kafka_fenced_batches",
+            "Batches that were not written because another member had written their partitions",
+            self.fenced_batches.clone(),
+        );
+        registry.register(
+            "kafka_sink_retries",
+            "Attempts that found the sink not available",
+            self.sink_retries.clone(),
+        );
+        registry.register(
+            "kafka_sink_available",
+            "1 while the sink works, 0 while batches wait for it",
+            self.sink_available.clone(),
+        );
+        registry.register(
+            "kafka_stuck_partitions",
+            "Partitions that wait for a person: Kafka has gone back behind what is stored",
+            self.stuck_partitions.clone(),
+        );
     }
 }
 
@@ -304,67 +401,11 @@ impl Tally {
     }
 }
 
-// === the server ===
-
-#[derive(Clone)]
-struct Served {
-    registry: Arc<Registry>,
-    metrics: Metrics,
-    stop: StopSignal,
-}
-
-/// Serves `/metrics`, `/livez` (the consuming thread turns) and `/readyz` (and is not draining).
-///
-/// # Errors
-/// When the address is taken or not ours.
-pub async fn serve(address: SocketAddr, metrics: Metrics, stop: StopSignal) -> std::io::Result<()> {
-    let listener = tokio::net::TcpListener::bind(address).await?;
-    tracing::info!(address = %listener.local_addr()?, "metrics are served");
-    axum::serve(listener, routes(metrics, stop)).await
-}
-
-fn routes(metrics: Metrics, stop: StopSignal) -> Router {
-    let mut registry = Registry::default();
-    metrics.register(&mut registry);
-    let registry = Arc::new(registry);
-    Router::new()
-        .route("/metrics", get(show_metrics))
-        .route("/livez", get(livez))
-        .route("/readyz", get(readyz))
-        .with_state(Served {
-            registry,
-            metrics,
-            stop,
-        })
-}
-
-async fn show_metrics(State(served): State<Served>) -> impl IntoResponse {
-    let mut text = String::new();
-    match prometheus_client::encoding::text::encode(&mut text, &served.registry) {
-        Ok(()) => {
-            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            ([(CONTENT_TYPE, kind)], text).into_response()
-        }
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
-    }
-}
-
-async fn livez(State(served): State<Served>) -> (StatusCode, &'static str) {
-    if served.metrics.is_turning(clock::now()) {
-        (StatusCode::OK, "ok\n")
-    } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the consuming thread is silent\n",
-        )
-    }
-}
-
-async fn readyz(State(served): State<Served>) -> (StatusCode, &'static str) {
-    if served.stop.is_raised() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
-    }
-    livez(State(served)).await
+/// A gauge that begins at 1: nothing is wrong until something is.
+fn available() -> Gauge {
+    let gauge = Gauge::default();
+    gauge.set(1);
+    gauge
 }
 
 #[cfg(test)]
@@ -378,6 +419,7 @@ mod tests {
             produced_at: Some(clock::since_epoch().saturating_sub(age)),
             key: None,
             payload: None,
+            headers: None,
         }
     }
 
@@ -386,8 +428,9 @@ mod tests {
         let metrics = Metrics::default();
         let now = clock::now();
         let batch = [record(Duration::from_secs(3))];
-        metrics.batch_written(&batch, true, now, now + Duration::from_secs(1));
-        metrics.batch_written(&batch, false, now, now);
+        metrics.batch_written(&batch, now, now + Duration::from_secs(1));
+        metrics.dead_letters(DeathKind::Refused, 1);
+        metrics.fenced();
         metrics.rebalanced(RebalanceKind::Assigned, 7);
         metrics.set_per_second(1.0);
         let mut registry = Registry::default();
@@ -404,6 +447,11 @@ mod tests {
             "kafka_assigned_partitions 7",
             "kafka_rebalances_total{kind=\"assigned\"} 1",
             "kafka_commit_failures_total 0",
+            "kafka_dead_letters_total{reason=\"refused\"} 1",
+            "kafka_fenced_batches_total 1",
+            "kafka_sink_retries_total 0",
+            "kafka_sink_available 1",
+            "kafka_stuck_partitions 0",
         ] {
             assert!(
                 text.lines().any(|found| found == line),
@@ -420,7 +468,7 @@ mod tests {
             record(Duration::from_secs(10)),
             record(Duration::from_secs(20)),
         ];
-        metrics.batch_written(&batch, true, now, now);
+        metrics.batch_written(&batch, now, now);
         let taken = metrics.take_tally();
         assert_eq!((taken.records, taken.aged_records), (2, 2));
         assert!(taken.age_max_seconds().is_some_and(|age| age >= 20.0));
@@ -440,7 +488,7 @@ mod tests {
         let now = clock::now();
         let mut early = record(Duration::ZERO);
         early.produced_at = early.produced_at.map(|at| at + Duration::from_secs(60));
-        metrics.batch_written(&[early], true, now, now);
+        metrics.batch_written(&[early], now, now);
         assert_eq!(metrics.take_tally().age_max_seconds(), Some(0.0));
     }
 

@@ -5,23 +5,21 @@
 //! what the client does not take stays due.
 
 use std::num::NonZeroU64;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 
-use crate::config::{Connection, seconds};
-use crate::load::{Pace, Plan, PlanError};
+use crate::clock;
+use crate::config::connection::Connection;
+use crate::config::seconds;
+use crate::dead_letter::Deliveries;
+use crate::load::{Pace, Plan, PlanError, Rate};
 use crate::report::{self, ProducerReport, REPORT_EVERY};
 use crate::stop::StopSignal;
 use crate::trade::Trades;
-use crate::{clock, logging};
 
 /// Time between two looks at what is due: fine enough for a steady flow, coarse enough to cost
 /// nothing.
@@ -42,10 +40,22 @@ pub struct ProducerOptions {
     #[arg(long, env = "TOPIC")]
     pub topic: String,
 
-    /// Records per second, one rate a step, comma separated
-    #[arg(long, env = "MESSAGES_PER_SECOND", value_parser = rate, value_delimiter = ',')]
-    #[arg(required = true)]
-    pub load: Vec<f64>,
+    /// Records per second, one rate a step, comma separated; FROM..TO is a ramp
+    #[arg(long, env = "MESSAGES_PER_SECOND", value_delimiter = ',')]
+    #[arg(required_unless_present = "trace")]
+    pub load: Vec<Rate>,
+
+    /// A file to replay instead: SECONDS,RECORDS_PER_SECOND a line
+    #[arg(long, env = "TRACE", conflicts_with_all = ["load", "step_seconds"])]
+    pub trace: Option<PathBuf>,
+
+    /// What the rates of the trace are multiplied by
+    #[arg(long, env = "TRACE_FACTOR", default_value = "1", value_parser = above_zero)]
+    pub trace_factor: f64,
+
+    /// How many times as fast the trace is replayed
+    #[arg(long, env = "TRACE_SPEED", default_value = "1", value_parser = above_zero)]
+    pub trace_speed: f64,
 
     /// How long each step lasts: one for all, or one each; without it a single rate never ends
     #[arg(long, env = "STEP_SECONDS", value_parser = seconds, value_delimiter = ',')]
@@ -59,6 +69,15 @@ pub struct ProducerOptions {
     #[arg(long, env = "ACCOUNTS", default_value = "100000")]
     pub accounts: NonZeroU64,
 
+    /// How unevenly: the n-th account trades as often as 1 / n^SKEW (Zipf); 0 is evenly
+    #[arg(long, env = "SKEW", default_value = "0", value_parser = skew)]
+    pub skew: f64,
+
+    /// Share of records that can never be written, from 0 to 1: by turns no JSON, and a text with a
+    /// NUL, which PostgreSQL refuses
+    #[arg(long, env = "POISON_SHARE", default_value = "0", value_parser = share)]
+    pub poison_share: f64,
+
     /// Start of the random numbers: equal seeds send equal trades
     #[arg(long, env = "SEED", default_value = "1")]
     pub seed: u64,
@@ -71,11 +90,24 @@ pub struct ProducerOptions {
 const PRODUCER_EXAMPLES: &str = "Examples:
   evenkeel-producer --bootstrap-servers localhost:9092 --topic trades --load 1000
   evenkeel-producer --topic trades --load 1000,5000,1000 --step-seconds 300,600,300
+  evenkeel-producer --topic trades --load 200,200..5000,5000 --step-seconds 60,300,600 --skew 1
+  evenkeel-producer --topic trades --trace elb_5min.csv --trace-speed 60 --trace-factor 100
   evenkeel-producer --topic trades --load 200,0 --step-seconds 60 --null-keys --report-json";
 
 /// Why the producer ended before its plan.
 #[derive(Debug, thiserror::Error)]
 pub enum ProduceError {
+    /// The load makes no sense.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The trace cannot be read.
+    #[error("cannot read {}: {error}", path.display())]
+    Trace {
+        /// Where it should be.
+        path: PathBuf,
+        /// What the operating system said.
+        error: std::io::Error,
+    },
     /// The client could not be made: its configuration.
     #[error("cannot create the Kafka client ({0}): check the options and every -X property")]
     Create(KafkaError),
@@ -92,13 +124,6 @@ pub enum ProduceError {
     },
 }
 
-/// Counts deliveries; clones count together.
-#[derive(Clone, Debug, Default)]
-struct Deliveries {
-    acknowledged: Arc<AtomicU64>,
-    failed: Arc<AtomicU64>,
-}
-
 struct Producing {
     producer: ThreadedProducer<Deliveries>,
     deliveries: Deliveries,
@@ -108,6 +133,12 @@ struct Producing {
     trades: Trades,
     pace: Pace,
     produced: u64,
+    poison: u64,
+    /// The value of the trade that waits to be sent: a full queue must not make a hole in their
+    /// numbers.
+    value: Vec<u8>,
+    /// Its account, and whether it is poison.
+    waiting: Option<(String, bool)>,
 }
 
 /// Sends until the plan is over or a stop is asked for; then waits for what is under way.
@@ -128,7 +159,7 @@ pub fn produce(
         .set("partitioner", "murmur2_random")
         // By default null keys stick to one partition for a while, which is not an even spread.
         .set("sticky.partitioning.linger.ms", "0");
-    for property in &options.connection.properties {
+    for property in options.connection.all_properties() {
         client.set(&property.name, &property.value);
     }
     let producer = client
@@ -140,9 +171,14 @@ pub fn produce(
         topic: options.topic.clone(),
         null_keys: options.null_keys,
         report_json: options.report_json,
-        trades: Trades::new(options.accounts, options.seed),
+        trades: Trades::new(options.accounts, options.seed)
+            .skewed(options.skew)
+            .poisoned(options.poison_share),
         pace: Pace::new(plan),
         produced: 0,
+        poison: 0,
+        value: Vec::new(),
+        waiting: None,
     };
     let sent = producing.follow_the_plan(stop);
     let flushed = producing.flush();
@@ -156,9 +192,16 @@ impl ProducerOptions {
     /// The load to follow.
     ///
     /// # Errors
-    /// When rates and durations do not pair.
-    pub fn plan(&self) -> Result<Plan, PlanError> {
-        Plan::new(&self.load, &self.step_seconds)
+    /// When rates and durations do not pair, or the trace cannot be read.
+    pub fn plan(&self) -> Result<Plan, ProduceError> {
+        let Some(path) = &self.trace else {
+            return Ok(Plan::new(&self.load, &self.step_seconds)?);
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| ProduceError::Trace {
+            path: path.clone(),
+            error,
+        })?;
+        Ok(Plan::of_trace(&text, self.trace_factor, self.trace_speed)?)
     }
 }
 
@@ -187,12 +230,16 @@ impl Producing {
 
     fn send_due(&mut self, elapsed: Duration) -> Result<(), ProduceError> {
         for _ in 0..self.pace.due(elapsed) {
-            let trade = self.trades.next_at(clock::since_epoch());
-            // A trade is a flat struct of strings and numbers: it always has a JSON form.
-            let payload = serde_json::to_vec(&trade).unwrap_or_default();
-            let mut record = BaseRecord::<str, [u8]>::to(&self.topic).payload(&payload);
+            if self.waiting.is_none() {
+                let made = self.trades.next_into(&mut self.value, clock::since_epoch());
+                self.waiting = Some(made);
+            }
+            let Some((account, is_poison)) = &self.waiting else {
+                break;
+            };
+            let mut record = BaseRecord::<str, [u8]>::to(&self.topic).payload(&self.value);
             if !self.null_keys {
-                record = record.key(&trade.account_id);
+                record = record.key(account);
             }
             match self.producer.send(record) {
                 Ok(()) => {}
@@ -201,6 +248,8 @@ impl Producing {
             }
             self.pace.sent_one();
             self.produced += 1;
+            self.poison += u64::from(*is_poison);
+            self.waiting = None;
         }
         Ok(())
     }
@@ -218,8 +267,9 @@ impl Producing {
         let line = ProducerReport {
             target_rate,
             produced_total: self.produced,
-            acknowledged_total: self.deliveries.acknowledged.load(Ordering::Relaxed),
-            failed_total: self.deliveries.failed.load(Ordering::Relaxed),
+            poison_total: self.poison,
+            acknowledged_total: self.deliveries.acknowledged(),
+            failed_total: self.deliveries.failed(),
             is_final,
         };
         if self.report_json && report::print(&line).is_err() {
@@ -228,39 +278,23 @@ impl Producing {
     }
 }
 
-// === impl Deliveries ===
-
-impl ClientContext for Deliveries {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        logging::librdkafka_line(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, "{reason}");
-    }
+fn above_zero(text: &str) -> Result<f64, String> {
+    number(text, |value| value > 0.0).ok_or_else(|| "write a number above 0".to_owned())
 }
 
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        match result {
-            Ok(_) => {
-                self.acknowledged.fetch_add(1, Ordering::Relaxed);
-            }
-            Err((error, _)) => {
-                self.failed.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(%error, "record not delivered");
-            }
-        }
-    }
+fn skew(text: &str) -> Result<f64, String> {
+    let complaint = || "write a number from 0 to 10, for example 1".to_owned();
+    number(text, |value| (0.0..=10.0).contains(&value)).ok_or_else(complaint)
 }
 
-fn rate(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(rate) if rate.is_finite() && rate >= 0.0 => Ok(rate),
-        _ => Err("write records per second, 0 or more, for example 1000".to_owned()),
-    }
+fn share(text: &str) -> Result<f64, String> {
+    let complaint = || "write a share from 0 to 1, for example 0.001".to_owned();
+    number(text, |value| (0.0..=1.0).contains(&value)).ok_or_else(complaint)
+}
+
+fn number(text: &str, makes_sense: impl Fn(f64) -> bool) -> Option<f64> {
+    let value: f64 = text.parse().ok()?;
+    (value.is_finite() && makes_sense(value)).then_some(value)
 }
 
 #[cfg(test)]
@@ -275,15 +309,27 @@ mod tests {
     #[test]
     fn steps_are_comma_lists() {
         let options = options(&["--load", "200,1000,0", "--step-seconds", "60,30,0.5"]).unwrap();
-        assert_eq!(options.load, [200.0, 1000.0, 0.0]);
+        assert_eq!(options.load, [200.0, 1000.0, 0.0].map(Rate::constant));
         assert_eq!(options.step_seconds[2], Duration::from_millis(500));
     }
 
     #[test]
     fn loads_that_mean_nothing_are_refused() {
-        for load in ["-1", "many", "inf", "NaN", "1,,2", ""] {
+        for load in [
+            "-1", "many", "inf", "NaN", "1,,2", "", "1..", "..2", "2..-1",
+        ] {
             assert!(options(&["--load", load]).is_err(), "{load:?}");
         }
         assert!(options(&[]).is_err(), "a load is required");
+        for more in [
+            ["--trace", "t.csv"],
+            ["--skew", "-1"],
+            ["--poison-share", "1.1"],
+        ] {
+            assert!(
+                options(&["--load", "1", more[0], more[1]]).is_err(),
+                "{more:?}"
+            );
+        }
     }
 }

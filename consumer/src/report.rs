@@ -43,6 +43,8 @@ pub struct ProducerReport {
     pub target_rate: f64,
     /// Records handed to the client since the start.
     pub produced_total: u64,
+    /// Those of them that can never be written.
+    pub poison_total: u64,
     /// Records that Kafka has acknowledged (all in-sync replicas).
     pub acknowledged_total: u64,
     /// Records that the client gave up: they may or may not be in the log.
@@ -125,9 +127,10 @@ mod tests {
             produced_at: Some(Duration::ZERO),
             key: None,
             payload: None,
+            headers: None,
         };
         let now = clock::now();
-        metrics.batch_written(&[record], true, now, now);
+        metrics.batch_written(&[record], now, now);
         let second = ConsumerReport::of_the_last_second(&metrics, Duration::from_millis(500));
         assert_eq!(
             (second.processed_total, second.records_per_second),
@@ -143,13 +146,14 @@ mod tests {
         let report = ProducerReport {
             target_rate: 1000.0,
             produced_total: 3,
+            poison_total: 1,
             acknowledged_total: 2,
             failed_total: 1,
             is_final: true,
         };
         assert_eq!(
             serde_json::to_string(&report).unwrap(),
-            "{\"target_rate\":1000.0,\"produced_total\":3,\"acknowledged_total\":2,\
+            "{\"target_rate\":1000.0,\"produced_total\":3,\"poison_total\":1,\"acknowledged_total\":2,\
              \"failed_total\":1,\"final\":true}"
         );
     }

@@ -1,121 +1,159 @@
-//! Where batches go, and the thread that takes them there.
+//! Where batches go: the [`Sink`] trait, which a database of your own implements, and two sinks
+//! without a database.
 //!
-//! A [`Sink`] writes one batch and says whether it is durable; only then are its offsets committed.
-//! It runs on a thread of its own with at most one batch in flight, so that the consuming thread
-//! keeps answering the group while a write takes its time. It does not retry and knows nothing of
-//! Kafka: a failed write ends the process with nothing committed, and the records come again.
+//! A sink writes one batch and says whether it is durable. It neither retries nor knows Kafka: what
+//! follows from an error is decided by [`crate::worker`], on whose thread it runs. A sink that
+//! stores the steps in the same transaction as the records makes the whole consumer exactly once;
+//! one that does not is at least once.
 
+use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::batch::Record;
+use crate::batch::{Record, Step};
 use crate::clock;
-use crate::metrics::Metrics;
 
 /// Writes batches somewhere durable.
 pub trait Sink: Send + 'static {
-    /// Writes all of the batch; returns once it is durable. May block as long as it must.
+    /// Whether [`Sink::write`] stores the steps together with the records. Partitions then wait
+    /// for [`Sink::positions`] before they are read.
+    fn keeps_offsets(&self) -> bool {
+        false
+    }
+
+    /// What was stored last of each of the partitions, [`NOTHING_STORED`] where it is nothing.
+    /// Only asked of sinks that keep offsets.
+    ///
+    /// [`NOTHING_STORED`]: crate::batch::NOTHING_STORED
     ///
     /// # Errors
-    /// When the batch is not known to be written: the process then ends without committing it.
-    fn write(&mut self, records: &[Record]) -> Result<(), SinkError>;
+    /// When the sink cannot tell.
+    fn positions(&mut self, partitions: &[i32]) -> Result<BTreeMap<i32, i64>, SinkError> {
+        let _ = partitions;
+        Ok(BTreeMap::new())
+    }
+
+    /// Writes all of the batch; returns once it is durable. May block as long as it must.
+    ///
+    /// A sink that keeps offsets stores each step's `to` if what is stored is its `from`, and
+    /// else writes nothing; it looks at the lease last thing before it makes the batch durable.
+    /// There may be steps without records: those of records that went elsewhere.
+    ///
+    /// # Errors
+    /// When the batch is not known to be written. The kind decides what happens next.
+    fn write(&mut self, records: &[Record], steps: &[Step], lease: &Lease)
+    -> Result<(), SinkError>;
 }
 
 /// Why a batch could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
-    /// Standard output is closed or full.
-    #[error("cannot write to standard output ({0}): keep its reader open, or choose another sink")]
-    Stdout(#[from] std::io::Error),
-    /// The sink's thread is gone; its panic is on standard error.
-    #[error("the sink's thread has died: see its message above, nothing of its batch is committed")]
-    Died,
+    /// Not the batch's fault: it is tried again until it works or its partitions are taken.
+    #[error("the sink is not available: {0}")]
+    Unavailable(String),
+    /// These records can never be written, the others might: they go to the dead letters.
+    #[error("{} records cannot be decoded", .0.len())]
+    Undecodable(Vec<Refusal>),
+    /// Some record of the batch can never be written: the batch is halved until it is found.
+    #[error("refused by the sink: {0}")]
+    Refused(String),
+    /// The stored offsets are not those that the steps begin at: somebody else has written.
+    #[error("another member has written these partitions")]
+    Fenced,
+    /// The lease ended before the batch was made durable.
+    #[error("the batch was given up")]
+    GivenUp,
+    /// It will never work again: the process ends with nothing committed.
+    #[error("{0}")]
+    Broken(String),
 }
 
-/// A stand-in for a bulk insert: the same sleep for every batch, whatever its size.
+/// A record that can never be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Its place in the batch.
+    pub index: usize,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// The right to make a batch durable. It ends when the partitions are taken; clones end together.
+#[derive(Clone, Debug, Default)]
+pub struct Lease(Arc<AtomicBool>);
+
+/// A stand-in for a bulk insert: the same sleep for every batch, whatever its size. With another sink
+/// behind it, it stands for one that is slower than yours.
 ///
 /// With 100 records a batch and a sleep of 1 s, a saturated consumer does 100 records/s.
-#[derive(Debug)]
 pub struct Simulate {
-    /// How long one write takes.
+    /// How long one write takes, before the sink behind it.
     pub processing_time: Duration,
+    /// Where batches go then; nowhere by default.
+    pub then: Option<Box<dyn Sink>>,
 }
 
 /// One line a record: partition, offset, value.
 #[derive(Debug)]
 pub struct Stdout;
 
-/// The sink's thread as the consuming thread sees it. It ends when this is dropped.
-#[derive(Debug)]
-pub struct SinkThread {
-    batches: SyncSender<Vec<Record>>,
-    outcomes: Receiver<Result<(), SinkError>>,
+// === impl Lease ===
+
+impl Lease {
+    /// Ends it, for good.
+    pub fn end(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether the batch may be made durable.
+    pub fn is_held(&self) -> bool {
+        !self.0.load(Ordering::Acquire)
+    }
 }
 
 // === impl Simulate ===
 
 impl Sink for Simulate {
-    fn write(&mut self, _records: &[Record]) -> Result<(), SinkError> {
+    fn keeps_offsets(&self) -> bool {
+        self.then.as_ref().is_some_and(|then| then.keeps_offsets())
+    }
+
+    fn positions(&mut self, partitions: &[i32]) -> Result<BTreeMap<i32, i64>, SinkError> {
+        match &mut self.then {
+            Some(then) => then.positions(partitions),
+            None => Ok(BTreeMap::new()),
+        }
+    }
+
+    fn write(
+        &mut self,
+        records: &[Record],
+        steps: &[Step],
+        lease: &Lease,
+    ) -> Result<(), SinkError> {
         clock::wait_until(clock::now() + self.processing_time);
-        Ok(())
+        match &mut self.then {
+            Some(then) => then.write(records, steps, lease),
+            None => Ok(()),
+        }
     }
 }
 
 // === impl Stdout ===
 
 impl Sink for Stdout {
-    fn write(&mut self, records: &[Record]) -> Result<(), SinkError> {
+    fn write(&mut self, records: &[Record], _: &[Step], _: &Lease) -> Result<(), SinkError> {
         let mut output = std::io::stdout().lock();
-        for record in records {
+        let printed = records.iter().try_for_each(|record| {
             let payload = String::from_utf8_lossy(record.payload.as_deref().unwrap_or_default());
-            writeln!(output, "{} {} {payload}", record.partition, record.offset)?;
-        }
-        Ok(output.flush()?)
-    }
-}
-
-// === impl SinkThread ===
-
-impl SinkThread {
-    /// Starts the thread.
-    ///
-    /// # Errors
-    /// When the system has no thread left.
-    pub fn start(mut sink: Box<dyn Sink>, metrics: Metrics) -> std::io::Result<Self> {
-        let (batches, batches_to_write) = sync_channel::<Vec<Record>>(1);
-        let (report_outcome, outcomes) = sync_channel(1);
-        let thread = std::thread::Builder::new().name("sink".to_owned());
-        thread.spawn(move || {
-            for batch in batches_to_write {
-                let started = clock::now();
-                let outcome = sink.write(&batch);
-                metrics.batch_written(&batch, outcome.is_ok(), started, clock::now());
-                if report_outcome.send(outcome).is_err() {
-                    break;
-                }
-            }
-        })?;
-        Ok(Self { batches, outcomes })
-    }
-
-    /// Hands a batch over. Only to be called when the outcome of the one before was taken.
-    ///
-    /// # Errors
-    /// When the thread has died.
-    pub fn hand_over(&self, batch: Vec<Record>) -> Result<(), SinkError> {
-        self.batches.send(batch).map_err(|_| SinkError::Died)
-    }
-
-    /// Waits for the batch in flight; `false` if it is still being written after `wait`.
-    ///
-    /// # Errors
-    /// When the write failed or the thread has died.
-    pub fn outcome(&self, wait: Duration) -> Result<bool, SinkError> {
-        match self.outcomes.recv_timeout(wait) {
-            Ok(outcome) => outcome.map(|()| true),
-            Err(RecvTimeoutError::Timeout) => Ok(false),
-            Err(RecvTimeoutError::Disconnected) => Err(SinkError::Died),
-        }
+            writeln!(output, "{} {} {payload}", record.partition, record.offset)
+        });
+        printed.and_then(|()| output.flush()).map_err(|error| {
+            SinkError::Broken(format!(
+                "cannot write to standard output ({error}): keep its reader open, or choose \
+                 another sink"
+            ))
+        })
     }
 }

@@ -1,9 +1,11 @@
 //! What the producer sends: trades of many accounts, the same ones for the same seed.
 //!
 //! Accounts are drawn evenly, so keyed partitions fill nearly evenly: with 100,000 accounts on 100
-//! partitions a partition's share is within some 3 % of the mean. There is no hot account here.
+//! partitions a partition's share is within some 3 % of the mean. With a skew they follow Zipf's law:
+//! the n-th account trades as often as `1 / n^skew` says, and its partition is hot. A share of the
+//! trades can be poison: by turns no JSON at all, and a text that PostgreSQL refuses.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -38,6 +40,10 @@ pub struct Trades {
     seed: u64,
     state: u64,
     made: u64,
+    /// With a skew: for each account the share of trades up to and with it.
+    shares: Vec<f64>,
+    poison_share: f64,
+    poisoned: u64,
 }
 
 // === impl Trades ===
@@ -51,13 +57,59 @@ impl Trades {
             // Xorshift needs a state other than 0, and neighbouring seeds should not look alike.
             state: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
             made: 0,
+            shares: Vec::new(),
+            poison_share: 0.0,
+            poisoned: 0,
         }
+    }
+
+    /// Lets accounts trade by Zipf's law; 0 is evenly, 1 the classic law.
+    #[must_use]
+    pub fn skewed(mut self, skew: f64) -> Self {
+        if skew > 0.0 {
+            let mut sum = 0.0;
+            let mut rank = 0.0_f64;
+            self.shares = (0..self.accounts.get())
+                .map(|_| {
+                    rank += 1.0;
+                    sum += rank.powf(-skew);
+                    sum
+                })
+                .collect();
+            self.shares.iter_mut().for_each(|share| *share /= sum);
+        }
+        self
+    }
+
+    /// Makes a share (0 to 1) of the values poison.
+    #[must_use]
+    pub fn poisoned(mut self, share: f64) -> Self {
+        self.poison_share = share;
+        self
+    }
+
+    /// Writes the next trade's value into `value`; returns its account and whether it is poison.
+    pub fn next_into(&mut self, value: &mut Vec<u8>, since_epoch: Duration) -> (String, bool) {
+        let mut trade = self.next_at(since_epoch);
+        let is_poison = self.poison_share > 0.0 && self.share() < self.poison_share;
+        self.poisoned += u64::from(is_poison);
+        let is_refused = is_poison && self.poisoned.is_multiple_of(2);
+        if is_refused {
+            trade.symbol = "\0";
+        }
+        value.clear();
+        // A trade is a flat struct of strings and numbers: it always has a JSON form.
+        let _ = serde_json::to_writer(&mut *value, &trade);
+        if is_poison && !is_refused {
+            value.pop();
+        }
+        (trade.account_id, is_poison)
     }
 
     /// The next trade, made `since_epoch`.
     pub fn next_at(&mut self, since_epoch: Duration) -> Trade {
         self.made += 1;
-        let account = self.below(self.accounts);
+        let account = self.account();
         let symbol = SYMBOLS.iter().cycle().nth(self.small(SYMBOLS.len()));
         let cents = self.small(100_000);
         Trade {
@@ -69,6 +121,22 @@ impl Trades {
             price: f64::from(u32::try_from(cents).unwrap_or(0) + 100) / 100.0,
             timestamp: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX),
         }
+    }
+
+    fn account(&mut self) -> u64 {
+        if self.shares.is_empty() {
+            return self.below(self.accounts);
+        }
+        let drawn = self.share();
+        let account = self.shares.partition_point(|share| *share < drawn);
+        u64::try_from(account).unwrap_or(0)
+    }
+
+    /// Between 0 and 1.
+    fn share(&mut self) -> f64 {
+        const STEPS: u32 = 1 << 30;
+        let drawn = self.below(NonZeroU64::from(NonZeroU32::MIN.saturating_add(STEPS - 1)));
+        f64::from(u32::try_from(drawn).unwrap_or(0)) / f64::from(STEPS)
     }
 
     fn small(&mut self, bound: usize) -> usize {
@@ -128,6 +196,41 @@ mod tests {
             differ |= trade.account_id != third.next_at(Duration::ZERO).account_id;
         }
         assert!(differ, "another seed gives other trades");
+    }
+
+    #[test]
+    fn a_skew_follows_zipfs_law() {
+        let mut trades = trades(1000, 1).skewed(1.0);
+        let mut counts = std::collections::BTreeMap::<String, f64>::new();
+        for _ in 0..100_000 {
+            let account = trades.next_at(Duration::ZERO).account_id;
+            *counts.entry(account).or_default() += 1.0;
+        }
+        // The harmonic number of 1000 is 7.49.
+        for (rank, account) in [(1.0, 0), (2.0, 1), (10.0, 9)] {
+            let expected = 100_000.0 / 7.49 / rank;
+            let found = counts[&format!("account-{account:07}")];
+            assert!(
+                (found / expected - 1.0).abs() < 0.1,
+                "{account}: {found} of {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn poison_comes_by_turns_and_in_the_share_asked_for() {
+        let mut trades = trades(10, 1).poisoned(0.1);
+        let (mut value, mut poison, mut broken) = (Vec::new(), 0, 0);
+        for _ in 0..10_000 {
+            let (_, is_poison) = trades.next_into(&mut value, Duration::ZERO);
+            let decoded = serde_json::from_slice::<serde_json::Value>(&value);
+            poison += u32::from(is_poison);
+            broken += u32::from(decoded.is_err());
+            let refused = decoded.is_ok_and(|trade| trade["symbol"] == "\0");
+            assert!(is_poison || !refused);
+        }
+        assert!((900..1100).contains(&poison), "{poison}");
+        assert_eq!(broken, poison.div_ceil(2));
     }
 
     #[test]

@@ -16,11 +16,11 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use evenkeel_consumer::batch::{BatchLimits, Record};
+use evenkeel_consumer::batch::{BatchLimits, Record, Step};
 use evenkeel_consumer::clock;
-use evenkeel_consumer::consume::{ConsumeError, consume};
+use evenkeel_consumer::consume::{ConsumeError, Task, consume};
 use evenkeel_consumer::metrics::Metrics;
-use evenkeel_consumer::sink::{Sink, SinkError};
+use evenkeel_consumer::sink::{Lease, Sink, SinkError};
 use evenkeel_consumer::stop::StopSignal;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::mocking::MockCluster;
@@ -113,16 +113,23 @@ impl Group {
             .set("enable.auto.offset.store", "false");
         let limits = BatchLimits {
             size_records: NonZeroUsize::new(10).unwrap(),
+            size_bytes: NonZeroUsize::MAX,
             timeout: Duration::from_millis(20),
         };
         let (stop, metrics) = (StopSignal::default(), Metrics::default());
-        let sink = Box::new(Recording {
+        let task = Task {
+            client,
+            topic: TOPIC.to_owned(),
+            limits,
+            dead_letters: None,
+        };
+        let sink: Box<dyn Sink> = Box::new(Recording {
             written: self.written.clone(),
             gate: gate.clone(),
         });
         let thread = std::thread::spawn({
             let (stop, metrics) = (stop.clone(), metrics.clone());
-            move || consume(&client, TOPIC, limits, sink, metrics, &stop)
+            move || consume(&task, vec![sink], metrics, &stop)
         });
         Member {
             stop,
@@ -199,7 +206,7 @@ impl Gate {
 }
 
 impl Sink for Recording {
-    fn write(&mut self, records: &[Record]) -> Result<(), SinkError> {
+    fn write(&mut self, records: &[Record], _: &[Step], _: &Lease) -> Result<(), SinkError> {
         self.gate.pass();
         let mut written = self.written.lock().unwrap();
         for record in records {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::demo::broker::{self, Progress};
 use crate::demo::load::Load;
 use crate::demo::report::Completeness;
-use crate::demo::{Options, PolicyChoice};
+use crate::demo::{Options, PolicyChoice, SinkChoice};
 
 /// Ended by Ctrl-C, as shells say it.
 const EXIT_INTERRUPTED: u8 = 130;
@@ -64,6 +64,11 @@ pub struct Args {
     #[arg(long, value_enum, default_value = "unlimited")]
     hpa: HpaName,
 
+    /// Where the consumers write: nowhere (a sleep stands for it), or into a PostgreSQL that the demo
+    /// starts; each batch takes a second either way
+    #[arg(long, value_enum, default_value = "simulate")]
+    sink: SinkName,
+
     /// The consumers' group protocol; `consumer` is KIP-848
     #[arg(long, value_enum, default_value = "classic")]
     group_protocol: GroupProtocolName,
@@ -93,6 +98,7 @@ const EXAMPLES: &str = "Examples:
   evenkeel demo
   evenkeel demo --policy keda-lag
   evenkeel demo --load 1000,5000 --minutes 10 --partitions 100
+  evenkeel demo --sink postgres --load 500:60,0:60
   evenkeel demo --group-protocol consumer --metadata targetUtilization=0.9 --json run.json
   evenkeel demo --bootstrap-servers localhost:9092";
 
@@ -106,6 +112,12 @@ enum PolicyName {
 enum HpaName {
     Unlimited,
     Published,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SinkName {
+    Simulate,
+    Postgres,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -165,6 +177,10 @@ impl Args {
             cooldown: Duration::from_secs(self.cooldown_seconds),
             published_hpa: self.hpa == HpaName::Published,
             metadata: self.metadata.clone(),
+            sink: match self.sink {
+                SinkName::Simulate => SinkChoice::Simulate,
+                SinkName::Postgres => SinkChoice::Postgres,
+            },
             group_protocol: match self.group_protocol {
                 GroupProtocolName::Classic => "classic",
                 GroupProtocolName::Consumer => "consumer",

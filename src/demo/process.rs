@@ -60,11 +60,17 @@ pub async fn kill(child: &mut Child) -> Option<ExitStatus> {
 
 /// Sends SIGTERM and does not wait. A child that has ended already is left alone.
 pub async fn request_end(child: &Child) {
+    signal(child, "TERM").await;
+}
+
+/// Sends a signal by its name, without SIG. A child that has ended already is left alone.
+pub async fn signal(child: &Child, name: &str) {
     // The shell's own `kill` is there wherever a shell is, and needs no unsafe call.
     if let Some(id) = child.id() {
         let _ = Command::new("/bin/sh")
-            .args(["-c", "kill -TERM \"$0\""])
+            .args(["-c", "kill -s \"$1\" \"$0\""])
             .arg(id.to_string())
+            .arg(name)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status()

@@ -5,7 +5,7 @@
 //! rate, when everything that was going to settle has. A reversal is a change against the one before
 //! it within one step of the load: nothing outside had changed, so one of the two was wrong. Records
 //! count as processed when their offsets are committed, and as lost when acknowledged records are not
-//! in the log.
+//! in the log. Where the consumers write into a database, its rows are what counts.
 
 use std::time::Duration;
 
@@ -73,6 +73,8 @@ pub struct Counts {
     pub committed_records: Option<u64>,
     /// Records that the consumers wrote, repeats included.
     pub written_records: u64,
+    /// What is in the database; `None` where there is none.
+    pub table: Option<TableCounts>,
     /// Rebalances of the group.
     pub rebalances: u32,
     /// Times that a partition went from one owner to another.
@@ -81,6 +83,15 @@ pub struct Counts {
     pub pod_crashes: u32,
     /// Times that the policy had no answer.
     pub unanswered: u32,
+}
+
+/// Rows of the consumers' table at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TableCounts {
+    /// All.
+    pub rows: u64,
+    /// Those of different records.
+    pub distinct_rows: u64,
 }
 
 /// The steady state.
@@ -132,8 +143,10 @@ pub enum Completeness {
     Complete,
     /// Records that Kafka acknowledged are not in its log.
     Lost(u64),
-    /// Records in the log have not been processed.
+    /// Records in the log have not been processed: not committed, or not in the table.
     Unprocessed(u64),
+    /// Records are in the table more than once.
+    Repeated(u64),
     /// Kafka could not be read at the end, or the run was interrupted.
     Unknown,
 }
@@ -189,9 +202,13 @@ impl Report {
         if log_end < counts.acknowledged_records {
             return Completeness::Lost(counts.acknowledged_records - log_end);
         }
-        match log_end.saturating_sub(committed) {
-            0 => Completeness::Complete,
-            left => Completeness::Unprocessed(left),
+        let distinct = counts.table.map_or(committed, |table| table.distinct_rows);
+        let left = log_end.saturating_sub(committed.min(distinct));
+        let table = counts.table.unwrap_or_default();
+        match (left, table.rows.saturating_sub(table.distinct_rows)) {
+            (0, 0) => Completeness::Complete,
+            (0, repeated) => Completeness::Repeated(repeated),
+            (left, _) => Completeness::Unprocessed(left),
         }
     }
 }
@@ -333,6 +350,24 @@ mod tests {
         check(Some(99), Some(99), Completeness::Lost(1));
         check(Some(100), Some(60), Completeness::Unprocessed(40));
         check(None, Some(100), Completeness::Unknown);
+        for (rows, distinct_rows, expected) in [
+            (100, 100, Completeness::Complete),
+            (101, 100, Completeness::Repeated(1)),
+            (100, 98, Completeness::Unprocessed(2)),
+            (0, 0, Completeness::Unprocessed(100)),
+        ] {
+            let counts = Counts {
+                acknowledged_records: 100,
+                log_end_records: Some(100),
+                committed_records: Some(100),
+                table: Some(TableCounts {
+                    rows,
+                    distinct_rows,
+                }),
+                ..Counts::default()
+            };
+            assert_eq!(report(counts).completeness(), expected);
+        }
         let mut interrupted = report(Counts::default());
         interrupted.interrupted = true;
         assert_eq!(interrupted.completeness(), Completeness::Unknown);

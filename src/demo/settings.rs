@@ -46,8 +46,19 @@ pub(super) fn consumer_arguments(
     bootstrap_servers: &str,
     topic: &str,
     group: &str,
+    database_url: Option<&str>,
 ) -> Vec<String> {
-    [
+    let database = database_url.map(|url| {
+        [
+            "--sink",
+            "postgres",
+            "--create-tables",
+            "--database-url",
+            url,
+        ]
+        .map(str::to_owned)
+    });
+    let arguments = [
         "--bootstrap-servers",
         bootstrap_servers,
         "--topic",
@@ -64,8 +75,11 @@ pub(super) fn consumer_arguments(
         "none",
         "--report-json",
     ]
-    .map(str::to_owned)
-    .to_vec()
+    .map(str::to_owned);
+    arguments
+        .into_iter()
+        .chain(database.into_iter().flatten())
+        .collect()
 }
 
 /// The trigger of the demo's ScaledObject.

@@ -1,7 +1,7 @@
 //! One run: what is set up, what happens each second, and how it is taken down.
 //!
 //! The order of taking down is that of the data: first the load, then the consumers, then the scaler,
-//! last the broker, so that nothing complains about what is already gone.
+//! last the database and the broker, so that nothing complains about what is already gone.
 
 use std::time::Duration;
 
@@ -16,12 +16,13 @@ use super::driver::Driver;
 use super::hpa::Hpa;
 use super::keda::Activation;
 use super::pods::{PodTemplate, Pods};
+use super::postgres::EmbeddedPostgres;
 use super::programs::{LogFolder, Producer, Programs, ScalerProcess, io};
-use super::report::{Change, Counts, Report, Sample};
+use super::report::{Change, Counts, Report, Sample, TableCounts};
 use super::scaler::{Evenkeel, Policy};
 use super::view::{Now, View};
 use super::watch::{Sight, Watch};
-use super::{DemoError, Options, PolicyChoice, settings};
+use super::{DemoError, Options, PolicyChoice, SinkChoice, settings};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::observe::kafka::{KafkaObserver, KafkaObserverConfig};
@@ -60,6 +61,7 @@ pub struct Stage {
     /// The topic to remove at the end, where the cluster is not ours.
     guest_topic: Option<String>,
     broker: Option<EmbeddedBroker>,
+    database: Option<EmbeddedPostgres>,
     view: View,
     behavior: String,
     _folder: TempDir,
@@ -123,9 +125,19 @@ impl Stage {
                 (Policy::Evenkeel(Box::new(evenkeel)), Some(scaler), hints)
             }
         };
+        let database = match options.sink {
+            SinkChoice::Simulate => None,
+            SinkChoice::Postgres => Some(EmbeddedPostgres::start().await?),
+        };
         let template = PodTemplate {
             program: programs.consumer.clone(),
-            arguments: settings::consumer_arguments(options, servers, &place.topic, &place.group),
+            arguments: settings::consumer_arguments(
+                options,
+                servers,
+                &place.topic,
+                &place.group,
+                database.as_ref().map(EmbeddedPostgres::url).as_deref(),
+            ),
             start_delay: options.pod_start,
         };
         let producer = Producer::start(&programs, &logs, servers, &place.topic, &options.load)?;
@@ -143,6 +155,7 @@ impl Stage {
             guest_topic: place.broker.is_none().then(|| place.topic.clone()),
             topics: place.topics,
             broker: place.broker,
+            database,
             _folder: folder,
         })
     }
@@ -181,6 +194,7 @@ impl Stage {
             }
         }
         self.end_producer(&mut record.counts).await;
+        record.counts.table = self.table().await;
         let mut report = self.report(options, record);
         report.interrupted = interrupted;
         self.view.close(&report);
@@ -197,6 +211,9 @@ impl Stage {
         if let Some(topic) = self.guest_topic.take() {
             // A cluster that does not answer any more keeps its topic; there is nobody to tell.
             let _ = self.topics.delete_topic(&topic).await;
+        }
+        if let Some(mut database) = self.database.take() {
+            database.crash().await;
         }
         if let Some(mut broker) = self.broker.take() {
             broker.stop().await;
@@ -295,6 +312,21 @@ impl Stage {
             counts.acknowledged_records = line.acknowledged_total;
             counts.failed_records = line.failed_total;
         }
+    }
+
+    /// What is in the database, where there is one. One that does not answer shows as no rows at all.
+    async fn table(&self) -> Option<TableCounts> {
+        let database = self.database.as_ref()?;
+        let query = "SELECT count(*), count(DISTINCT (kafka_partition, kafka_offset)) FROM trades";
+        let said = database.ask(query).await.unwrap_or_default();
+        let counts = said.trim().split_once('|');
+        let number = |text: &str| text.parse().unwrap_or(0);
+        Some(
+            counts.map_or_else(TableCounts::default, |(rows, distinct)| TableCounts {
+                rows: number(rows),
+                distinct_rows: number(distinct),
+            }),
+        )
     }
 
     fn report(&mut self, options: &Options, record: Record) -> Report {

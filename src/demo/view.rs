@@ -225,6 +225,16 @@ fn figures(report: &Report, columns: u16) -> Table {
         .iter()
         .map(|change| format!("{} ({})", change.to, clock(change.second)))
         .collect();
+    let rows = counts.table.map_or_else(
+        || "none: the write is a sleep (--sink postgres writes)".to_owned(),
+        |table| {
+            let distinct = count(Some(table.distinct_rows));
+            format!(
+                "{}, of {distinct} different records",
+                count(Some(table.rows))
+            )
+        },
+    );
     let mut table = table(columns);
     for (name, value) in [
         ("policy", report.policy.clone()),
@@ -256,6 +266,7 @@ fn figures(report: &Report, columns: u16) -> Table {
                 count(Some(counts.written_records))
             ),
         ),
+        ("rows in PostgreSQL", rows),
         (
             "trouble",
             format!(
@@ -294,6 +305,11 @@ fn table(columns: u16) -> Table {
 
 fn verdict(report: &Report) -> String {
     match report.completeness() {
+        Completeness::Complete if report.counts.table.is_some() => {
+            style("Every record that was produced is in the table, exactly once.")
+                .green()
+                .to_string()
+        }
         Completeness::Complete => style("Every record that was produced has been processed.")
             .green()
             .to_string(),
@@ -307,6 +323,11 @@ fn verdict(report: &Report) -> String {
                 .red()
                 .to_string()
         }
+        Completeness::Repeated(records) => style(format!(
+            "{records} records are in the table more than once."
+        ))
+        .red()
+        .to_string(),
         Completeness::Unknown if report.interrupted => "Ended before its time.".to_owned(),
         Completeness::Unknown => style("Kafka could not be read at the end.")
             .red()

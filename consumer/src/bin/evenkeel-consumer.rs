@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use evenkeel_consumer::config::{self, ConsumerOptions, SinkKind};
-use evenkeel_consumer::consume::consume;
-use evenkeel_consumer::metrics::{self, Metrics};
+use evenkeel_consumer::consume::{Task, consume};
+use evenkeel_consumer::metrics::{Metrics, server};
+use evenkeel_consumer::postgres::{self, Postgres};
 use evenkeel_consumer::report::{self, ConsumerReport, REPORT_EVERY};
 use evenkeel_consumer::sink::{Simulate, Sink, Stdout};
 use evenkeel_consumer::stop::StopSignal;
@@ -17,17 +18,21 @@ use evenkeel_consumer::{clock, logging};
 /// librdkafka waits for it with the last commit, without a bound of its own.
 const LEAVE_WITHIN: Duration = Duration::from_secs(27);
 
+/// What a batch takes in the blueprint, whose consumer sleeps instead of writing.
+const SIMULATED_WRITE: Duration = Duration::from_secs(1);
+
 fn main() -> anyhow::Result<()> {
     let options = config::parse_options::<ConsumerOptions>();
-    logging::start();
+    logging::start(options.connection.log_format);
     let client = options
         .client_config()
         .unwrap_or_else(|error| config::refuse_options(error));
-    let sink: Box<dyn Sink> = match options.sink {
-        SinkKind::Stdout => Box::new(Stdout),
-        SinkKind::Simulate => Box::new(Simulate {
-            processing_time: options.batch_processing_time,
-        }),
+    let sinks = sinks(&options)?;
+    let task = Task {
+        client,
+        topic: options.topic.clone(),
+        limits: options.batch_limits(),
+        dead_letters: Some(options.dead_letters()),
     };
     let (metrics, stop) = (Metrics::default(), StopSignal::default());
 
@@ -39,7 +44,7 @@ fn main() -> anyhow::Result<()> {
         .context("cannot start the runtime: raise the process's thread limit")?;
     runtime.spawn(stop.clone().raise_on_signals());
     if let Some(address) = options.metrics_listen.0 {
-        let server = metrics::serve(address, metrics.clone(), stop.clone());
+        let server = server::serve(address, metrics.clone(), stop.clone());
         runtime.spawn(async move {
             if let Err(error) = server.await {
                 tracing::error!(%error, %address, "no metrics: choose another --metrics-listen");
@@ -52,16 +57,8 @@ fn main() -> anyhow::Result<()> {
         .name("consume".to_owned())
         .spawn({
             let (metrics, stop) = (metrics.clone(), stop.clone());
-            let limits = options.batch_limits();
             move || {
-                let _ = send_outcome.send(consume(
-                    &client,
-                    &options.topic,
-                    limits,
-                    sink,
-                    metrics,
-                    &stop,
-                ));
+                let _ = send_outcome.send(consume(&task, sinks, metrics, &stop));
             }
         })?;
 
@@ -95,6 +92,37 @@ fn main() -> anyhow::Result<()> {
     }
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
+}
+
+/// One sink for each writer.
+fn sinks(options: &ConsumerOptions) -> anyhow::Result<Vec<Box<dyn Sink>>> {
+    let database = options
+        .database()
+        .unwrap_or_else(|error| config::refuse_options(error));
+    if let (true, Some(database)) = (options.create_tables, &database) {
+        postgres::create_tables(database)?;
+    }
+    let sink = |_| -> anyhow::Result<Box<dyn Sink>> {
+        let then: Option<Box<dyn Sink>> = match (options.sink, &database) {
+            (SinkKind::Postgres, Some(database)) => Some(Box::new(Postgres::new(
+                database.clone(),
+                options.group.clone(),
+                options.topic.clone(),
+            )?)),
+            (SinkKind::Stdout, _) => Some(Box::new(Stdout)),
+            _ => None,
+        };
+        let default = if then.is_some() {
+            Duration::ZERO
+        } else {
+            SIMULATED_WRITE
+        };
+        Ok(Box::new(Simulate {
+            processing_time: options.batch_processing_time.unwrap_or(default),
+            then,
+        }))
+    };
+    (0..options.writers).map(sink).collect()
 }
 
 fn consuming_thread_died() -> anyhow::Error {

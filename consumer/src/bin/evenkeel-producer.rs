@@ -7,7 +7,7 @@ use evenkeel_consumer::{config, logging};
 
 fn main() -> anyhow::Result<()> {
     let options = config::parse_options::<ProducerOptions>();
-    logging::start();
+    logging::start(options.connection.log_format);
     let plan = options
         .plan()
         .unwrap_or_else(|error| config::refuse_options(error));

@@ -1,0 +1,305 @@
+//! What the machine can do, for `make bench`: librdkafka without us, us without a sink, COPY without
+//! Kafka. Each prints records/s from the first record to the last, and nothing else.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    reason = "a measurement reads the clock and fails loudly"
+)]
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use clap::{Parser, Subcommand};
+use evenkeel_consumer::batch::{BatchLimits, Record, Step};
+use evenkeel_consumer::config::{ConsumerOptions, seconds};
+use evenkeel_consumer::consume::{Task, consume};
+use evenkeel_consumer::metrics::Metrics;
+use evenkeel_consumer::postgres::{self, rows};
+use evenkeel_consumer::sink::{Lease, Sink, SinkError};
+use evenkeel_consumer::stop::StopSignal;
+use evenkeel_consumer::trade::Trades;
+use futures_util::SinkExt as _;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+#[derive(Debug, Parser)]
+struct Options {
+    #[command(subcommand)]
+    what: What,
+    /// Records to be measured
+    #[arg(long, global = true, default_value = "1000000")]
+    records: usize,
+    /// Records a batch
+    #[arg(long, global = true, default_value = "5000")]
+    batch_size: NonZeroUsize,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// librdkafka's poll, each record dropped at once
+    Raw {
+        /// Where Kafka is
+        servers: String,
+        /// The topic
+        topic: String,
+    },
+    /// The whole consumer, into a sink that drops every batch
+    Null {
+        /// Where Kafka is
+        servers: String,
+        /// The topic
+        topic: String,
+    },
+    /// The same batch into PostgreSQL again and again, a transaction each
+    Copy {
+        /// Where PostgreSQL is
+        url: String,
+        /// With a primary key over partition and offset
+        #[arg(long)]
+        with_key: bool,
+    },
+    /// The consumer's own sink, offsets and all, fed from memory
+    Sink {
+        /// Where PostgreSQL is
+        url: String,
+    },
+    /// The same by INSERT ... SELECT FROM unnest with ON CONFLICT DO NOTHING on a primary key
+    Insert {
+        /// Where PostgreSQL is
+        url: String,
+    },
+}
+
+fn main() {
+    let options = Options::parse();
+    let rate = match &options.what {
+        What::Raw { servers, topic } => raw(servers, topic, options.records),
+        What::Null { servers, topic } => null(servers, topic, &options),
+        What::Copy { url, with_key } => copy(url, &options, *with_key),
+        What::Sink { url } => sink(url, &options),
+        What::Insert { url } => insert(url, &options),
+    };
+    println!("{rate:.0}");
+}
+
+/// The client's own configuration, as the consumer has it.
+fn consumer_options(servers: &str, topic: &str) -> ConsumerOptions {
+    let group = format!("limits-{}", std::process::id());
+    let given = [
+        "limits",
+        "--bootstrap-servers",
+        servers,
+        "--topic",
+        topic,
+        "--group",
+        &group,
+    ];
+    ConsumerOptions::parse_from(given)
+}
+
+fn raw(servers: &str, topic: &str, records: usize) -> f64 {
+    let options = consumer_options(servers, topic);
+    let mut client = options.client_config().expect("a configuration");
+    // As far ahead as librdkafka itself likes to fetch.
+    for name in [
+        "queued.min.messages",
+        "queued.max.messages.kbytes",
+        "fetch.queue.backoff.ms",
+    ] {
+        client.remove(name);
+    }
+    let consumer: BaseConsumer = client.create().expect("a client");
+    consumer.subscribe(&[topic]).expect("a subscription");
+    let (mut count, mut began) = (0, Instant::now());
+    while count < records {
+        if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
+            std::hint::black_box(&message);
+            if count == 0 {
+                began = Instant::now();
+            }
+            count += 1;
+        }
+    }
+    per_second(count, began)
+}
+
+/// Counts, and stops the consumer when it has seen enough.
+struct Null {
+    seen: Arc<Mutex<(usize, Option<Instant>)>>,
+    until: usize,
+    stop: StopSignal,
+}
+
+impl Sink for Null {
+    fn write(&mut self, records: &[Record], _: &[Step], _: &Lease) -> Result<(), SinkError> {
+        let mut seen = self.seen.lock().expect("one writer");
+        if seen.1.is_none() {
+            // The first batch only starts the clock.
+            *seen = (0, Some(Instant::now()));
+        } else {
+            seen.0 += records.len();
+        }
+        if seen.0 + records.len() >= self.until {
+            self.stop.raise();
+        }
+        Ok(())
+    }
+}
+
+fn null(servers: &str, topic: &str, options: &Options) -> f64 {
+    let consumer = consumer_options(servers, topic);
+    let (stop, seen) = (StopSignal::default(), Arc::default());
+    let sink = Null {
+        seen: Arc::clone(&seen),
+        until: options.records - options.batch_size.get(),
+        stop: stop.clone(),
+    };
+    let task = Task {
+        client: consumer.client_config().expect("a configuration"),
+        topic: topic.to_owned(),
+        limits: BatchLimits {
+            size_records: options.batch_size,
+            ..consumer.batch_limits()
+        },
+        dead_letters: None,
+    };
+    consume(&task, vec![Box::new(sink)], Metrics::default(), &stop).expect("it consumes");
+    let (count, began) = *seen.lock().expect("it has ended");
+    per_second(count, began.expect("there were records"))
+}
+
+fn batch(options: &Options) -> Vec<Record> {
+    let mut trades = Trades::new(std::num::NonZeroU64::MIN.saturating_add(99_999), 1);
+    let since_epoch = seconds("1700000000").expect("seconds");
+    let mut record = |offset| {
+        let mut value = Vec::new();
+        trades.next_into(&mut value, since_epoch);
+        Record {
+            partition: 0,
+            offset,
+            produced_at: None,
+            key: None,
+            payload: Some(value),
+            headers: None,
+        }
+    };
+    let size = i64::try_from(options.batch_size.get()).expect("a small number");
+    (0..size).map(&mut record).collect()
+}
+
+const KEY: &str = "ALTER TABLE trades ADD PRIMARY KEY (kafka_partition, kafka_offset)";
+
+fn copy(url: &str, options: &Options, with_key: bool) -> f64 {
+    let mut records = batch(options);
+    let encode = |records: &[Record]| {
+        let mut rows = rows::Rows::default();
+        let mut all = rows.encode(records).expect("they are trades").to_vec();
+        all.extend(rows.end());
+        bytes::Bytes::from(all)
+    };
+    let encoded = encode(&records);
+    database(url, async |client| {
+        if with_key {
+            client.batch_execute(KEY).await?;
+        }
+        let statement = client.prepare(rows::COPY).await?;
+        let began = Instant::now();
+        let mut count = 0;
+        while count < options.records {
+            let rows = if with_key {
+                // Every row needs an offset of its own.
+                records.iter_mut().for_each(|r| r.offset += 1_000_000_000);
+                encode(&records)
+            } else {
+                encoded.clone()
+            };
+            let begun = client.batch_execute("BEGIN");
+            let (_, copy) = tokio::try_join!(begun, client.copy_in(&statement))?;
+            let mut copy = std::pin::pin!(copy);
+            copy.send(rows).await?;
+            copy.finish().await?;
+            client.batch_execute("COMMIT").await?;
+            count += records.len();
+        }
+        Ok(per_second(count, began))
+    })
+}
+
+fn sink(url: &str, options: &Options) -> f64 {
+    const PARTITIONS: i32 = 12;
+    let mut records = batch(options);
+    let config = postgres::parse_url(url).expect("an address");
+    postgres::create_tables(&config).expect("tables");
+    let group = format!("limits-{}", std::process::id());
+    let mut sink = postgres::Postgres::new(config, group, "limits".to_owned()).expect("a sink");
+    let partitions: Vec<i32> = (0..PARTITIONS).collect();
+    sink.positions(&partitions).expect("positions");
+    for (record, partition) in records.iter_mut().zip(partitions.iter().cycle()) {
+        record.partition = *partition;
+    }
+    let (began, mut count, mut at) = (Instant::now(), 0, -1);
+    while count < options.records {
+        let step = |partition: &i32| Step {
+            partition: *partition,
+            from: at,
+            to: at + 1,
+        };
+        let steps: Vec<Step> = partitions.iter().map(step).collect();
+        let written = sink.write(&records, &steps, &Lease::default());
+        written.expect("PostgreSQL takes it");
+        at += 1;
+        count += records.len();
+    }
+    per_second(count, began)
+}
+
+fn insert(url: &str, options: &Options) -> f64 {
+    let size = options.batch_size.get();
+    let texts: Vec<String> = (0..size).map(|n| format!("account-{n:07}")).collect();
+    let numbers: Vec<i64> = (0..size).map(|n| i64::try_from(n).unwrap_or(0)).collect();
+    let prices: Vec<f64> = vec![123.45; size];
+    let statement = "INSERT INTO trades SELECT a, b, c, d, q, p, now(), 0, o \
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::float8[], \
+        $7::bigint[]) AS row (a, b, c, d, q, p, o) ON CONFLICT DO NOTHING";
+    database(url, async |client| {
+        client.batch_execute(KEY).await?;
+        let statement = client.prepare(statement).await?;
+        let (mut offsets, began, mut count) = (numbers.clone(), Instant::now(), 0);
+        while count < options.records {
+            offsets.iter_mut().for_each(|offset| *offset += 1_000_000);
+            client
+                .execute(
+                    &statement,
+                    &[&texts, &texts, &texts, &texts, &numbers, &prices, &offsets],
+                )
+                .await?;
+            count += size;
+        }
+        Ok(per_second(count, began))
+    })
+}
+
+/// Runs it on fresh tables.
+fn database(
+    url: &str,
+    measure: impl AsyncFnOnce(&tokio_postgres::Client) -> Result<f64, tokio_postgres::Error>,
+) -> f64 {
+    let config = postgres::parse_url(url).expect("an address");
+    postgres::create_tables(&config).expect("tables");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let measured = runtime.block_on(async {
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
+        tokio::spawn(connection);
+        client.batch_execute("DROP TABLE trades").await?;
+        let schema = include_str!("../schema.sql");
+        client.batch_execute(schema).await?;
+        measure(&client).await
+    });
+    measured.expect("PostgreSQL answers")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+fn per_second(count: usize, began: Instant) -> f64 {
+    count as f64 / began.elapsed().as_secs_f64()
+}
