@@ -8,6 +8,7 @@ pub mod completions;
 pub mod demo;
 pub mod explain;
 pub mod serve;
+pub mod simulate;
 pub mod top;
 
 use std::process::ExitCode;
@@ -36,6 +37,8 @@ enum Command {
     Explain(explain::Args),
     /// Watch all targets of a running server.
     Top(top::Args),
+    /// Simulate policies side by side on a load of yours, recorded or typed, or a built-in one.
+    Simulate(Box<simulate::Args>),
     /// Check ScaledObject files offline: every error at once.
     Check(check::Args),
     /// Print a shell completion script.
@@ -55,6 +58,7 @@ impl Cli {
             Command::Demo(args) => args.run().await,
             Command::Explain(args) => args.run().await,
             Command::Top(args) => args.run().await,
+            Command::Simulate(args) => args.run().await,
             Command::Check(args) => args.run(),
             Command::Completions(args) => args.run(),
         }

@@ -3,13 +3,11 @@
 //! Nothing here is needed to serve: the scaler never starts a process. The embedded broker
 //! ([`broker`]) is also what the tests and benches run against. A run is a [`stage`] that is set
 //! (broker, topic, scaler, producer, no pods yet), played second by second, and struck again whatever
-//! happens. The arithmetic of Kubernetes and KEDA is pure ([`hpa`], [`keda`]), and so are the figures
-//! ([`report`]); all policies run on the same stage and are measured by the same eyes ([`watch`]).
+//! happens. The arithmetic of Kubernetes and KEDA is the simulator's ([`evenkeel_sim::hpa`],
+//! [`evenkeel_sim::keda`]), the figures are pure too ([`report`]); all policies run on the same stage and are measured by the same eyes ([`watch`]).
 
 pub mod broker;
 pub mod driver;
-pub mod hpa;
-pub mod keda;
 pub mod load;
 pub mod pods;
 pub mod postgres;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use evenkeel_engine::{
     AssignedTopic, Committed, GroupObservation, GroupProtocol, GroupState, LogOffsets, Member,
     Observation, OffsetReset, PartitionObservation, Policy, PrometheusObservation, Reading, State,
-    Timestamp, TopicObservation, decide,
+    Timestamp, TopicObservation, Tuning, decide,
 };
 
 fn policy() -> Policy {
@@ -35,6 +35,7 @@ fn policy() -> Policy {
         startup: Duration::from_secs(60),
         max_staleness: Duration::from_secs(120),
         poll_interval: Duration::from_secs(5),
+        tuning: Tuning::default(),
     }
 }
 

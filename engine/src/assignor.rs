@@ -11,6 +11,9 @@
 //! skewed topics; assuming that they spread would be blind. The estimate between the two is in
 //! [`Needs::expected_busiest`].
 //!
+//! The assignment that is there now can be seen, though, and is: a replica that has been dealt too much
+//! is overloaded whatever was to be expected ([`Present`]).
+//!
 //! What this does not do: predict a particular assignment. Sticky assignors keep history that no
 //! observer can see.
 
@@ -28,6 +31,8 @@ pub(crate) enum Assignor {
     Balanced,
     /// A contiguous block of each topic.
     Range,
+    /// None is known: load divides as if partitions could be cut. Only the simulator asks for that.
+    Divisible,
 }
 
 /// What there is to divide, and how.
@@ -37,6 +42,17 @@ pub(crate) struct Layout {
     /// Partitions of each topic, in the topics' order.
     pub topic_sizes: Vec<usize>,
     pub members_per_replica: usize,
+    /// Who owns what now, where that is settled.
+    pub present: Option<Present>,
+}
+
+/// The present assignment.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Present {
+    /// Replicas that own something.
+    pub replicas: u32,
+    /// The replica of each partition, in the partitions' order; `None` without an owner.
+    pub owners: Vec<Option<u32>>,
 }
 
 /// The needs of all partitions, ready to be asked about.
@@ -48,6 +64,8 @@ pub(crate) struct Needs<'a> {
     /// for [`Assignor::Range`], where every candidate asks for the sums of other blocks.
     before: Vec<f64>,
     total: f64,
+    /// How many replicas there are, and what the busiest of them carries.
+    present: Option<(u32, f64)>,
 }
 
 // === impl Assignor ===
@@ -96,6 +114,7 @@ impl Layout {
         let replicas = to_usize(replicas).max(1);
         let useful = match self.assignor {
             Assignor::Balanced => self.replicas_holding(self.fullest(replicas)).min(replicas),
+            Assignor::Divisible => replicas,
             Assignor::Range => self
                 .range_candidates()
                 .into_iter()
@@ -104,6 +123,24 @@ impl Layout {
                 .unwrap_or(1),
         };
         to_u32(useful)
+    }
+
+    /// The smallest count whose fullest replica is less full than at `replicas`.
+    pub fn next_useful(&self, replicas: u32) -> u32 {
+        let replicas = to_usize(replicas).max(1);
+        let next = match self.assignor {
+            Assignor::Balanced => {
+                let held = self.fullest(replicas);
+                self.replicas_holding(held.saturating_sub(1).max(1))
+            }
+            Assignor::Divisible => replicas + 1,
+            Assignor::Range => {
+                let mut candidates = self.range_candidates().into_iter();
+                let next = candidates.find(|&candidate| candidate > replicas);
+                next.unwrap_or(replicas)
+            }
+        };
+        to_u32(next)
     }
 
     /// The counts at which some topic's blocks get smaller, ascending.
@@ -134,13 +171,28 @@ impl Layout {
     }
 }
 
+// === impl Present ===
+
+impl Present {
+    /// How many there are, and what the busiest carries of these `needs`.
+    fn busiest(&self, needs: &[f64]) -> (u32, f64) {
+        let mut loads = vec![0.0_f64; to_usize(self.replicas)];
+        for (need, owner) in needs.iter().zip(&self.owners) {
+            if let Some(load) = owner.and_then(|owner| loads.get_mut(to_usize(owner))) {
+                *load += need;
+            }
+        }
+        (self.replicas, loads.into_iter().fold(0.0, f64::max))
+    }
+}
+
 // === impl Needs ===
 
 impl<'a> Needs<'a> {
     /// `needs` are finite and not negative, one a partition, in the partitions' order.
     pub fn new(layout: &'a Layout, needs: &[f64]) -> Self {
         let (sorted, before) = match layout.assignor {
-            Assignor::Balanced => (heaviest_first(needs), Vec::new()),
+            Assignor::Balanced | Assignor::Divisible => (heaviest_first(needs), Vec::new()),
             Assignor::Range => (Vec::new(), running_sums(needs)),
         };
         Self {
@@ -148,6 +200,10 @@ impl<'a> Needs<'a> {
             sorted,
             before,
             total: needs.iter().sum(),
+            present: layout
+                .present
+                .as_ref()
+                .map(|present| present.busiest(needs)),
         }
     }
 
@@ -164,12 +220,18 @@ impl<'a> Needs<'a> {
                 self.expected_busiest(held, top)
             }
             Assignor::Range => self.busiest_range(replicas),
+            Assignor::Divisible => self.total / replicas as f64,
         }
     }
 
-    /// Whether the busiest of `replicas` carries more than `capacity`.
+    /// Whether the busiest of `replicas` carries more than `capacity`: it is to be expected, or it can
+    /// be seen where so many are there.
     pub fn exceed(&self, replicas: u32, capacity: f64) -> bool {
-        self.busiest(replicas) > capacity * (1.0 + ROUNDING)
+        let limit = capacity * (1.0 + ROUNDING);
+        self.busiest(replicas) > limit
+            || self
+                .present
+                .is_some_and(|(present, busiest)| present == replicas && busiest > limit)
     }
 
     /// The smallest number of replicas whose busiest carries at most `capacity`; at least 1. The
@@ -187,7 +249,18 @@ impl<'a> Needs<'a> {
                     }
                     held = index + 1;
                 }
-                to_u32(self.layout.replicas_holding(held.max(1)))
+                let fits = to_u32(self.layout.replicas_holding(held.max(1)));
+                // It would do, had the assignor not dealt as badly as can be seen: one partition less.
+                match self.present {
+                    Some((present, busiest)) if present >= fits && busiest > limit => {
+                        self.layout.next_useful(present)
+                    }
+                    _ => fits,
+                }
+            }
+            Assignor::Divisible => {
+                let count = crate::sizing::whole_replicas(self.total / limit);
+                count.min(to_u32(self.layout.partitions()).max(1))
             }
             Assignor::Range => {
                 let candidates = self.layout.range_candidates();

@@ -9,7 +9,10 @@
 //! is overestimated by 30 % makes 4..17 % of records late, underestimated by as much it costs
 //! 13..44 % more replicas (the sketch behind docs/ALGORITHM.md).
 //!
-//! What this does not do: guess. Until there are samples, the lag threshold sizes.
+//! Until there are samples, replicas are planned to carry the most that they have carried without a
+//! backlog: a group that was never overloaded would otherwise never come down.
+//!
+//! What this does not do: guess. Before the first measurement the lag threshold sizes.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -18,7 +21,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::group::GroupMemory;
 use crate::partition::Partitions;
+use crate::policy::Policy;
 use crate::time::Timestamp;
+use crate::tuning::Tuning;
 
 /// One measurement covers this many commit intervals, so that the sawtooth of commits is at most a
 /// quarter of it.
@@ -40,13 +45,6 @@ const MOST_SAMPLES_A_MEASUREMENT: usize = 16;
 /// Samples older than this describe yesterday's code.
 const OLDEST_SAMPLE: Duration = Duration::from_secs(24 * 3_600);
 
-/// The quantile for going up: three of ten replicas may be slower than planned; the busiest one is
-/// planned below its capacity anyway.
-const QUANTILE_UP: f64 = 0.3;
-
-/// The quantile for coming down: nearly the slowest that was ever measured.
-const QUANTILE_DOWN: f64 = 0.1;
-
 /// What has been learned of the capacity of a replica.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct CapacityMemory {
@@ -54,6 +52,8 @@ pub(crate) struct CapacityMemory {
     /// The quantiles over `samples`, taken when they change.
     learned: Option<Capacity>,
     measuring_since: Option<Timestamp>,
+    /// The most that replicas have carried through a measurement, saturated or not.
+    proven: Option<Sample>,
 }
 
 /// One saturated replica over one measurement.
@@ -70,8 +70,19 @@ pub(crate) struct Capacity {
     pub up: f64,
     /// For coming down.
     pub down: f64,
-    /// From samples rather than from the policy.
-    pub learned: bool,
+    /// Where it comes from.
+    pub source: Source,
+}
+
+/// Where a capacity comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Source {
+    /// The policy.
+    Configured,
+    /// Saturated replicas.
+    Learned,
+    /// No replica was ever saturated; this much was carried without a backlog.
+    Proven,
 }
 
 /// One replica's share of a measurement.
@@ -86,16 +97,26 @@ struct Measured {
 // === impl CapacityMemory ===
 
 impl CapacityMemory {
-    /// The capacity to decide with: configured, or learned, or unknown.
-    pub fn capacity(&self, configured: Option<f64>) -> Option<Capacity> {
-        match configured {
-            Some(rate) if rate.is_finite() && rate > 0.0 => Some(Capacity {
-                up: rate,
-                down: rate,
-                learned: false,
-            }),
-            _ => self.learned,
-        }
+    /// The capacity to decide with: configured, learned, proven, or unknown. What was only proven
+    /// counts as the target utilization of a capacity: replicas are planned to carry what they have
+    /// carried.
+    pub fn capacity(&self, policy: &Policy) -> Option<Capacity> {
+        let same = |rate: f64, source| Capacity {
+            up: rate,
+            down: rate,
+            source,
+        };
+        let configured = policy
+            .capacity_per_replica
+            .filter(|rate| rate.is_finite() && *rate > 0.0);
+        let proven = self.proven.filter(|_| policy.tuning.use_proven);
+        configured
+            .map(|rate| same(rate, Source::Configured))
+            .or(self.learned)
+            .or(proven.map(|proven| {
+                let planned = policy.target_utilization;
+                same(proven.records_per_second / planned, Source::Proven)
+            }))
     }
 
     /// How many samples there are.
@@ -114,8 +135,8 @@ impl CapacityMemory {
         &mut self,
         partitions: &mut Partitions,
         group: &GroupMemory,
-        due: &[f64],
-        commit_interval: Duration,
+        (due, commit_interval): (&[f64], Duration),
+        tuning: &Tuning,
         at: Timestamp,
     ) {
         let Some(since) = self.measuring_since else {
@@ -130,11 +151,40 @@ impl CapacityMemory {
         if elapsed < SHORTEST_MEASUREMENT.max(commit_interval * COMMIT_INTERVALS) {
             return;
         }
-        self.add(saturated_rates(partitions, group, elapsed), at);
+        let measured = measured(partitions, group);
+        let seconds = elapsed.as_secs_f64();
+        let rates = |saturated: bool| -> Vec<f64> {
+            measured
+                .iter()
+                .filter(|replica| replica.owns && replica.records > 0)
+                .filter(|replica| replica.saturated || !saturated)
+                .map(|replica| replica.records as f64 / seconds)
+                .collect()
+        };
+        self.prove(rates(false), tuning, at);
+        self.add(rates(true), tuning, at);
         self.measuring_since = None;
     }
 
-    fn add(&mut self, mut rates: Vec<f64>, at: Timestamp) {
+    /// Notes what replicas have carried, if it is the most for a day: nearly the least busy of them,
+    /// so that one quick replica proves nothing for the others.
+    fn prove(&mut self, mut rates: Vec<f64>, tuning: &Tuning, at: Timestamp) {
+        rates.sort_unstable_by(f64::total_cmp);
+        let Some(records_per_second) = quantile(&rates, tuning.capacity_quantile_up) else {
+            return;
+        };
+        let beaten = self.proven.is_none_or(|known| {
+            known.records_per_second <= records_per_second || at.since(known.at) > OLDEST_SAMPLE
+        });
+        if beaten {
+            self.proven = Some(Sample {
+                at,
+                records_per_second,
+            });
+        }
+    }
+
+    fn add(&mut self, mut rates: Vec<f64>, tuning: &Tuning, at: Timestamp) {
         rates.sort_unstable_by(f64::total_cmp);
         let step = rates.len().div_ceil(MOST_SAMPLES_A_MEASUREMENT).max(1);
         let picked: Vec<f64> = rates.into_iter().step_by(step).collect();
@@ -155,10 +205,10 @@ impl CapacityMemory {
         {
             self.samples.pop_front();
         }
-        self.learn();
+        self.learn(tuning);
     }
 
-    fn learn(&mut self) {
+    fn learn(&mut self, tuning: &Tuning) {
         if self.samples.len() < ENOUGH_SAMPLES {
             return;
         }
@@ -169,21 +219,20 @@ impl CapacityMemory {
             .collect();
         rates.sort_unstable_by(f64::total_cmp);
         if let (Some(up), Some(down)) = (
-            quantile(&rates, QUANTILE_UP),
-            quantile(&rates, QUANTILE_DOWN),
+            quantile(&rates, tuning.capacity_quantile_up),
+            quantile(&rates, tuning.capacity_quantile_down),
         ) {
             self.learned = Some(Capacity {
                 up,
                 down,
-                learned: true,
+                source: Source::Learned,
             });
         }
     }
 }
 
-/// Records per second of each replica that was saturated throughout.
-fn saturated_rates(partitions: &Partitions, group: &GroupMemory, elapsed: Duration) -> Vec<f64> {
-    let seconds = elapsed.as_secs_f64();
+/// What each replica did since the measurement began, and whether it was saturated throughout.
+fn measured(partitions: &Partitions, group: &GroupMemory) -> Vec<Measured> {
     let mut members = vec![
         Measured {
             records: 0,
@@ -231,10 +280,6 @@ fn saturated_rates(partitions: &Partitions, group: &GroupMemory, elapsed: Durati
         }
     }
     replicas
-        .into_iter()
-        .filter(|replica| replica.owns && replica.saturated && replica.records > 0)
-        .map(|replica| replica.records as f64 / seconds)
-        .collect()
 }
 
 /// The value below which `share` of the sorted values lie; the lower neighbour.

@@ -8,6 +8,7 @@ mod pipeline;
 mod recommend;
 #[cfg(test)]
 mod tests;
+mod throughput;
 
 use std::collections::VecDeque;
 
@@ -19,7 +20,7 @@ use crate::observation::{Cause, Observation};
 use crate::partition::Partitions;
 use crate::policy::Policy;
 use crate::rebalance::{FlightMemory, RebalanceMemory};
-use crate::stabilizer::{Effect, Window};
+use crate::stabilizer::{Effect, Outgrown, Window};
 use crate::time::Timestamp;
 
 /// What the engine remembers of one target between two decisions. Serialisable, opaque to callers.
@@ -27,6 +28,8 @@ use crate::time::Timestamp;
 pub struct State {
     /// When the first decision was made.
     first_at: Option<Timestamp>,
+    /// Since when the logs have been watched without one of them beginning anew.
+    watched_from: Option<Timestamp>,
     /// When the last decision was made.
     last_at: Option<Timestamp>,
     /// When the picture was last whole.
@@ -41,6 +44,11 @@ pub struct State {
     /// Records processed in all, at the last observations.
     processed: VecDeque<(Timestamp, u64)>,
     down: Window,
+    outgrown: Outgrown,
+    /// When the rate last began a step up.
+    stepped_at: Option<Timestamp>,
+    /// When more was last asked for than the rate needs.
+    surplus_at: Option<Timestamp>,
     up: Window,
     effect: Effect,
     /// Since when a configured Prometheus has been no witness.
@@ -49,6 +57,8 @@ pub struct State {
     desired: Option<u32>,
     /// Whether the target was last awake.
     active: bool,
+    /// Why there was no answer, when there was none last.
+    unanswered: Option<Cause>,
     valid_until: Timestamp,
 }
 

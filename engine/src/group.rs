@@ -11,7 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::observation::{AssignedTopic, GroupObservation, GroupProtocol, GroupState, Member};
-use crate::partition::{Owner, Partitions};
+use crate::partition::{Owner, PartitionMemory, Partitions};
 use crate::time::Timestamp;
 
 /// The group as last known.
@@ -66,6 +66,12 @@ impl GroupMemory {
     /// Members a replica has, at least one.
     pub fn members_per_replica(&self) -> u32 {
         self.members.div_ceil(self.replicas.max(1)).max(1)
+    }
+
+    /// The replica that owns a partition, as last seen.
+    pub fn replica_of(&self, partition: &PartitionMemory) -> Option<u32> {
+        let place = usize::try_from(partition.owner?.place).ok()?;
+        self.places.get(place).map(|place| place.replica)
     }
 
     /// Notes which members have moved on.

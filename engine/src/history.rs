@@ -14,8 +14,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::observation::PartitionHistory;
-use crate::rate::{FAST_WINDOW, SHORT_WINDOW, SLOW_WINDOW, Slopes, whole_records};
+use crate::rate::{SHORT_SAMPLES, SLOW_WINDOW, Slopes, whole_records};
 use crate::time::Timestamp;
+use crate::tuning::Tuning;
 
 /// Polls jitter: a sample that is younger than its window by up to a fifth still stands for it.
 const WINDOW_SLACK_PERCENT: u32 = 80;
@@ -144,7 +145,7 @@ impl EndHistory {
     }
 
     /// The slopes over all windows; shorter histories stand in for longer windows.
-    fn slopes(&self, place: usize) -> Option<Slopes> {
+    pub fn slopes(&self, place: usize, tuning: &Tuning) -> Option<Slopes> {
         let mut oldest_first = self.samples(place);
         let oldest = oldest_first.next()?;
         let second = oldest_first.next();
@@ -152,14 +153,24 @@ impl EndHistory {
         let newest = newest_first.next()?;
         let slope = |from: EndSample| rate(from, newest);
         let slow = slope(at_slow_window(oldest, second, newest))?;
-        let mut fast = None;
+        let mut fast: Option<(EndSample, f64)> = None;
+        let mut before = None;
         let mut short = None;
-        for sample in newest_first {
+        for (back, sample) in (1..).zip(newest_first) {
             let age = newest.at.since(sample.at);
-            if fast.is_none() && age >= with_slack(FAST_WINDOW) {
-                fast = slope(sample);
+            match fast {
+                None if age >= with_slack(tuning.fast_window) => {
+                    fast = slope(sample).map(|slope| (sample, slope));
+                }
+                Some((start, _))
+                    if before.is_none()
+                        && start.at.since(sample.at) >= with_slack(tuning.fast_window) =>
+                {
+                    before = rate(sample, start);
+                }
+                _ => {}
             }
-            if age >= with_slack(SHORT_WINDOW) {
+            if back >= SHORT_SAMPLES && age >= with_slack(tuning.short_window) {
                 short = slope(sample);
                 break;
             }
@@ -168,8 +179,10 @@ impl EndHistory {
         // second, and then only for the slow one.
         let whole = slope(oldest)?;
         let short = short.unwrap_or(whole);
+        let fast = fast.map_or(short, |(_, slope)| slope);
         Some(Slopes {
-            fast: fast.unwrap_or(short),
+            fast,
+            before: before.unwrap_or(short),
             short,
             slow,
         })
@@ -252,11 +265,6 @@ impl PartitionEnds<'_> {
                 end: history.end,
             }));
         }
-    }
-
-    /// The slopes over all windows; shorter histories stand in for longer windows.
-    pub fn slopes(&self) -> Option<Slopes> {
-        self.history.slopes(self.place)
     }
 
     fn set_elder(&mut self, sample: Option<EndSample>) {

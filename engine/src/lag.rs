@@ -104,7 +104,7 @@ impl Lag {
         if question.hold != Hold::None {
             lag.due_unheld.reserve(count);
         }
-        let dead_band = question.dead_band().as_secs_f64();
+        let dead_band = question.dead_band_seconds();
         let mut stalled_places: Vec<u32> = Vec::new();
         let mut rates = question.inbound.iter();
         for topic in &mut partitions.topics {
@@ -160,6 +160,7 @@ impl Lag {
             partition.lag_before_hold = judged.raw;
         }
         partition.backlogged &= unheld > 0.0;
+        partition.stuck = judged.stuck;
         if !question.rebalancing {
             partition.moved = false;
         }
@@ -221,10 +222,13 @@ impl LagQuestion<'_> {
     /// The lag that a working consumer has, in seconds of its inbound rate: commits come once an
     /// interval and are seen once a poll. Never more than the time a backlog is worked off in: a
     /// partition's need, `inbound + due / catch_up`, must not fall when its inbound rate rises.
-    fn dead_band(&self) -> Duration {
-        self.commit_interval
+    fn dead_band_seconds(&self) -> f64 {
+        let intervals = self
+            .commit_interval
             .saturating_add(self.policy.poll_interval)
-            .min(self.policy.horizon())
+            .as_secs_f64();
+        let horizon = self.policy.horizon().as_secs_f64();
+        (intervals * self.policy.tuning.dead_band).min(horizon)
     }
 
     /// How long this partition's commit has not moved, a rebalance apart.
@@ -243,6 +247,12 @@ impl LagQuestion<'_> {
             stuck: false,
             stalled: false,
         };
+        if raw > 0 && partition.stuck {
+            // Neither a rebalance nor another owner moves a record that cannot be processed.
+            judged.stuck = true;
+            judged.counted = 0;
+            return judged;
+        }
         let unmoved = raw > 0 && partition.unmoved_polls > 0;
         if !unmoved || self.rebalancing {
             return judged;

@@ -4,7 +4,8 @@
 //! I/O, logs, draws random numbers or depends on hash order: the same inputs give the same bytes.
 //! The scaler feeds it from Kafka and Prometheus; the simulator feeds it from a model of the world.
 //!
-//! Reading order: [`observation`] (what is known), [`policy`] (what the user asked for),
+//! Reading order: [`observation`] (what is known), [`policy`] (what the user asked for), [`tuning`]
+//! (the numbers that no user sets),
 //! [`decision`] (what comes out, and the pipeline), then the rooms of the pipeline: `partition` and
 //! `group` (what is remembered), `history`, `rate`, `lag`, `capacity`, `assignor`, `sizing`,
 //! `rebalance`, `stabilizer`.
@@ -25,6 +26,7 @@ mod rebalance;
 mod sizing;
 mod stabilizer;
 pub mod time;
+pub mod tuning;
 #[cfg(test)]
 mod world;
 
@@ -37,3 +39,4 @@ pub use observation::{
 pub use policy::{OffsetReset, Policy, PolicyError};
 pub use rate::SLOW_WINDOW;
 pub use time::Timestamp;
+pub use tuning::Tuning;

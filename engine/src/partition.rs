@@ -19,6 +19,7 @@ use crate::observation::{
 };
 use crate::rate::Slopes;
 use crate::time::Timestamp;
+use crate::tuning::Tuning;
 
 /// All partitions of a target, topics sorted by name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -63,6 +64,8 @@ pub(crate) struct PartitionMemory {
     pub unmoved_polls: u32,
     /// The lag right after that.
     pub lag_at_advance: u64,
+    /// It was found to be stuck, and has not moved since.
+    pub stuck: bool,
     /// The lag when nothing held it: before a rebalance, or when replicas were asked for.
     pub lag_before_hold: u64,
     /// The member that owns it: its place among the members, and who it is.
@@ -172,6 +175,15 @@ impl Partitions {
         intake
     }
 
+    /// Takes the slopes of all logs' ends anew.
+    pub fn measure(&mut self, tuning: &Tuning) {
+        for topic in &mut self.topics {
+            for (place, partition) in topic.partitions.iter_mut().enumerate() {
+                partition.slopes = topic.ends.slopes(place, tuning).or(partition.slopes);
+            }
+        }
+    }
+
     /// Makes the topics those of the observation; what is known of the ones that stay is kept.
     fn reshape(&mut self, observed: &[&TopicObservation], at: Timestamp) {
         let mut known: BTreeMap<String, TopicMemory> = std::mem::take(&mut self.topics)
@@ -276,6 +288,7 @@ impl PartitionMemory {
             advanced_at: at,
             unmoved_polls: 0,
             lag_at_advance: 0,
+            stuck: false,
             lag_before_hold: 0,
             owner: None,
             moved: false,
@@ -368,9 +381,6 @@ impl PartitionMemory {
         let new_records = log.end.saturating_sub(new_from) as f64;
         self.usual_records =
             crate::rate::usual(self.usual_records, new_records, at.since(self.log_at));
-        if let Some(slopes) = ends.slopes() {
-            self.slopes = Some(slopes);
-        }
         self.log = Some(log);
         self.log_at = at;
     }
@@ -412,6 +422,7 @@ impl PartitionMemory {
             }
             self.advanced_at = at;
             self.lag_at_advance = lag;
+            self.stuck = false;
             self.unmoved_polls = 0;
             intake
                 .advanced_places

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::tuning::Tuning;
+
 /// What a partition without a committed offset means (KEDA's `offsetResetPolicy`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OffsetReset {
@@ -60,6 +62,8 @@ pub struct Policy {
     pub max_staleness: Duration,
     /// How often the target is observed; the dead band of normal lag depends on it.
     pub poll_interval: Duration,
+    /// The engine's own numbers. Users do not set them.
+    pub tuning: Tuning,
 }
 
 /// A policy that cannot be followed.

@@ -19,17 +19,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::observation::{Cause, PrometheusObservation};
+use crate::policy::Policy;
 use crate::time::Timestamp;
-
-/// The window that sees a surge within one poll. Polls are 5 s apart by default; a window shorter
-/// than that would be noise on fast polls of sleeping targets (1 s). In the sketch behind
-/// docs/ALGORITHM.md shorter windows made fewer records late at the same replica-hours, down to 16 s
-/// where the sketch stopped.
-pub(crate) const FAST_WINDOW: Duration = Duration::from_secs(5);
-
-/// The window that tells a surge from a hiccup: a producer that stalls for one poll and then sends
-/// twice as much is 2x over 5 s and 1x over 15 s. Three polls.
-pub(crate) const SHORT_WINDOW: Duration = Duration::from_secs(15);
+use crate::tuning::Tuning;
 
 /// The window for coming down, and the one that a restart recovers by asking the log for the offset
 /// of that time. As long as the HPA's own scale-down window, so that neither waits for the other.
@@ -40,25 +32,9 @@ pub const SLOW_WINDOW: Duration = Duration::from_secs(300);
 /// to make a uniform topic look skewed to the assignor and cost a whole class of replicas.
 const USUAL_TIME: Duration = Duration::from_secs(1_800);
 
-/// A partition whose share over the slow window is this many times its usual one has really become
-/// hotter: then the newer share counts at once. Batch scatter over 300 s stays far below.
-const SHARE_SHIFT: f64 = 1.5;
-
-/// Until a partition has brought as many records as one replica does in this time, its share is held
-/// to be more even than it looks: the first 5 s of a burst are some hundred records a partition, which
-/// scatter by 10 %, and the busiest two of them would ask for a class of replicas that nobody needs.
-/// In the time of a replica, so that the scale of the load does not matter (law 11).
-const EVEN_EVIDENCE: Duration = Duration::from_secs(4);
-
-/// A share this near an even one, relative to it, counts as even. Five hundred records a
-/// partition scatter by 5 %, and hashing 100,000 keys by 2 %: at its word, that would cost an even
-/// topic a whole class of replicas (24 instead of 12 for 24 partitions at 83 % each, as the demo showed). What
-/// it hides is bounded: a replica accepted at 87 % carries 93 % at worst, where the trigger lies. It
-/// is relative, so that a load and a capacity ten times as large still give the same count (law 11).
-const EVEN_SHARE: f64 = 0.07;
-
-/// The short window has to exceed the slow one by this factor before the fast window is believed.
-const SURGE_FACTOR: f64 = 1.15;
+/// The short window reaches back at least so many polls, however far apart they are: over fewer, a
+/// producer's hiccup cannot be told from a surge.
+pub(crate) const SHORT_SAMPLES: u32 = 3;
 
 /// A Prometheus sample older than this is no witness: KEDA users scrape every 15..60 s, and one
 /// missed scrape of a minute must not degrade a decision.
@@ -72,9 +48,11 @@ const MISMATCH_FACTOR: f64 = 2.0;
 /// The slopes of one or of all partitions, in records per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Slopes {
-    /// Over [`FAST_WINDOW`].
+    /// Over the policy's fast window.
     pub fast: f64,
-    /// Over [`SHORT_WINDOW`].
+    /// Over as long before that.
+    pub before: f64,
+    /// Over the policy's short window.
     pub short: f64,
     /// Over [`SLOW_WINDOW`].
     pub slow: f64,
@@ -112,23 +90,58 @@ impl Slopes {
     /// Adds another partition's.
     pub fn add(&mut self, other: Self) {
         self.fast += other.fast;
+        self.before += other.before;
         self.short += other.short;
         self.slow += other.slow;
     }
 
-    /// The rate to go up by. A surge that the short window confirms counts with the fast window's
-    /// full slope; a falling load counts with the mean of old and new.
-    fn up(self) -> f64 {
-        if self.short > self.slow * SURGE_FACTOR {
-            self.short.max(self.fast)
+    /// The rate to go up by: the fast window's full slope in a surge, otherwise the mean of what is
+    /// usual and what is now, which halves the scatter of the one and the delay of the other.
+    fn up(self, policy: &Policy) -> f64 {
+        if self.surges(policy) && self.dipped(&policy.tuning) {
+            // What was held back comes at once: the short window has both.
+            self.short
+        } else if self.surges(policy) {
+            self.short.max(self.fast) + self.rise() * policy.tuning.surge_lead
         } else {
-            self.short.max(f64::midpoint(self.short, self.slow))
+            f64::midpoint(self.short, self.slow)
         }
     }
 
-    /// The rate that a lower count has to carry.
+    /// How much the rate has risen in each fast window, for as long as the short one reaches back. A
+    /// step is new in one or two of them and rises in none of the others: it leads nowhere.
+    fn rise(self) -> f64 {
+        (self.fast - self.before)
+            .min(self.before - self.earliest())
+            .max(0.0)
+    }
+
+    /// Whether the rate fell before it rose: a producer that stalled and makes up for it. For minutes
+    /// after a step the slow window lies below the load, and cannot tell that from a surge.
+    fn dipped(self, tuning: &Tuning) -> bool {
+        self.before * tuning.surge_factor < self.earliest()
+    }
+
+    /// Over the first third of the short window.
+    fn earliest(self) -> f64 {
+        3.0 * self.short - self.fast - self.before
+    }
+
+    /// Whether the short window lies above the slow one by more than records scatter.
+    fn surges(self, policy: &Policy) -> bool {
+        let tuning = &policy.tuning;
+        let polls = policy.poll_interval.saturating_mul(SHORT_SAMPLES);
+        let seconds = tuning.short_window.max(polls).as_secs_f64();
+        let usual = self.slow * seconds;
+        let excess = self.short * seconds - usual;
+        let scatter = usual.sqrt() * tuning.surge_deviations;
+        excess > (usual * (tuning.surge_factor - 1.0)).max(scatter)
+    }
+
+    /// The rate that a lower count has to carry. The window over recommendations sees to it that what
+    /// was needed minutes ago still counts; a slow rate in it would count it twice.
     fn down(self) -> f64 {
-        self.short.max(self.slow)
+        self.short
     }
 }
 
@@ -141,6 +154,7 @@ impl Inbound {
         offsets: Option<Slopes>,
         prometheus: PrometheusObservation,
         watched: bool,
+        policy: &Policy,
         now: Timestamp,
     ) -> Self {
         let (prometheus, mut trouble) = match usable(prometheus, now) {
@@ -149,9 +163,9 @@ impl Inbound {
         };
         let mut up = offsets.map(|slopes| {
             if watched {
-                slopes.up()
+                slopes.up(policy)
             } else {
-                slopes.up().max(slopes.short).max(slopes.fast)
+                slopes.up(policy).max(slopes.short).max(slopes.fast)
             }
         });
         let mut down = offsets.map(Slopes::down);
@@ -207,8 +221,9 @@ pub(crate) fn usual(previous: f64, new_records: f64, elapsed: Duration) -> f64 {
 }
 
 /// How many records of evidence an even share is worth, a partition.
-pub(crate) fn even_evidence(capacity: Option<f64>) -> f64 {
-    capacity.map_or(1.0, |capacity| capacity * EVEN_EVIDENCE.as_secs_f64())
+pub(crate) fn even_evidence(capacity: Option<f64>, tuning: &Tuning) -> f64 {
+    let seconds = tuning.even_evidence.as_secs_f64();
+    capacity.map_or(1.0, |capacity| capacity * seconds)
 }
 
 /// A partition's share of the whole: the usual one, or the newer one where it has really shifted.
@@ -219,22 +234,23 @@ pub(crate) fn share(
     (slow, slow_total): (f64, f64),
     evidence: f64,
     count: f64,
+    tuning: &Tuning,
 ) -> f64 {
     let of = |records: f64, total: f64| (records + evidence) / (total + evidence * count);
     let window = SLOW_WINDOW.as_secs_f64();
     let known = of(usual_records, usual_total);
     let newer = of(slow * window, slow_total * window);
-    if newer > known * SHARE_SHIFT {
+    if newer > known * tuning.share_shift {
         newer
     } else {
         known
     }
 }
 
-/// Takes the scatter out of `shares`: each moves by [`EVEN_SHARE`] of the even share towards it, and
+/// Takes the scatter out of `shares`: each moves by `even_share` of the even share towards it, and
 /// not beyond. Afterwards they sum to 1 as before, or to 0.
-pub(crate) fn take_scatter_out(shares: &mut [f64], even: f64) {
-    let scatter = even * EVEN_SHARE;
+pub(crate) fn take_scatter_out(shares: &mut [f64], even: f64, tuning: &Tuning) {
+    let scatter = even * tuning.even_share;
     for share in shares.iter_mut() {
         *share = if *share > even {
             (*share - scatter).max(even)

@@ -22,16 +22,15 @@ use crate::observation::{GroupProtocol, GroupState};
 use crate::policy::Policy;
 use crate::time::Timestamp;
 
-/// An episode ends when there was no evidence for this long (or for two commit intervals): members
-/// that join one after another make one episode, not one each.
-const SETTLE: Duration = Duration::from_secs(15);
-
 /// Held seconds that the budget allows before it is spent: half of any ten minutes. Rebalances that
 /// take more than that are the normal state of the group, and its lag is real.
 const BUDGET_SECONDS: f64 = 300.0;
 
 /// The budget comes back at this rate, in held seconds a second without a hold.
 const BUDGET_LEAK: f64 = 0.5;
+
+/// A longer time than this many polls between two looks was not watched.
+const WATCHED_POLLS: u32 = 3;
 
 /// A storm is over when the budget has come back to this.
 const BUDGET_CALM_SECONDS: f64 = 150.0;
@@ -43,9 +42,6 @@ const PAUSE: Duration = Duration::from_secs(10);
 /// Learned pauses outside these bounds are misreadings (a poll interval, a stuck member).
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-
-/// Replicas may take this many times as long as the last ones did before they count as not joining.
-const STARTUP_PATIENCE: u32 = 2;
 
 /// Whatever was learned, replicas in flight hold nothing for longer than this.
 const LONGEST_FLIGHT: Duration = Duration::from_secs(600);
@@ -82,6 +78,12 @@ pub(crate) struct Episode {
     held_seconds: f64,
     /// Records processed when the last evidence was seen.
     processed_records: u64,
+    /// Records processed when it began.
+    processed_before: u64,
+    /// Records per second processed before it.
+    rate_before: f64,
+    /// The most seconds' worth of that rate that was ever missing.
+    lost_seconds: f64,
 }
 
 /// What the present episode holds.
@@ -108,6 +110,8 @@ struct Request {
     replicas: u32,
     /// Since when fewer are there than were asked for.
     since: Timestamp,
+    /// When the request last grew.
+    asked_at: Timestamp,
     /// When the request last grew or somebody joined.
     progress_at: Timestamp,
     observed: u32,
@@ -146,9 +150,11 @@ impl RebalanceMemory {
         progress: Progress,
         now: Timestamp,
     ) -> Holding {
+        // A silence holds nothing: only what was watched counts against the budget.
         let elapsed = self
             .updated_at
-            .map_or(Duration::ZERO, |updated| now.since(updated));
+            .map_or(Duration::ZERO, |updated| now.since(updated))
+            .min(policy.poll_interval.saturating_mul(WATCHED_POLLS));
         self.updated_at = Some(now);
         if let Some(change) = change {
             self.take_evidence(change, progress, now);
@@ -199,6 +205,9 @@ impl RebalanceMemory {
                 activation: change.from_zero,
                 held_seconds: 0.0,
                 processed_records: progress.processed_records,
+                processed_before: progress.processed_records,
+                rate_before: progress.processing_rate,
+                lost_seconds: 0.0,
             }
         });
         episode.last_evidence_at = now;
@@ -208,21 +217,30 @@ impl RebalanceMemory {
     /// Ends the episode when evidence has stopped and consumption has resumed. Consumption that
     /// does not resume is waited for no longer than the hold.
     fn end_when_settled(&mut self, policy: &Policy, progress: Progress, now: Timestamp) {
+        if let Some(episode) = &mut self.episode
+            && episode.rate_before > 0.0
+        {
+            let expected = episode.rate_before * now.since(episode.started_at).as_secs_f64();
+            let done = progress
+                .processed_records
+                .saturating_sub(episode.processed_before) as f64;
+            episode.lost_seconds = episode
+                .lost_seconds
+                .max((expected - done) / episode.rate_before);
+        }
         let Some(episode) = self.episode else {
             return;
         };
         let quiet = now.since(episode.last_evidence_at);
         let resumed = progress.idle || progress.processed_records > episode.processed_records;
-        let settle = SETTLE.max(progress.commit_interval * 2);
+        let settle = policy.tuning.settle.max(progress.commit_interval * 2);
         if quiet < settle || (!resumed && quiet < policy.rebalance_hold.max(settle)) {
             return;
         }
-        if !episode.activation {
-            let seen = episode.last_evidence_at.since(episode.started_at);
-            let seen = seen
-                .saturating_add(policy.poll_interval)
-                .clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
-            self.pause_seconds = Some(learn(self.pause_seconds, seen));
+        if !episode.activation && episode.rate_before > 0.0 {
+            let lost =
+                Duration::from_secs_f64(episode.lost_seconds.min(LONGEST_PAUSE.as_secs_f64()));
+            self.pause_seconds = Some(learn(self.pause_seconds, lost));
         }
         self.episode = None;
         self.settled_at = Some(now);
@@ -238,10 +256,12 @@ impl RebalanceMemory {
 }
 
 /// How consumption goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Progress {
     /// All records committed so far.
     pub processed_records: u64,
+    /// Records committed per second lately.
+    pub processing_rate: f64,
     /// There is nothing to consume.
     pub idle: bool,
     /// How often the group commits.
@@ -279,6 +299,7 @@ impl FlightMemory {
         match &mut self.request {
             Some(request) if replicas > request.replicas => {
                 request.replicas = replicas;
+                request.asked_at = now;
                 request.progress_at = now;
                 request.overdue = false;
             }
@@ -287,6 +308,7 @@ impl FlightMemory {
                 self.request = Some(Request {
                     replicas,
                     since: now,
+                    asked_at: now,
                     progress_at: now,
                     observed,
                     overdue: false,
@@ -297,10 +319,14 @@ impl FlightMemory {
 
     /// Takes in how many are there, and says who is still expected.
     pub fn follow(&mut self, observed: u32, policy: &Policy, now: Timestamp) -> Flight {
+        if policy.tuning.startup_patience <= 0.0 {
+            return Flight::default();
+        }
         let patience = self
             .startup(policy)
             .max(policy.startup)
-            .saturating_mul(STARTUP_PATIENCE)
+            .min(LONGEST_FLIGHT)
+            .mul_f64(policy.tuning.startup_patience)
             .clamp(SHORTEST_FLIGHT, LONGEST_FLIGHT);
         let Some(request) = &mut self.request else {
             return Flight::default();
@@ -308,7 +334,7 @@ impl FlightMemory {
         let missing_for = now.since(request.since);
         if observed >= request.replicas {
             if !request.overdue {
-                let took = now.since(request.progress_at).max(Duration::from_secs(1));
+                let took = now.since(request.asked_at).max(Duration::from_secs(1));
                 self.startup_seconds = Some(learn(self.startup_seconds, took));
             }
             self.request = None;

@@ -13,26 +13,12 @@
 use std::time::Duration;
 
 use crate::assignor::{Layout, Needs};
-
-/// Where between the target utilization and a full replica the busiest one may lie when a count is
-/// chosen: a third of the way. 24 partitions at 1,000 records/s on replicas of 100 records/s make
-/// the point: two partitions a replica are 83 %, one is 42 %. A strict 80 % would take 24 replicas
-/// where 12 do; the mean alone (13) would let a skewed topic drown its busiest replica.
-const ACCEPT_SHARE: f64 = 1.0 / 3.0;
-
-/// Where the busiest one has to pass before a count that runs is left: two thirds of the way. Nearer
-/// to full, noise in the learned capacity would already be lag; nearer to the accepted line, a rate
-/// that wanders by 5 % would move replicas.
-const TRIGGER_SHARE: f64 = 2.0 / 3.0;
-
-/// A backlog that the present replicas work off within this many times `catch_up` (plus the time
-/// new replicas take to start, in which they could not help) does not ask for more: they would
-/// arrive when it is half gone and stay for a whole scale-down window.
-const PATIENCE: f64 = 2.0;
+use crate::policy::Policy;
 
 /// Everything that one sizing takes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Demand<'a> {
+    pub policy: &'a Policy,
     pub layout: &'a Layout,
     /// Records per second into each partition.
     pub inbound: &'a [f64],
@@ -40,9 +26,8 @@ pub(crate) struct Demand<'a> {
     pub due: &'a [f64],
     /// Records per second that one replica can do.
     pub capacity: f64,
-    pub target_utilization: f64,
-    /// The time a backlog is to be worked off in.
-    pub catch_up: Duration,
+    /// Records per second that the replicas there can do.
+    pub present: f64,
     /// How long a change makes everybody pause.
     pub pause: Duration,
     /// How long new replicas take to work.
@@ -53,34 +38,61 @@ pub(crate) struct Demand<'a> {
 
 impl Demand<'_> {
     /// The replicas to go to: at the target utilization on the whole, the busiest one under the
-    /// accepted line, and able to catch up with the backlog and with the pause that going there
-    /// causes. At least 1.
+    /// accepted line, and able to catch up with the backlog that is there and with the one that
+    /// going there will cause. At least 1.
     pub fn size(&self) -> u32 {
-        let catch_up = self.catch_up.as_secs_f64();
-        let paused = 1.0 + self.pause.as_secs_f64() / catch_up;
-        let accepted = self.line(ACCEPT_SHARE);
-        let busiest =
-            self.needs(|inbound, due| (inbound / accepted).max(inbound * paused + due / catch_up));
-        let by_busiest = Needs::new(self.layout, &busiest).smallest(self.capacity);
-        let planned = self.line(0.0);
-        let on_the_whole: f64 = self
-            .needs(|inbound, due| (inbound / planned).max(inbound * paused + due / catch_up))
-            .iter()
-            .sum();
+        let catch_up = self.policy.horizon().as_secs_f64();
+        let with_backlog = 1.0 + self.foreseen_seconds() / catch_up;
+        let need = |utilization: f64| {
+            self.needs(move |inbound, due| {
+                (inbound / utilization).max(inbound * with_backlog + due / catch_up)
+            })
+        };
+        let by_busiest = Needs::new(self.layout, &need(accepted_utilization(self.policy)));
+        let by_busiest = by_busiest.smallest(self.capacity);
+        let on_the_whole: f64 = need(self.policy.target_utilization).iter().sum();
         let by_mean = whole_replicas(on_the_whole / self.capacity);
         by_busiest.max(self.layout.useful_at_most(by_mean))
     }
 
+    /// The backlog that will be there when everybody has joined, in seconds of inbound: the pause of
+    /// the rebalance, and what the replicas present cannot do while others start. More than one
+    /// catch-up time of it is not planned for: it would double the replicas and more.
+    fn foreseen_seconds(&self) -> f64 {
+        let inbound: f64 = self.inbound.iter().sum();
+        let short = if inbound > 0.0 {
+            (1.0 - self.present / inbound).max(0.0)
+        } else {
+            0.0
+        };
+        let startup = self.startup.min(self.policy.horizon()).as_secs_f64();
+        self.pause.as_secs_f64() + short * startup * self.policy.tuning.foresight
+    }
+
     /// Whether `replicas` are too few for the inbound rate, whatever the backlog.
     pub fn rate_exceeds(&self, replicas: u32) -> bool {
-        let line = self.line(TRIGGER_SHARE);
-        let needs = self.needs(|inbound, _| inbound / line);
-        replicas == 0 || Needs::new(self.layout, &needs).exceed(replicas, self.capacity)
+        replicas == 0 || self.trigger_needs().exceed(replicas, self.capacity)
     }
 
     /// Whether `replicas` would take too long to work the backlog off.
     pub fn lag_exceeds(&self, replicas: u32) -> bool {
-        let patience = self.catch_up.as_secs_f64() * PATIENCE + self.startup.as_secs_f64();
+        replicas == 0 || self.patient_needs().exceed(replicas, self.capacity)
+    }
+
+    /// The fewest replicas that are too few for neither.
+    pub fn least(&self) -> u32 {
+        let by_rate = self.trigger_needs().smallest(self.capacity);
+        by_rate.max(self.patient_needs().smallest(self.capacity))
+    }
+
+    fn trigger_needs(&self) -> Needs<'_> {
+        let trigger = line(self.policy, self.policy.tuning.trigger_share);
+        Needs::new(self.layout, &self.needs(|inbound, _| inbound / trigger))
+    }
+
+    fn patient_needs(&self) -> Needs<'_> {
+        let patience = self.policy.horizon().as_secs_f64() * self.policy.tuning.patience
+            + self.startup.as_secs_f64();
         let needs = self.needs(|inbound, due| {
             if due > 0.0 {
                 inbound + due / patience
@@ -88,7 +100,7 @@ impl Demand<'_> {
                 inbound
             }
         });
-        replicas == 0 || Needs::new(self.layout, &needs).exceed(replicas, self.capacity)
+        Needs::new(self.layout, &needs)
     }
 
     /// The same demand without a backlog.
@@ -104,11 +116,6 @@ impl Demand<'_> {
         Demand { due, ..self }
     }
 
-    /// A utilization between the target and 1.
-    fn line(&self, share: f64) -> f64 {
-        self.target_utilization + (1.0 - self.target_utilization) * share
-    }
-
     /// What each partition needs, never more than one replica can do.
     fn needs(&self, need: impl Fn(f64, f64) -> f64) -> Vec<f64> {
         let mut due = self.due.iter();
@@ -119,6 +126,16 @@ impl Demand<'_> {
             })
             .collect()
     }
+}
+
+/// A utilization between the target and 1.
+fn line(policy: &Policy, share: f64) -> f64 {
+    policy.target_utilization + (1.0 - policy.target_utilization) * share
+}
+
+/// The utilization of the busiest replica up to which a count is chosen.
+pub(crate) fn accepted_utilization(policy: &Policy) -> f64 {
+    line(policy, policy.tuning.accept_share)
 }
 
 /// Whole replicas for a share of them: rounded up, at least 1, saturating.

@@ -13,18 +13,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
+use crate::tuning::Tuning;
 
 /// A window keeps at most about this many entries; recommendations nearer together than that share
 /// of the window are merged towards the safe side.
 const WINDOW_ENTRIES: u32 = 64;
 
-/// Coming down has to save at least the replica-seconds that the pause costs, over this time. Ten
-/// minutes: two scale-down windows, the shortest time for which a lower count can be expected to
-/// last.
-const PAYBACK: Duration = Duration::from_secs(600);
-
-/// A scale-up whose gain is below this share of what was expected did not help (Flink's threshold).
-const EFFECTIVE_SHARE: f64 = 0.1;
+/// Outgrown counts that are remembered: a target has hardly more useful counts in one hour.
+const MOST_OUTGROWN: usize = 16;
 
 /// Ineffective scale-ups in a row before the backlog may not ask for more: one can be chance.
 const STRIKES: u32 = 2;
@@ -46,6 +42,21 @@ pub(crate) struct Window {
     entries: VecDeque<(Timestamp, u32)>,
     /// Since when the window has been fed without a gap.
     since: Option<Timestamp>,
+}
+
+/// Counts whose busiest replica the rate has outgrown, and the rate that did it: what was too few
+/// once is too few again at nearly the same rate. A lower count is implied by a higher one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Outgrown {
+    counts: Vec<OutgrownCount>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct OutgrownCount {
+    at: Timestamp,
+    replicas: u32,
+    /// Records per second.
+    inbound: f64,
 }
 
 /// Which end of a window counts.
@@ -157,10 +168,43 @@ impl Window {
     }
 }
 
+// === impl Outgrown ===
+
+impl Outgrown {
+    /// Notes that `replicas` were too few for `inbound` records per second.
+    pub fn note(&mut self, replicas: u32, inbound: f64, now: Timestamp) {
+        self.counts
+            .retain(|known| known.replicas > replicas || known.inbound < inbound);
+        if self.counts.len() >= MOST_OUTGROWN {
+            self.counts.remove(0);
+        }
+        self.counts.push(OutgrownCount {
+            at: now,
+            replicas,
+            inbound,
+        });
+    }
+
+    /// The highest count that is too few for `inbound`, as far as that was seen not long ago.
+    pub fn too_few_for(&self, inbound: f64, tuning: &Tuning, now: Timestamp) -> Option<u32> {
+        self.counts
+            .iter()
+            .filter(|known| now.since(known.at) <= tuning.outgrown_kept)
+            .filter(|known| inbound > known.inbound * tuning.outgrown_share)
+            .map(|known| known.replicas)
+            .max()
+    }
+}
+
 /// Whether going down from `from` to `to` saves more replica-seconds than its pause costs.
 /// `needed` is the inbound rate in replicas' worth of work.
-pub(crate) fn pays(from: u32, to: u32, needed: f64, pause: Duration) -> bool {
-    let saved = f64::from(from.saturating_sub(to)) * PAYBACK.as_secs_f64();
+pub(crate) fn pays(
+    (from, to): (u32, u32),
+    needed: f64,
+    pause: Duration,
+    payback: Duration,
+) -> bool {
+    let saved = f64::from(from.saturating_sub(to)) * payback.as_secs_f64();
     saved > needed * pause.as_secs_f64()
 }
 
@@ -180,8 +224,13 @@ impl Effect {
     }
 
     /// Follows the trial and says until when the backlog may not ask for more.
-    pub fn follow(&mut self, view: TrialView, now: Timestamp) -> Option<Timestamp> {
-        self.judge(view, now);
+    pub fn follow(
+        &mut self,
+        view: TrialView,
+        effective_share: f64,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        self.judge(view, effective_share, now);
         let block = self.block?;
         let grown = view.inbound > block.inbound * RATE_CLEARS;
         if grown {
@@ -197,7 +246,7 @@ impl Effect {
         Some(block.until)
     }
 
-    fn judge(&mut self, view: TrialView, now: Timestamp) {
+    fn judge(&mut self, view: TrialView, effective_share: f64, now: Timestamp) {
         let Some(trial) = &mut self.trial else {
             return;
         };
@@ -221,7 +270,7 @@ impl Effect {
         let expected = trial.before * f64::from(trial.to - trial.from) / f64::from(trial.from);
         let gained = after - trial.before;
         self.trial = None;
-        if gained >= expected * EFFECTIVE_SHARE {
+        if gained >= expected * effective_share {
             self.strikes = 0;
             self.blocks = 0;
             return;

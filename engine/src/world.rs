@@ -11,7 +11,7 @@ use crate::rate::whole_records;
 use crate::{
     AssignedTopic, Committed, Decision, Desired, GroupObservation, GroupProtocol, GroupState,
     LogOffsets, Member, Observation, OffsetReset, PartitionHistory, PartitionObservation, Policy,
-    PrometheusObservation, Reading, State, Timestamp, TopicObservation, decide,
+    PrometheusObservation, Reading, State, Timestamp, TopicObservation, Tuning, decide,
 };
 
 /// The policy of the tests: the product's defaults with a configured capacity.
@@ -37,6 +37,7 @@ pub(crate) fn policy() -> Policy {
         startup: Duration::from_secs(60),
         max_staleness: Duration::from_secs(120),
         poll_interval: Duration::from_secs(5),
+        tuning: Tuning::default(),
     }
 }
 

@@ -127,8 +127,8 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "poll.interval",
         duration(100, 60),
-        Some("5s"),
-        "How often Kafka and Prometheus are asked about targets that are awake.",
+        Some("2s"),
+        "How often Kafka is asked about targets that are awake. Prometheus is asked every 5 s at most.",
     ),
     setting(
         "poll.asleepInterval",
@@ -137,8 +137,9 @@ pub const SETTINGS: &[Setting] = &[
         "How often targets that are asleep with a push stream open are looked at (log end offsets \
          only).",
     ),
-    // A tick asks a coordinator and then the leaders, one after the other: two timeouts have to
-    // fit into one default interval, or one dead broker delays every target of its cluster.
+    // A tick asks a coordinator and then the leaders, one after the other: while a broker is dead,
+    // the ticks of its cluster take two timeouts instead of one interval, 4 s, which every window of
+    // the engine can stretch to. Shorter would take a broker's long pause for its death.
     setting(
         "poll.requestTimeout",
         duration(100, 60),
@@ -279,7 +280,7 @@ pub const SETTINGS: &[Setting] = &[
         "limits.historyPoints",
         integer(1, 100_000),
         Some("360"),
-        "Decisions remembered a target, for the charts: half an hour at the default interval.",
+        "Decisions remembered a target, for the charts: 12 minutes at the default interval.",
     ),
     setting(
         "limits.prometheusConcurrency",

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use evenkeel_engine::{Cause, PrometheusObservation};
+use evenkeel_engine::{Cause, PrometheusObservation, Timestamp};
 use futures::StreamExt as _;
 use tokio::task::JoinSet;
 
@@ -21,6 +21,11 @@ use crate::observe::prometheus::{BaselineReading, ObservePrometheus, PrometheusQ
 /// milliseconds, so a healthy server is always in time; half a second keeps the first answer to a
 /// new target well inside the 2 s that GetMetrics waits for it.
 const WAIT: Duration = Duration::from_millis(500);
+
+/// A query is asked again only this long after it was asked last, however often Kafka is polled:
+/// what it is made of is scraped every 15 s at the soonest. A fifth shorter than the 5 s that are
+/// promised, because ticks jitter.
+const SPACING: Duration = Duration::from_secs(4);
 
 /// The baselines of one loop.
 #[derive(Debug)]
@@ -37,6 +42,7 @@ struct Board {
     readings: BTreeMap<PrometheusQuery, BaselineReading>,
     answered: BTreeSet<PrometheusQuery>,
     in_flight: BTreeSet<PrometheusQuery>,
+    asked_at: BTreeMap<PrometheusQuery, Timestamp>,
 }
 
 /// A query to ask, and whether it never had a value.
@@ -55,8 +61,8 @@ impl<P: ObservePrometheus> Baselines<P> {
         }
     }
 
-    /// Starts to ask `queries`, save those still in flight.
-    pub fn ask(&mut self, queries: &BTreeSet<PrometheusQuery>) {
+    /// Starts to ask `queries`, save those still in flight or asked not long ago.
+    pub fn ask(&mut self, queries: &BTreeSet<PrometheusQuery>, now: Timestamp) {
         while self.rounds.try_join_next().is_some() {}
         let mut due: BTreeMap<&str, Vec<Due>> = BTreeMap::new();
         {
@@ -66,7 +72,12 @@ impl<P: ObservePrometheus> Baselines<P> {
                 board.in_flight.clear();
             }
             for query in queries {
+                let asked = board.asked_at.get(query);
+                if asked.is_some_and(|at| *at <= now && now.since(*at) < SPACING) {
+                    continue;
+                }
                 if board.in_flight.insert(query.clone()) {
+                    board.asked_at.insert(query.clone(), now);
                     let cold = !board.answered.contains(query);
                     due.entry(&query.url)
                         .or_default()
@@ -115,6 +126,7 @@ impl<P: ObservePrometheus> Baselines<P> {
         let mut board = lock(&self.board);
         board.readings.retain(|query, _| queries.contains(query));
         board.answered.retain(|query| queries.contains(query));
+        board.asked_at.retain(|query, _| queries.contains(query));
     }
 }
 

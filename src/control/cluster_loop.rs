@@ -211,7 +211,8 @@ impl<S: Sources> ClusterLoop<S> {
 
     async fn observe_and_decide(&mut self, plan: Plan) {
         let queries = self.queries(plan.keys.iter());
-        self.baselines.ask(&queries);
+        let now = self.context.clock.now();
+        self.baselines.ask(&queries, now);
         let readings = self.observe(&plan).await;
         self.baselines.settle(&queries).await;
         for (nth, (key, reading)) in plan.keys.iter().zip(readings).enumerate() {

@@ -8,10 +8,10 @@
 use std::time::Duration;
 
 use evenkeel_engine::Timestamp;
+use evenkeel_sim::hpa::{Hpa, Metric};
+use evenkeel_sim::keda::Activation;
 use tokio::sync::mpsc;
 
-use super::hpa::Hpa;
-use super::keda::Activation;
 use super::scaler::{Answer, Policy};
 
 /// KEDA's default `pollingInterval`.
@@ -151,9 +151,11 @@ impl Driver {
             return None;
         }
         let answer = self.ask(lags).await?;
-        let outcome = self
-            .hpa
-            .sync(now, replicas, answer.value_milli, answer.target_milli)?;
+        let metric = Metric {
+            value_milli: Some(answer.value_milli),
+            target_milli: answer.target_milli,
+        };
+        let outcome = self.hpa.sync(now, replicas, &[metric])?;
         if outcome.desired == replicas {
             return None;
         }
@@ -189,7 +191,7 @@ fn setting(from: u32, to: u32, by: &'static str, why: String) -> Setting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::hpa::{Behavior, Rules};
+    use evenkeel_sim::hpa::{Behavior, Rules, ToleranceRule};
 
     fn driver(start: Timestamp) -> Driver {
         let rules = || Rules::unlimited(Duration::ZERO, 0.1);
@@ -198,6 +200,7 @@ mod tests {
             max_replicas: 24,
             up: rules(),
             down: rules(),
+            tolerance_rule: ToleranceRule::Between,
         };
         let policy = Policy::KedaLag {
             threshold_records: 100,

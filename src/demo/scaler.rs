@@ -9,13 +9,13 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use evenkeel_sim::keda::{LagMetric, LagRule};
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tonic::transport::{Channel, Endpoint};
 
-use super::keda::LagMetric;
 use crate::admin::api::{History, StepView, TargetDetail};
 use crate::grpc::wire::external_scaler_client::ExternalScalerClient;
 use crate::grpc::wire::{GetMetricsRequest, ScaledObjectRef};
@@ -72,7 +72,7 @@ impl Policy {
             Self::Evenkeel(evenkeel) => evenkeel.ask().await,
             Self::KedaLag { threshold_records } => {
                 let lags = lags.ok_or("the lag could not be read")?;
-                let metric = LagMetric::of(lags, *threshold_records);
+                let metric = LagMetric::of(lags, *threshold_records, LagRule::Capped);
                 Ok(Answer {
                     value_milli: metric.value_records.saturating_mul(1_000),
                     target_milli: threshold_records.saturating_mul(1_000),

@@ -5,15 +5,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::hpa::{Behavior, Rules, ScalingPolicy, Select};
+use evenkeel_sim::hpa::{Behavior, DEFAULT_TOLERANCE, Rules, ToleranceRule};
+
 use super::programs::ScalerProcess;
 use super::{Options, PolicyChoice};
 
 /// What one consumer can do: batches of 100 records that take a second each, as published.
 const CAPACITY_PER_REPLICA: u32 = 100;
-
-/// How far the ratio may be from 1: Kubernetes' default for all HPAs.
-const TOLERANCE: f64 = 0.1;
 
 // === impl PolicyChoice ===
 
@@ -109,11 +107,11 @@ pub(super) fn behavior(options: &Options) -> Behavior {
         PolicyChoice::KedaLag { .. } => options.scale_down_window,
     };
     let (up, down) = if options.published_hpa {
-        published_rules()
+        (Rules::blueprint_up(), Rules::blueprint_down())
     } else {
         (
-            Rules::unlimited(Duration::ZERO, TOLERANCE),
-            Rules::unlimited(down_window, TOLERANCE),
+            Rules::unlimited(Duration::ZERO, DEFAULT_TOLERANCE),
+            Rules::unlimited(down_window, DEFAULT_TOLERANCE),
         )
     };
     Behavior {
@@ -121,37 +119,8 @@ pub(super) fn behavior(options: &Options) -> Behavior {
         max_replicas: options.partitions,
         up,
         down,
+        tolerance_rule: ToleranceRule::Between,
     }
-}
-
-/// What the published blueprint sets.
-fn published_rules() -> (Rules, Rules) {
-    let minute = Duration::from_secs(60);
-    let up = Rules {
-        stabilization: minute,
-        tolerance: TOLERANCE,
-        policies: vec![
-            ScalingPolicy::Pods {
-                count: 10,
-                period: minute,
-            },
-            ScalingPolicy::Percent {
-                percent: 500,
-                period: minute,
-            },
-        ],
-        select: Select::Min,
-    };
-    let down = Rules {
-        stabilization: 2 * minute,
-        tolerance: TOLERANCE,
-        policies: vec![ScalingPolicy::Percent {
-            percent: 50,
-            period: 2 * minute,
-        }],
-        select: Select::Max,
-    };
-    (up, down)
 }
 
 pub(super) fn behavior_in_words(options: &Options) -> String {
@@ -168,7 +137,7 @@ pub(super) fn behavior_in_words(options: &Options) -> String {
         }
     };
     format!(
-        "poll 30 s, sync 15 s, tolerance {TOLERANCE}, {rules}, cooldown {} s, pods start after {} s",
+        "poll 30 s, sync 15 s, tolerance {DEFAULT_TOLERANCE}, {rules}, cooldown {} s, pods start after {} s",
         options.cooldown.as_secs(),
         options.pod_start.as_secs()
     )

@@ -6,6 +6,8 @@
 use std::time::Duration;
 
 use evenkeel_engine::Timestamp;
+use evenkeel_sim::hpa::Hpa;
+use evenkeel_sim::keda::Activation;
 use tempfile::TempDir;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -13,8 +15,6 @@ use tokio_util::sync::CancellationToken;
 use super::broker::topics::TopicAdmin;
 use super::broker::{BrokerOptions, EmbeddedBroker, Progress};
 use super::driver::Driver;
-use super::hpa::Hpa;
-use super::keda::Activation;
 use super::pods::{PodTemplate, Pods};
 use super::postgres::EmbeddedPostgres;
 use super::programs::{LogFolder, Producer, Programs, ScalerProcess, io};

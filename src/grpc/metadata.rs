@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_engine::{OffsetReset, Policy};
+use evenkeel_engine::{OffsetReset, Policy, Tuning};
 
 pub use error::{ErrorKind, MetadataError, MetadataErrors};
 use fields::{Environment, Fields};
@@ -245,7 +245,8 @@ fn policy(fields: &mut Fields<'_>, config: Option<&Config>) -> Policy {
         rebalance_hold: fields.seconds("rebalanceHoldSeconds").unwrap_or_default(),
         startup: fields.seconds("startupSeconds").unwrap_or_default(),
         max_staleness: fields.seconds("maxStalenessSeconds").unwrap_or_default(),
-        poll_interval: config.map_or(Duration::from_secs(5), |config| config.poll.interval),
+        poll_interval: config.map_or(Duration::from_secs(2), |config| config.poll.interval),
+        tuning: Tuning::default(),
     }
 }
 

@@ -20,19 +20,23 @@
 //! between two scrapes) gives its newest value with its age, and one that never was gives the
 //! sentence that its name is probably wrong.
 //!
+//! A whole past, for backtests, is in `history`.
+//!
 //! Not here: which queries are asked when (`control`), what a missing baseline means (the engine).
 
 mod answer;
+mod history;
 
 use std::error::Error as _;
 use std::future::Future;
 use std::time::Duration;
 
 use evenkeel_engine::{Cause, PrometheusObservation, Timestamp};
-use reqwest::{Client, Url};
+use reqwest::{Client, RequestBuilder, Url};
 use tokio::sync::Semaphore;
 
 use self::answer::{Sample, quoted};
+pub use self::history::{POINTS_A_REQUEST, Past};
 use super::Problem;
 use crate::clock::Clock;
 use crate::metrics::{Metrics, PrometheusRequestLabels};
@@ -241,24 +245,28 @@ impl PrometheusObserver {
     }
 
     async fn request(&self, url: &Url, query: &str, ask: Ask) -> Result<Option<Sample>, Problem> {
+        let request = match ask {
+            Ask::Instant => self.get(url, "query", query),
+            Ask::Range { end } => self.range(url, query, (end.minus(HISTORY), end), HISTORY_STEP),
+        };
+        let body = self.fetch(request, ANSWER_BYTES).await?;
+        match ask {
+            Ask::Instant => answer::instant(&body),
+            Ask::Range { .. } => answer::newest_of_range(&body),
+        }
+    }
+
+    /// A request of the API with what both kinds of query have.
+    fn get(&self, url: &Url, endpoint: &str, query: &str) -> RequestBuilder {
         let base = url.as_str().trim_end_matches('/');
         let lookback = format!("{}s", LOOKBACK.as_secs());
-        let request = match ask {
-            Ask::Instant => self
-                .client
-                .get(format!("{base}/api/v1/query"))
-                .query(&[("query", query), ("lookback_delta", &lookback)]),
-            Ask::Range { end } => self
-                .client
-                .get(format!("{base}/api/v1/query_range"))
-                .query(&[
-                    ("query", query),
-                    ("lookback_delta", &lookback),
-                    ("start", &seconds(end.minus(HISTORY))),
-                    ("end", &seconds(end)),
-                    ("step", &HISTORY_STEP.as_secs().to_string()),
-                ]),
-        };
+        self.client
+            .get(format!("{base}/api/v1/{endpoint}"))
+            .query(&[("query", query), ("lookback_delta", &lookback)])
+    }
+
+    /// The body of an answer of at most `limit` bytes that says it succeeded.
+    async fn fetch(&self, request: RequestBuilder, limit: usize) -> Result<Vec<u8>, Problem> {
         let mut response = request
             .send()
             .await
@@ -270,12 +278,12 @@ impl PrometheusObserver {
             .await
             .map_err(|error| self.transport(&error))?
         {
-            if body.len() + chunk.len() > ANSWER_BYTES {
+            if body.len() + chunk.len() > limit {
                 return Err(Problem {
                     cause: Cause::Malformed,
                     sentence: format!(
-                        "returns more than {ANSWER_BYTES} bytes, which is far more than one \
-                         number: wrap it in sum(...)"
+                        "returns more than {limit} bytes, which is far more than one number: wrap \
+                         it in sum(...)"
                     ),
                 });
             }
@@ -284,10 +292,7 @@ impl PrometheusObserver {
         if !status.is_success() {
             return Err(answer::refusal(status.as_u16(), &body));
         }
-        match ask {
-            Ask::Instant => answer::instant(&body),
-            Ask::Range { .. } => answer::newest_of_range(&body),
-        }
+        Ok(body)
     }
 
     fn transport(&self, error: &reqwest::Error) -> Problem {

@@ -81,6 +81,11 @@ impl Prometheus {
     /// Started and ready; scrapes all of these every second.
     pub async fn scraping(scrapes: &[Scrape]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
+        Self::start_in(folder, scrapes).await
+    }
+
+    /// The same in a folder that may have a past, in `data`.
+    pub async fn start_in(folder: tempfile::TempDir, scrapes: &[Scrape]) -> Self {
         let config = folder.path().join("prometheus.yml");
         let jobs = scrapes
             .iter()
@@ -110,6 +115,8 @@ impl Prometheus {
             process,
             _folder: folder,
         };
+        // Another test of this process may have been first.
+        let _already = rustls::crypto::ring::default_provider().install_default();
         let ready = format!("{}/-/ready", prometheus.url);
         eventually("Prometheus is ready", async || {
             if let Some(status) = prometheus.process.try_wait().expect("a child process") {

@@ -12,7 +12,7 @@ use evenkeel::control::target::{ClusterRef, PrometheusRef, Published, TargetKey,
 use evenkeel::observe::{Isolation, Subscription, TopicSelection};
 use evenkeel_engine::decision::{Finding, Stage};
 use evenkeel_engine::{
-    Cause, Decision, Desired, Inputs, OffsetReset, Policy, Step, Timestamp, Verdict,
+    Cause, Decision, Desired, Inputs, OffsetReset, Policy, Step, Timestamp, Tuning, Verdict,
 };
 
 /// A target of the cluster profile `main` with a Prometheus baseline.
@@ -64,6 +64,7 @@ pub fn policy() -> Policy {
         startup: Duration::from_secs(60),
         max_staleness: Duration::from_secs(120),
         poll_interval: Duration::from_secs(5),
+        tuning: Tuning::default(),
     }
 }
 

@@ -7,6 +7,7 @@ fn layout(assignor: Assignor, topic_sizes: &[usize], members_per_replica: usize)
         assignor,
         topic_sizes: topic_sizes.to_vec(),
         members_per_replica,
+        present: None,
     }
 }
 

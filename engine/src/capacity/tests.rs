@@ -1,6 +1,6 @@
 //! Tables: what is learned of a replica, and from which replicas.
 
-use super::{QUANTILE_DOWN, QUANTILE_UP, quantile};
+use super::quantile;
 use crate::world::{World, policy, replicas};
 use crate::{Policy, Verdict};
 
@@ -25,13 +25,32 @@ fn saturated_replicas_teach_their_capacity() {
 }
 
 #[test]
-fn replicas_with_nothing_left_to_do_teach_nothing_and_nothing_is_lowered() {
-    let mut world = World::new(unknown(), vec![10.0; 8], 4);
+fn replicas_that_were_never_saturated_are_planned_to_carry_what_they_have_carried() {
+    let mut world = World::new(unknown(), vec![40.0; 8], 4);
     world.minutes(20);
     let decision = world.poll();
-    assert_eq!(decision.inputs.capacity_per_replica, None);
+    assert!(decision.inputs.capacity_learned, "{:#?}", decision.inputs);
     assert_eq!(decision.verdict, Verdict::ColdStart);
     assert_eq!(replicas(&decision), 4);
+    // A quarter of it: what four replicas have done, two can do.
+    world.scale_rates(0.5);
+    world.minutes(20);
+    assert_eq!(world.replicas(), 2);
+    world.scale_rates(0.5);
+    world.minutes(20);
+    assert_eq!(world.replicas(), 1);
+}
+
+#[test]
+fn before_anything_was_measured_nothing_is_lowered() {
+    let mut world = World::new(unknown(), vec![10.0; 8], 4);
+    for _ in 0..60 {
+        world.rebalance(6);
+        world.polls(4);
+    }
+    let decision = world.poll();
+    assert_eq!(decision.inputs.capacity_per_replica, None);
+    assert!(replicas(&decision) >= 4);
 }
 
 #[test]
@@ -48,7 +67,7 @@ fn a_rebalance_interrupts_a_measurement() {
 #[test]
 fn quantiles_take_the_lower_neighbour() {
     let sorted = [10.0, 20.0, 30.0, 40.0, 50.0];
-    assert_eq!(quantile(&sorted, QUANTILE_UP), Some(20.0));
-    assert_eq!(quantile(&sorted, QUANTILE_DOWN), Some(10.0));
-    assert_eq!(quantile(&[], QUANTILE_UP), None);
+    assert_eq!(quantile(&sorted, 0.3), Some(20.0));
+    assert_eq!(quantile(&sorted, 0.1), Some(10.0));
+    assert_eq!(quantile(&[], 0.3), None);
 }

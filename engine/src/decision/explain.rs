@@ -15,6 +15,7 @@ use std::time::Duration;
 use super::pipeline::Picture;
 use super::recommend::{Direction, Kept, Recommendation, Refused};
 use super::{Finding, Stage, State, Step, Verdict};
+use crate::capacity::Source;
 use crate::observation::Cause;
 use crate::partition::Intake;
 use crate::policy::Policy;
@@ -170,10 +171,10 @@ impl Speaker<'_> {
                 "{witnesses}; replicas of {} records/s ({}) at {:.0} % utilization over {} \
                  partitions: {}.",
                 Figure(capacity.up),
-                if capacity.learned {
-                    "learned"
-                } else {
-                    "configured"
+                match capacity.source {
+                    Source::Configured => "configured",
+                    Source::Learned => "learned",
+                    Source::Proven => "proven: more was never carried",
                 },
                 self.policy.target_utilization * 100.0,
                 self.picture.partitions,
@@ -304,6 +305,10 @@ impl Speaker<'_> {
                     .down
                     .extreme_leaves_in(window, self.now)
                     .as_secs()
+            ),
+            Kept::Surplus => format!(
+                "they were added to work a backlog off, less than {} s ago",
+                self.policy.tuning.surplus_kept.as_secs()
             ),
             Kept::NotWorthIt => format!(
                 "a pause of {} s would cost more than that saves",

@@ -7,30 +7,26 @@ use std::time::Duration;
 
 use super::explain::{Told, tell};
 use super::recommend::{self, Recommendation};
+use super::throughput::{note_processed, processing_rate};
 use super::{Decision, Desired, Finding, Inputs, Stage, State, Step, Verdict};
-use crate::assignor::{Assignor, Layout};
+use crate::assignor::{Assignor, Layout, Present};
+use crate::capacity::Source;
 use crate::group::{GroupChange, GroupMemory};
 use crate::lag::{Hold, Lag, LagQuestion};
-use crate::observation::{Cause, Observation, PrometheusObservation, Reading};
+use crate::observation::{Cause, GroupState, Observation, PrometheusObservation, Reading};
 use crate::partition::Intake;
 use crate::policy::Policy;
 use crate::rate::{Inbound, Slopes, WitnessTrouble};
 use crate::rebalance::{Flight, Holding, Progress};
 use crate::stabilizer::TrialView;
 use crate::time::Timestamp;
+use crate::tuning::Tuning;
 
 /// A longer gap than this between two commits is not an interval but an incident.
 const LONGEST_COMMIT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The weight of a new gap in the commit interval: some ten polls of memory.
 const COMMIT_WEIGHT: f64 = 0.1;
-
-/// The processing rate is taken over this long (or two commit intervals), above the sawtooth.
-const PROCESSING_WINDOW: Duration = Duration::from_secs(30);
-
-/// How long figures for it are kept, and how many at most.
-const PROCESSING_KEPT: Duration = Duration::from_secs(150);
-const PROCESSING_POINTS: usize = 160;
 
 /// A picture older than this many polls is not fresh enough to lower anything by.
 const FRESH_POLLS: u32 = 3;
@@ -96,12 +92,17 @@ pub(super) fn run(
     state.first_at.get_or_insert(now);
     let at = observation.at.min(now);
     let mut intake = state.partitions.take_in(observation, now);
+    state.partitions.measure(&policy.tuning);
+    if !intake.resets.is_empty() || state.watched_from.is_none() {
+        state.watched_from = Some(now);
+    }
     let change = take_group(&mut state, &observation.group, at, &mut intake);
     let data_at = match usable(policy, &state, &intake, now) {
         Usable::Since(data_at) => data_at,
         Usable::Hold(cause) => {
             let why = super::explain::no_answer(policy, &intake, cause);
             state.down.restart();
+            state.unanswered = None;
             let decision = last_stands(&state, why, now);
             return (state, decision);
         }
@@ -202,15 +203,20 @@ fn look(
     now: Timestamp,
 ) -> Picture {
     let (intake, change, data_at) = taken;
-    let fresh = now.since(data_at) <= policy.poll_interval.saturating_mul(FRESH_POLLS);
+    let fresh_for = policy.poll_interval.saturating_mul(FRESH_POLLS);
+    let fresh = now.since(data_at) <= fresh_for;
+    let lately_whole = state
+        .complete_at
+        .is_some_and(|complete| now.since(complete) <= fresh_for);
     let whole = fresh && intake.missing == 0 && intake.never_known.is_none();
     if whole {
         state.complete_at = Some(data_at);
     }
     note_processed(state, now);
-    let commit_interval = commit_interval(state, &intake);
+    let commit_interval = commit_interval(state, &intake, lately_whole);
     let progress = Progress {
         processed_records: state.partitions.processed_records,
+        processing_rate: processing_rate(state, commit_interval, now).unwrap_or(0.0),
         idle: !intake.waiting,
         commit_interval,
     };
@@ -236,6 +242,7 @@ fn look(
         group,
         &lag,
         (whole && !holding.rebalancing, commit_interval),
+        &policy.tuning,
         now,
     );
     let processing_rate = processing_rate(state, commit_interval, now);
@@ -247,11 +254,16 @@ fn look(
             settled: !holding.rebalancing && flight.replicas == 0,
             inbound: inbound.up.unwrap_or(0.0),
         },
+        policy.tuning.effective_share,
         now,
     );
     let mut picture = Picture {
         layout: Layout {
-            assignor: Assignor::named(&group.assignor),
+            assignor: if policy.tuning.know_assignor {
+                Assignor::named(&group.assignor)
+            } else {
+                Assignor::Divisible
+            },
             topic_sizes: state
                 .partitions
                 .topics
@@ -259,6 +271,7 @@ fn look(
                 .map(|topic| topic.partitions.len())
                 .collect(),
             members_per_replica: usize::try_from(group.members_per_replica()).unwrap_or(1),
+            present: present(policy, state, group, holding),
         },
         partitions: state.partitions.count(),
         observed: group.replicas,
@@ -280,6 +293,24 @@ fn look(
     picture
 }
 
+/// Who owns what, where that is settled and can be seen.
+fn present(
+    policy: &Policy,
+    state: &State,
+    group: &GroupMemory,
+    holding: Holding,
+) -> Option<Present> {
+    let settled = !holding.rebalancing && group.state == GroupState::Stable;
+    (policy.tuning.know_owners && settled).then(|| Present {
+        replicas: group.replicas,
+        owners: state
+            .partitions
+            .iter()
+            .map(|partition| group.replica_of(partition))
+            .collect(),
+    })
+}
+
 /// The inbound rate, whole and by partition: for going up, and for coming down.
 fn rates(
     policy: &Policy,
@@ -287,6 +318,7 @@ fn rates(
     prometheus: PrometheusObservation,
     now: Timestamp,
 ) -> (Inbound, Vec<f64>, Vec<f64>) {
+    let tuning = &policy.tuning;
     let mut total: Option<Slopes> = None;
     let mut usual_total = 0.0;
     let mut partitions: Vec<(f64, f64)> = Vec::new();
@@ -299,20 +331,21 @@ fn rates(
         partitions.push((partition.usual_records, slopes.slow));
     }
     let watched = state
-        .first_at
+        .watched_from
         .is_some_and(|first| now.since(first) >= crate::rate::SLOW_WINDOW);
-    let inbound = Inbound::weigh(total, prometheus, watched, now);
+    let inbound = Inbound::weigh(total, prometheus, watched, policy, now);
     let count = f64::from(state.partitions.count().max(1));
     let slow_total = total.map_or(0.0, |slopes| slopes.slow);
-    let capacity = state.capacity.capacity(policy.capacity_per_replica);
-    let evidence = crate::rate::even_evidence(capacity.map(|capacity| capacity.up));
+    let capacity = state.capacity.capacity(policy);
+    let evidence = crate::rate::even_evidence(capacity.map(|capacity| capacity.up), tuning);
     let mut shares: Vec<f64> = partitions
         .into_iter()
         .map(|(usual, slow)| {
-            crate::rate::share((usual, usual_total), (slow, slow_total), evidence, count)
+            let usual = (usual, usual_total);
+            crate::rate::share(usual, (slow, slow_total), evidence, count, tuning)
         })
         .collect();
-    crate::rate::take_scatter_out(&mut shares, 1.0 / count);
+    crate::rate::take_scatter_out(&mut shares, 1.0 / count, tuning);
     let times = |rate: Option<f64>| {
         let rate = rate.unwrap_or(0.0);
         shares.iter().map(|share| share * rate).collect()
@@ -367,6 +400,7 @@ fn learn_capacity(
     group: &GroupMemory,
     lag: &Lag,
     (calm, commit_interval): (bool, Duration),
+    tuning: &Tuning,
     now: Timestamp,
 ) {
     let at = state.partitions.at.unwrap_or(now);
@@ -379,14 +413,20 @@ fn learn_capacity(
     } else {
         &lag.due_unheld
     };
-    state
-        .capacity
-        .measure(&mut state.partitions, group, due, commit_interval, at);
+    state.capacity.measure(
+        &mut state.partitions,
+        group,
+        (due, commit_interval),
+        tuning,
+        at,
+    );
 }
 
 /// How often the group commits.
-fn commit_interval(state: &mut State, intake: &Intake) -> Duration {
+fn commit_interval(state: &mut State, intake: &Intake, lately_whole: bool) -> Duration {
+    // Over a hole in the data a gap between commits is as long as the hole.
     if let Some(gap) = intake.commit_gap_seconds
+        && lately_whole
         && state.rebalance.episode.is_none()
     {
         let gap = gap.min(LONGEST_COMMIT_INTERVAL.as_secs_f64());
@@ -396,32 +436,6 @@ fn commit_interval(state: &mut State, intake: &Intake) -> Duration {
     // Until one gap has been seen only the poll itself excuses lag: a restarted scaler may ask for
     // more than one that knows the group, never for less.
     Duration::from_secs_f64(state.commit_interval_seconds.unwrap_or(0.0).max(0.0))
-}
-
-fn note_processed(state: &mut State, now: Timestamp) {
-    let records = state.partitions.processed_records;
-    state.processed.push_back((now, records));
-    while state.processed.len() > PROCESSING_POINTS
-        || state
-            .processed
-            .front()
-            .is_some_and(|&(at, _)| now.since(at) > PROCESSING_KEPT)
-    {
-        state.processed.pop_front();
-    }
-}
-
-fn processing_rate(state: &State, commit_interval: Duration, now: Timestamp) -> Option<f64> {
-    let window = PROCESSING_WINDOW.max(commit_interval * 2);
-    let from = state
-        .processed
-        .iter()
-        .rev()
-        .find(|&&(at, _)| now.since(at) >= window)
-        .or(state.processed.front())?;
-    let seconds = now.since(from.0).as_secs_f64();
-    let records = state.partitions.processed_records.saturating_sub(from.1);
-    (seconds > 0.0).then(|| records as f64 / seconds)
 }
 
 /// Whether there is work: undamped lag or a rate above its threshold. What is missing, stale or in
@@ -451,6 +465,7 @@ fn conclude(
     let replicas = recommendation.limited;
     state.desired = Some(replicas);
     state.active = picture.active;
+    state.unanswered = None;
     state.valid_until = picture.data_at.plus(policy.max_staleness);
     let wanted = if picture.active { replicas } else { 0 };
     state.flight.ask(wanted, picture.observed, now);
@@ -491,7 +506,7 @@ fn inputs(state: &State, picture: Picture, recommendation: &Recommendation) -> I
         capacity_per_replica: recommendation.capacity.map(|capacity| capacity.up),
         capacity_learned: recommendation
             .capacity
-            .is_some_and(|capacity| capacity.learned),
+            .is_some_and(|capacity| capacity.source != Source::Configured),
         group_state: group_state(state),
         rebalancing: picture.holding.rebalancing,
         rebalances: state.rebalance.episodes,
@@ -519,6 +534,7 @@ fn unknown(
     state.down.restart();
     state.up.restart();
     state.capacity.interrupt();
+    state.unanswered = Some(cause);
     let why = super::explain::no_answer(policy, intake, cause);
     Decision {
         desired: Desired::Unknown { cause },
@@ -529,15 +545,16 @@ fn unknown(
 
 /// The last decision stands, and says why.
 fn last_stands(state: &State, why: String, now: Timestamp) -> Decision {
-    let desired = state.desired.map_or(
-        Desired::Unknown {
-            cause: Cause::NotYetObserved,
-        },
-        |replicas| Desired::Known {
+    let desired = match (state.desired, state.unanswered) {
+        (Some(replicas), None) => Desired::Known {
             replicas,
             active: state.active,
         },
-    );
+        (_, Some(cause)) => Desired::Unknown { cause },
+        (None, None) => Desired::Unknown {
+            cause: Cause::NotYetObserved,
+        },
+    };
     let observed = state.group.as_ref().map_or(0, |group| group.replicas);
     let asked = state.desired.unwrap_or(observed);
     Decision {

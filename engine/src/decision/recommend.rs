@@ -84,6 +84,8 @@ pub(super) enum Kept {
     Warmup,
     /// Something in the window asked for more.
     Window,
+    /// They were added for a backlog, not long ago.
+    Surplus,
     /// The pause would cost more than the replicas save.
     NotWorthIt,
 }
@@ -106,7 +108,7 @@ pub(super) fn recommend(
     picture: &Picture,
     now: Timestamp,
 ) -> Recommendation {
-    let capacity = state.capacity.capacity(policy.capacity_per_replica);
+    let capacity = state.capacity.capacity(policy);
     let base = base(policy, state, picture, now);
     let most = most(policy, picture);
     let up = match capacity {
@@ -114,7 +116,7 @@ pub(super) fn recommend(
         Some(capacity) => up_by_capacity(policy, state, picture, capacity, base, now),
         None => up_by_threshold(policy, picture, base),
     };
-    let lower = lower(policy, state, picture, capacity, base);
+    let lower = lower(policy, state, picture, capacity, base, now);
     let mut wanted = up.wanted;
     if !policy.scale_up_window.is_zero() {
         let least = state
@@ -143,6 +145,15 @@ pub(super) fn recommend(
         Direction::UpForRate | Direction::UpForLag if limited <= base => Direction::Stay,
         other => other,
     };
+    note_outgrown(state, picture, direction, base, now);
+    if matches!(direction, Direction::UpForRate | Direction::UpForLag)
+        && capacity.is_some_and(|capacity| limited > settled(policy, state, picture, capacity))
+    {
+        state.surplus_at = Some(now);
+    }
+    if direction == Direction::UpForRate && !stepping(policy, state, now) {
+        state.stepped_at = Some(now);
+    }
     if direction == Direction::UpForLag {
         state.rebalance.last_lag_step_at = Some(now);
         let before = picture.processing_rate.unwrap_or(0.0);
@@ -161,6 +172,47 @@ pub(super) fn recommend(
         lower: (lower < base).then_some(lower),
         most,
     }
+}
+
+/// Remembers that `base` was too few for the rate: all of it was there, and the rate asked for more; or
+/// it fell behind, so that the backlog did.
+fn note_outgrown(
+    state: &mut State,
+    picture: &Picture,
+    direction: Direction,
+    base: u32,
+    now: Timestamp,
+) {
+    let there = picture.observed == base && base > 0;
+    let inbound = picture.inbound.up.unwrap_or(0.0);
+    let falls_behind = picture
+        .processing_rate
+        .is_some_and(|processed| processed < inbound);
+    let outgrown = match direction {
+        Direction::UpForRate => true,
+        Direction::UpForLag => falls_behind,
+        Direction::Stay | Direction::StayThoughLower(_) | Direction::Down => false,
+    };
+    if there && outgrown {
+        state.outgrown.note(base, inbound, now);
+    }
+}
+
+/// What the rate needs once no backlog is left and everybody is there.
+fn settled(policy: &Policy, state: &State, picture: &Picture, capacity: Capacity) -> u32 {
+    let demand = demand(policy, state, picture, &picture.inbound_up, capacity.up);
+    let there = Demand {
+        present: f64::INFINITY,
+        ..demand.without_lag()
+    };
+    there.size()
+}
+
+/// Whether a step up for the rate has just begun and may still be made larger.
+fn stepping(policy: &Policy, state: &State, now: Timestamp) -> bool {
+    state
+        .stepped_at
+        .is_some_and(|at| now.since(at) <= policy.tuning.step_time)
 }
 
 /// What was asked for last. For one window after a start that is at least what is there: replicas
@@ -198,21 +250,21 @@ fn with_work(policy: &Policy, picture: &Picture, replicas: u32) -> u32 {
 }
 
 fn demand<'a>(
-    policy: &Policy,
+    policy: &'a Policy,
     state: &State,
     picture: &'a Picture,
     inbound: &'a [f64],
     capacity: f64,
 ) -> Demand<'a> {
     Demand {
+        policy,
         layout: &picture.layout,
         inbound,
         due: &picture.lag.due,
         capacity,
-        target_utilization: policy.target_utilization,
-        catch_up: policy.horizon(),
+        present: f64::from(picture.observed) * capacity,
         pause: state.rebalance.pause(),
-        startup: policy.startup,
+        startup: state.flight.startup(policy),
     }
 }
 
@@ -255,7 +307,8 @@ fn up_by_capacity(
     } else {
         held
     };
-    let rate_asks = demand.rate_exceeds(base) && by_rate > base;
+    let stepping = picture.observed < base && stepping(policy, state, now);
+    let rate_asks = (demand.rate_exceeds(base) || stepping) && by_rate > base;
     let lag_asks = backlog && demand.lag_exceeds(base) && held > base;
     let lag_would_ask = anything_held
         && by_lag > base
@@ -326,14 +379,15 @@ fn up_by_threshold(policy: &Policy, picture: &Picture, base: u32) -> Up {
     }
 }
 
-/// What would be enough: with the lower capacity, at the rate that has to have dropped, and without
-/// asking for more at once.
+/// What would be enough: with the lower capacity, at the rate that has to have dropped, and more than
+/// what that rate has outgrown.
 fn lower(
     policy: &Policy,
     state: &State,
     picture: &Picture,
     capacity: Option<Capacity>,
     base: u32,
+    now: Timestamp,
 ) -> u32 {
     if !picture.active {
         return policy.min_replicas;
@@ -342,18 +396,14 @@ fn lower(
         return base;
     };
     let down = demand(policy, state, picture, &picture.inbound_down, capacity.down);
-    let enough = with_work(policy, picture, down.size())
+    let inbound = picture.inbound.down.unwrap_or(0.0);
+    let outgrown = state
+        .outgrown
+        .too_few_for(inbound, &policy.tuning, now)
+        .map_or(0, |replicas| picture.layout.next_useful(replicas));
+    with_work(policy, picture, down.size().max(outgrown))
         .max(policy.min_replicas)
-        .max(1);
-    if enough >= base {
-        return enough;
-    }
-    let up = demand(policy, state, picture, &picture.inbound_up, capacity.up);
-    if up.rate_exceeds(enough) || up.lag_exceeds(enough) {
-        base
-    } else {
-        enough
-    }
+        .max(1)
 }
 
 /// Down, where everything allows it.
@@ -384,6 +434,7 @@ fn down(
     if lower >= base {
         return (base, Direction::Stay);
     }
+    let target = largest.max(least(policy, state, picture, capacity));
     let kept = if !picture.whole {
         Some(Kept::Partial)
     } else if picture.holding.rebalancing {
@@ -399,25 +450,41 @@ fn down(
         Some(Kept::Prometheus)
     } else if !state.down.missing(window, now).is_zero() {
         Some(Kept::Warmup)
-    } else if largest >= base {
+    } else if target >= base {
         Some(Kept::Window)
-    } else if picture.active && !pays(state, picture, (base, largest, capacity)) {
+    } else if picture.active
+        && state
+            .surplus_at
+            .is_some_and(|at| now.since(at) < policy.tuning.surplus_kept)
+    {
+        Some(Kept::Surplus)
+    } else if picture.active && !pays(policy, state, picture, (base, target, capacity)) {
         Some(Kept::NotWorthIt)
     } else {
         None
     };
     match kept {
         Some(kept) => (base, Direction::StayThoughLower(kept)),
-        None => (largest, Direction::Down),
+        None => (target, Direction::Down),
     }
 }
 
+/// The fewest replicas that would not ask for more at once.
+fn least(policy: &Policy, state: &State, picture: &Picture, capacity: Option<Capacity>) -> u32 {
+    capacity.filter(|_| picture.active).map_or(0, |capacity| {
+        demand(policy, state, picture, &picture.inbound_up, capacity.up).least()
+    })
+}
+
+/// Whether the replicas saved are worth the pause.
 fn pays(
+    policy: &Policy,
     state: &State,
     picture: &Picture,
     (base, lower, capacity): (u32, u32, Option<Capacity>),
 ) -> bool {
     let inbound = picture.inbound.down.unwrap_or(0.0);
     let needed = capacity.map_or(0.0, |capacity| inbound / capacity.down);
-    stabilizer::pays(base, lower, needed, state.rebalance.pause())
+    let pause = state.rebalance.pause();
+    stabilizer::pays((base, lower), needed, pause, policy.tuning.payback)
 }

@@ -1,7 +1,7 @@
 //! Tables: slopes and ages over columns, holes in them, partitions that come and go.
 
 use super::EndHistory;
-use crate::{PartitionHistory, Timestamp};
+use crate::{PartitionHistory, Timestamp, Tuning};
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::from_secs(seconds)
@@ -25,7 +25,9 @@ fn poll(history: &mut EndHistory, second: u64, ends: &[Option<u64>]) {
 
 /// The slow slope of a partition.
 fn slow(history: &mut EndHistory, place: usize) -> Option<f64> {
-    history.of(place).slopes().map(|slopes| slopes.slow)
+    history
+        .slopes(place, &Tuning::default())
+        .map(|slopes| slopes.slow)
 }
 
 /// A history of one partition polled every 5 s, its end given by `end`.
@@ -39,9 +41,11 @@ fn polled(from: u64, to: u64, end: impl Fn(u64) -> u64) -> EndHistory {
 
 #[test]
 fn one_sample_has_no_slope_and_a_constant_rate_has_one_in_every_window() {
-    assert_eq!(polled(0, 0, |_| 7).slopes(0), None);
+    assert_eq!(polled(0, 0, |_| 7).slopes(0, &Tuning::default()), None);
     for until in [5, 60, 290, 295, 300, 305, 1_000, 3_600] {
-        let slopes = polled(0, until, |second| second * 40).slopes(0).unwrap();
+        let slopes = polled(0, until, |second| second * 40)
+            .slopes(0, &Tuning::default())
+            .unwrap();
         assert_eq!(
             (slopes.fast, slopes.short, slopes.slow),
             (40.0, 40.0, 40.0),
@@ -53,7 +57,9 @@ fn one_sample_has_no_slope_and_a_constant_rate_has_one_in_every_window() {
 #[test]
 fn a_doubled_rate_shows_in_the_fast_window_after_one_poll() {
     let doubled = |second: u64| 10 * second + 10 * second.saturating_sub(600);
-    let slopes = polled(0, 605, doubled).slopes(0).unwrap();
+    let slopes = polled(0, 605, doubled)
+        .slopes(0, &Tuning::default())
+        .unwrap();
     assert_eq!(slopes.fast, 20.0);
     assert!(slopes.short > 13.0 && slopes.short < 14.0);
     assert_eq!(slopes.slow, 10.0 * 305.0 / 300.0);
@@ -63,7 +69,9 @@ fn a_doubled_rate_shows_in_the_fast_window_after_one_poll() {
 fn a_hiccup_of_one_poll_is_no_surge() {
     // Nothing for one poll, then twice as much: the log is where it would have been.
     let hiccup = |second: u64| if second == 600 { 5_950 } else { second * 10 };
-    let slopes = polled(0, 605, hiccup).slopes(0).unwrap();
+    let slopes = polled(0, 605, hiccup)
+        .slopes(0, &Tuning::default())
+        .unwrap();
     assert_eq!((slopes.fast, slopes.short, slopes.slow), (20.0, 10.0, 10.0));
 }
 
@@ -76,7 +84,7 @@ fn the_columns_stay_few_however_fast_it_is_fed() {
         history.of(0).note(at, millisecond);
     }
     assert!(history.columns.len() <= 45, "{}", history.columns.len());
-    assert!((history.slopes(0).unwrap().slow - 1_000.0).abs() < 1e-6);
+    assert!((history.slopes(0, &Tuning::default()).unwrap().slow - 1_000.0).abs() < 1e-6);
 }
 
 #[test]
@@ -84,16 +92,16 @@ fn a_seed_stands_for_the_slow_window_and_for_nothing_impossible() {
     let seed = |end| PartitionHistory { at: at(700), end };
     let mut history = polled(1_000, 1_000, |_| 30_000);
     history.of(0).seed(seed(0));
-    assert_eq!(history.slopes(0).unwrap().slow, 100.0);
+    assert_eq!(history.slopes(0, &Tuning::default()).unwrap().slow, 100.0);
     for second in (1_005..1_300).step_by(5) {
         poll(&mut history, second, &[Some(30_000)]);
     }
     // The old rate leaves with the window, not before: 5 s of it are left after 295 s.
-    let slow = history.slopes(0).unwrap().slow;
+    let slow = history.slopes(0, &Tuning::default()).unwrap().slow;
     assert!((slow - 100.0 * 5.0 / 300.0).abs() < 1e-9, "{slow}");
     let mut recreated = polled(1_000, 1_000, |_| 10);
     recreated.of(0).seed(seed(500));
-    assert_eq!(recreated.slopes(0), None);
+    assert_eq!(recreated.slopes(0, &Tuning::default()), None);
 }
 
 #[test]

@@ -1,7 +1,18 @@
 //! Tables: what the witnesses say, and what is made of it.
 
+use std::time::Duration;
+
 use super::{Inbound, SLOW_WINDOW, Slopes, WitnessTrouble, share, take_scatter_out};
-use crate::{Cause, PrometheusObservation, Timestamp};
+use crate::world::policy as defaults;
+use crate::{Cause, Policy, PrometheusObservation, Timestamp, Tuning};
+
+/// The defaults: polls of 2 s.
+fn policy() -> Policy {
+    Policy {
+        poll_interval: Duration::from_secs(2),
+        ..defaults()
+    }
+}
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::from_secs(seconds)
@@ -10,19 +21,55 @@ fn at(seconds: u64) -> Timestamp {
 #[test]
 fn a_surge_counts_in_full_and_a_hiccup_does_not() {
     let check = |(fast, short, slow), up, down| {
-        let slopes = Slopes { fast, short, slow };
-        assert_eq!((slopes.up(), slopes.down()), (up, down), "{slopes:?}");
+        // What was before is the rest of the short window: a step.
+        let slopes = Slopes {
+            fast,
+            before: (3.0 * short - fast) / 2.0,
+            short,
+            slow,
+        };
+        let up_and_down = (slopes.up(&policy()), slopes.down());
+        assert_eq!(up_and_down, (up, down), "{slopes:?}");
     };
-    check((20.0, 13.0, 10.0), 20.0, 13.0);
+    check((2_000.0, 1_300.0, 1_000.0), 2_000.0, 1_300.0);
     // Nothing for one poll, then twice as much.
-    check((20.0, 10.0, 10.0), 10.0, 10.0);
-    check((5.0, 5.0, 10.0), 7.5, 10.0);
+    check((2_000.0, 1_000.0, 1_000.0), 1_000.0, 1_000.0);
+    check((500.0, 500.0, 1_000.0), 750.0, 500.0);
+    // 78 records in 6 s where 60 were usual: so many come by chance.
+    check((20.0, 13.0, 10.0), 11.5, 13.0);
+}
+
+#[test]
+fn a_rate_that_goes_on_rising_is_followed_to_where_it_is_now_and_a_step_is_not() {
+    let check = |[earliest, before, fast]: [f64; 3], up: f64| {
+        let slopes = Slopes {
+            fast,
+            before,
+            short: (earliest + before + fast) / 3.0,
+            slow: 1_000.0,
+        };
+        let known = slopes.up(&policy());
+        assert!((known - up).abs() < 1e-6, "{slopes:?}: {known}");
+    };
+    check([1_200.0, 1_400.0, 1_600.0], 1_800.0);
+    check([1_200.0, 1_300.0, 1_600.0], 1_700.0);
+    // A step, seen in its first, its second and its third window.
+    check([1_000.0, 1_000.0, 2_000.0], 2_000.0);
+    check([1_000.0, 2_000.0, 2_000.0], 2_000.0);
+    check([2_000.0, 2_000.0, 2_000.0], 2_000.0);
+    // And in the middle of one: half of it at most is followed, for one poll.
+    check([1_000.0, 1_500.0, 2_000.0], 2_500.0);
+    check([2_000.0, 1_800.0, 1_600.0], 1_800.0);
+    // A stall and what it held back, soon after a step: the slow window still lies below the load.
+    check([2_000.0, 0.0, 4_000.0], 2_000.0);
+    check([2_000.0, 1_200.0, 2_800.0], 2_000.0);
 }
 
 #[test]
 fn witnesses_are_weighed() {
     let even = |rate| Slopes {
         fast: rate,
+        before: rate,
         short: rate,
         slow: rate,
     };
@@ -31,7 +78,7 @@ fn witnesses_are_weighed() {
         at: at(1_000),
     };
     let check = |offsets, prometheus, now, up, trouble| {
-        let inbound = Inbound::weigh(offsets, prometheus, true, at(now));
+        let inbound = Inbound::weigh(offsets, prometheus, true, &policy(), at(now));
         assert_eq!(
             (inbound.up, inbound.trouble),
             (up, trouble),
@@ -93,7 +140,8 @@ fn witnesses_are_weighed() {
     // A minute's average lags behind a surge without contradicting it.
     let surge = Slopes {
         fast: 5_000.0,
-        short: 2_333.0,
+        before: 1_250.0,
+        short: 2_500.0,
         slow: 1_000.0,
     };
     check(Some(surge), prometheus(1_000.0), 1_000, Some(5_000.0), none);
@@ -109,21 +157,36 @@ fn a_partition_keeps_its_usual_share_until_it_has_really_shifted() {
         );
     };
     // Ten partitions; records by the hundred thousand leave nothing to doubt.
-    close(share((1e5, 1e6), (12.0, 100.0), 1.0, 10.0), 0.1);
-    close(share((1e5, 1e6), (20.0, 100.0), 1.0, 10.0), 0.2);
-    close(share((0.0, 0.0), (30.0, 100.0), 1.0, 10.0), 0.3);
-    close(share((0.0, 0.0), (0.0, 0.0), 1.0, 10.0), 0.1);
+    close(
+        share((1e5, 1e6), (12.0, 100.0), 1.0, 10.0, &Tuning::default()),
+        0.1,
+    );
+    close(
+        share((1e5, 1e6), (20.0, 100.0), 1.0, 10.0, &Tuning::default()),
+        0.2,
+    );
+    close(
+        share((0.0, 0.0), (30.0, 100.0), 1.0, 10.0, &Tuning::default()),
+        0.3,
+    );
+    close(
+        share((0.0, 0.0), (0.0, 0.0), 1.0, 10.0, &Tuning::default()),
+        0.1,
+    );
     // Fifty of five hundred records, where 400 would be the word of one partition: hardly more than even.
-    close(share((65.0, 500.0), (0.0, 0.0), 400.0, 10.0), 0.103);
+    close(
+        share((65.0, 500.0), (0.0, 0.0), 400.0, 10.0, &Tuning::default()),
+        0.103,
+    );
 }
 
 #[test]
 fn scatter_counts_as_even_and_a_hot_partition_stays_hot() {
     let mut even = [0.255, 0.245, 0.26, 0.24];
-    take_scatter_out(&mut even, 0.25);
+    take_scatter_out(&mut even, 0.25, &Tuning::default());
     assert_eq!(even, [0.25; 4]);
     let mut hot = [0.5, 0.2, 0.2, 0.1];
-    take_scatter_out(&mut hot, 0.25);
+    take_scatter_out(&mut hot, 0.25, &Tuning::default());
     assert!(hot[0] > 0.46 && hot[0] < 0.5, "{hot:?}");
     assert!((hot.iter().sum::<f64>() - 1.0).abs() < 1e-12, "{hot:?}");
 }

@@ -3,24 +3,26 @@
 use std::time::Duration;
 
 use super::{Demand, whole_replicas};
-use crate::assignor::{Assignor, Layout};
+use crate::assignor::{Assignor, Layout, Present};
+use crate::world::policy;
 
 fn check(partitions: usize, total: f64, backlog: f64) -> (u32, impl Fn(u32) -> (bool, bool)) {
     let layout = Layout {
         assignor: Assignor::Balanced,
         topic_sizes: vec![partitions],
         members_per_replica: 1,
+        present: None,
     };
     let inbound = vec![total / partitions as f64; partitions];
     let due = vec![backlog / partitions as f64; partitions];
     let with = move |ask: &dyn Fn(Demand<'_>) -> (u32, bool, bool)| {
         ask(Demand {
+            policy: &policy(),
             layout: &layout,
             inbound: &inbound,
             due: &due,
             capacity: 100.0,
-            target_utilization: 0.8,
-            catch_up: Duration::from_secs(120),
+            present: f64::INFINITY,
             pause: Duration::from_secs(10),
             startup: Duration::from_secs(60),
         })
@@ -96,4 +98,71 @@ fn shares_of_replicas_are_rounded_up_and_saturate() {
     ] {
         assert_eq!(whole_replicas(share), replicas, "{share}");
     }
+}
+
+#[test]
+fn the_backlog_that_grows_while_replicas_start_is_foreseen() {
+    let layout = Layout {
+        assignor: Assignor::Balanced,
+        topic_sizes: vec![1_000],
+        members_per_replica: 1,
+        present: None,
+    };
+    let inbound = [5.0; 1_000];
+    let size = |replicas_there: f64, startup| {
+        Demand {
+            policy: &policy(),
+            layout: &layout,
+            inbound: &inbound,
+            due: &[],
+            capacity: 100.0,
+            present: replicas_there * 100.0,
+            pause: Duration::from_secs(0),
+            startup: Duration::from_secs(startup),
+        }
+        .size()
+    };
+    assert_eq!(size(50.0, 60), 63);
+    // Half of 100 s' worth of 4,000 records/s in 120 s, on top of 5,000 records/s.
+    assert_eq!(size(10.0, 100), 67);
+    // From zero: half of everything. Never more of a start than one catch-up time.
+    assert_eq!(size(0.0, 60), 63);
+    assert_eq!(size(0.0, 120), 77);
+    assert_eq!(size(0.0, 600), 77);
+}
+
+#[test]
+fn a_bad_hand_is_seen_where_it_was_dealt() {
+    // Two heavy partitions on one of four replicas: 160 records/s of 200 in all.
+    let mut inbound = [4.0; 12];
+    inbound[0] = 80.0;
+    inbound[1] = 80.0;
+    let exceeds = |owners: [u32; 12], replicas| {
+        let layout = Layout {
+            assignor: Assignor::Balanced,
+            topic_sizes: vec![12],
+            members_per_replica: 1,
+            present: Some(Present {
+                replicas: 4,
+                owners: owners.map(Some).to_vec(),
+            }),
+        };
+        let demand = Demand {
+            policy: &policy(),
+            layout: &layout,
+            inbound: &inbound,
+            due: &[],
+            capacity: 150.0,
+            present: 600.0,
+            pause: Duration::from_secs(10),
+            startup: Duration::from_secs(60),
+        };
+        (demand.rate_exceeds(replicas), demand.size())
+    };
+    let apart = [0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3];
+    let together = [0, 0, 2, 3, 1, 1, 2, 3, 0, 1, 2, 3];
+    assert_eq!(exceeds(apart, 4), (false, 3));
+    assert_eq!(exceeds(together, 4), (true, 6));
+    // What another count would be dealt is not known.
+    assert!(!exceeds(together, 6).0);
 }

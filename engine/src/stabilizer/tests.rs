@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use super::{Effect, Extreme, TrialView, Window, pays};
-use crate::Timestamp;
+use super::{Effect, Extreme, MOST_OUTGROWN, Outgrown, TrialView, Window, pays};
+use crate::{Timestamp, Tuning};
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::from_secs(seconds)
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
+
+const PAYBACK: Duration = Duration::from_secs(600);
 
 #[test]
 fn the_largest_of_a_window_stays_until_it_is_that_old() {
@@ -71,9 +73,9 @@ fn a_window_is_bounded_and_forgets_on_time_when_polled_every_second() {
 #[test]
 fn coming_down_has_to_save_more_than_its_pause_costs() {
     let ten = Duration::from_secs(10);
-    assert!(pays(24, 12, 10.0, ten));
-    assert!(pays(2, 1, 0.8, ten));
-    assert!(!pays(100, 99, 80.0, ten));
+    assert!(pays((24, 12), 10.0, ten, PAYBACK));
+    assert!(pays((2, 1), 0.8, ten, PAYBACK));
+    assert!(!pays((100, 99), 80.0, ten, PAYBACK));
 }
 
 #[test]
@@ -96,7 +98,7 @@ fn two_scale_ups_that_brought_nothing_block_the_next_for_longer_each_time() {
                 settled: true,
                 inbound: 900.0,
             };
-            until = effect.follow(view, at(now));
+            until = effect.follow(view, 0.1, at(now));
         }
         blocks.push(until.map(|until| until.since(at(now)).as_secs() / 60));
         if let Some(until) = until {
@@ -118,7 +120,7 @@ fn a_scale_up_that_helps_and_a_rate_that_grows_clear_the_block() {
     let mut helped = Effect::default();
     helped.begin(4, 8, 400.0);
     for now in (0..200).step_by(5) {
-        assert_eq!(helped.follow(view(now, 800, 900.0), at(now)), None);
+        assert_eq!(helped.follow(view(now, 800, 900.0), 0.1, at(now)), None);
     }
     let mut blocked = Effect {
         strikes: 1,
@@ -126,8 +128,33 @@ fn a_scale_up_that_helps_and_a_rate_that_grows_clear_the_block() {
     };
     blocked.begin(4, 8, 400.0);
     for now in (0..=60).step_by(5) {
-        blocked.follow(view(now, 400, 900.0), at(now));
+        blocked.follow(view(now, 400, 900.0), 0.1, at(now));
     }
-    assert!(blocked.follow(view(70, 400, 900.0), at(70)).is_some());
-    assert_eq!(blocked.follow(view(75, 400, 1_200.0), at(75)), None);
+    assert!(blocked.follow(view(70, 400, 900.0), 0.1, at(70)).is_some());
+    assert_eq!(blocked.follow(view(75, 400, 1_200.0), 0.1, at(75)), None);
+}
+
+#[test]
+fn an_outgrown_count_is_remembered_until_the_rate_is_lower_or_a_day_is_over() {
+    let tuning = Tuning::default();
+    let mut outgrown = Outgrown::default();
+    outgrown.note(7, 1_000.0, at(0));
+    outgrown.note(5, 700.0, at(10));
+    let check = |outgrown: &Outgrown, inbound, now, expected: Option<u32>| {
+        let known = outgrown.too_few_for(inbound, &tuning, at(now));
+        assert_eq!(known, expected, "{inbound} at {now}");
+    };
+    check(&outgrown, 900.0, 20, Some(7));
+    check(&outgrown, 849.0, 20, Some(5));
+    check(&outgrown, 594.0, 20, None);
+    check(&outgrown, 900.0, 86_405, Some(5));
+    check(&outgrown, 900.0, 86_411, None);
+    // The same or more at a lower rate says all that was known.
+    outgrown.note(7, 600.0, at(30));
+    check(&outgrown, 520.0, 40, Some(7));
+    assert_eq!(outgrown.counts.len(), 1);
+    for count in 0..100 {
+        outgrown.note(100 - count, f64::from(100 - count), at(50));
+    }
+    assert!(outgrown.counts.len() <= MOST_OUTGROWN);
 }

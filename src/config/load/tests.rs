@@ -24,7 +24,7 @@ fn nothing_given_is_all_defaults() {
     let config = read("", &[]).unwrap();
     assert_eq!(config.grpc.listen, "0.0.0.0:9090".parse().unwrap());
     assert_eq!(config.admin.listen, "0.0.0.0:8080".parse().unwrap());
-    assert_eq!(config.poll.interval, Duration::from_secs(5));
+    assert_eq!(config.poll.interval, Duration::from_secs(2));
     assert_eq!(config.poll.asleep_interval, Duration::from_secs(1));
     assert_eq!(config.poll.request_timeout, Duration::from_secs(2));
     assert!(config.adhoc_clusters);

@@ -87,9 +87,12 @@ fn the_least_metadata_gets_every_default() {
             rebalance_hold: seconds(120),
             startup: seconds(60),
             max_staleness: seconds(120),
-            poll_interval: seconds(5),
+            poll_interval: seconds(2),
+            tuning: Tuning::default(),
         }
     );
+    // What the scoreboard says of ours holds for these.
+    assert_eq!(spec.policy, evenkeel_sim::rivals::default_policy(None, 60));
 }
 
 #[test]
@@ -281,8 +284,8 @@ fn keys_that_exclude_each_other_are_refused() {
         ],
     );
     check(
-        &[("maxStalenessSeconds", "9")],
-        &["maxStalenessSeconds = \"9\": has to be at least 10 s, twice the polling interval"],
+        &[("maxStalenessSeconds", "3")],
+        &["maxStalenessSeconds = \"3\": has to be at least 4 s, twice the polling interval"],
     );
 }
 

@@ -90,22 +90,27 @@ pub(super) fn instant(body: &[u8]) -> Result<Option<Sample>, Problem> {
 /// Reads the answer to a range query: its newest usable value. `Ok(None)` when there was none in
 /// the whole range.
 pub(super) fn newest_of_range(body: &[u8]) -> Result<Option<Sample>, Problem> {
-    let Data::Matrix(series) = data(body)? else {
+    points(body)?.last().map(Point::sample).transpose()
+}
+
+/// Reads the answer to a range query: all its values, of which there may be none.
+pub(super) fn range(body: &[u8]) -> Result<Vec<Sample>, Problem> {
+    points(body)?.iter().map(Point::sample).collect()
+}
+
+fn points(body: &[u8]) -> Result<Vec<Point>, Problem> {
+    let Data::Matrix(mut series) = data(body)? else {
         return Err(malformed(
             "was asked over a range and answered with no range",
         ));
     };
-    match series.as_slice() {
-        [] => Ok(None),
-        [one] => match one.values.last() {
-            Some(point) => point.sample().map(Some),
-            None => Ok(None),
-        },
-        several => Err(malformed(format!(
+    if series.len() > 1 {
+        return Err(malformed(format!(
             "returned {} series lately and a rate is one number: wrap it in sum(...)",
-            several.len()
-        ))),
+            series.len()
+        )));
     }
+    Ok(series.pop().map_or_else(Vec::new, |one| one.values))
 }
 
 /// What an answer with an HTTP status other than success means.

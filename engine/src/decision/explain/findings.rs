@@ -1,6 +1,7 @@
 //! What is worth saying beside the count, and which of it is the verdict.
 
 use super::{Figure, Known, Speaker};
+use crate::capacity::Source;
 use crate::decision::recommend::{Direction, Kept, Refused};
 use crate::decision::{Finding, Verdict};
 use crate::rate::WitnessTrouble;
@@ -114,12 +115,18 @@ impl Speaker<'_> {
                 ),
             );
         }
-        if self.recommendation.capacity.is_none() && picture.active {
+        let source = self.recommendation.capacity.map(|capacity| capacity.source);
+        let sized_by = match source {
+            None => "lagThreshold, never lower",
+            Some(Source::Proven) => "the most that replicas have carried without a backlog",
+            Some(Source::Configured | Source::Learned) => "",
+        };
+        if !sized_by.is_empty() && picture.active {
             say(
                 Verdict::ColdStart,
                 format!(
                     "What a replica can do is not known yet ({} of 3 samples): sized by \
-                     lagThreshold, never lower. capacityPerReplica would say it.",
+                     {sized_by}. capacityPerReplica would say it.",
                     self.state.capacity.samples()
                 ),
             );
