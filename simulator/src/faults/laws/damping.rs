@@ -136,7 +136,11 @@ impl Doubled {
         });
         let decision = tick.decide_about(&doubled);
         let rises = known(&decision).is_some_and(|(doubled, _)| doubled > before);
-        tick.check_of(6, rises, Some(&decision), || {
+        // Where the rate fell just before, what comes now may be what was held back: the short window
+        // counts then, and not the fast one (ALGORITHM, 1).
+        let inputs = &decision.inputs;
+        let after_a_dip = inputs.inbound_up < inputs.inbound_offsets_fast;
+        tick.check_of(6, rises || after_a_dip, Some(&decision), || {
             format!(
                 "the rate doubles during a rebalance, {needed:.1} replicas' worth: {:?} after \
                  {before}",
