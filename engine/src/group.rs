@@ -70,8 +70,13 @@ impl GroupMemory {
 
     /// The replica that owns a partition, as last seen.
     pub fn replica_of(&self, partition: &PartitionMemory) -> Option<u32> {
+        self.place_of(partition).map(|place| place.replica)
+    }
+
+    /// The member that owns a partition, as last seen.
+    pub fn place_of(&self, partition: &PartitionMemory) -> Option<Place> {
         let place = usize::try_from(partition.owner?.place).ok()?;
-        self.places.get(place).map(|place| place.replica)
+        self.places.get(place).copied()
     }
 
     /// Notes which members have moved on.

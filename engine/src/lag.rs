@@ -265,7 +265,7 @@ impl LagQuestion<'_> {
         {
             judged.counted = 0;
         }
-        let Some(place) = self.owner_place(partition) else {
+        let Some(place) = self.group.and_then(|group| group.place_of(partition)) else {
             return judged;
         };
         let long = waiting >= patience && partition.unmoved_polls >= STUCK_POLLS;
@@ -281,11 +281,6 @@ impl LagQuestion<'_> {
             judged.counted = 0;
         }
         judged
-    }
-
-    fn owner_place(&self, partition: &PartitionMemory) -> Option<crate::group::Place> {
-        let place = usize::try_from(partition.owner?.place).ok()?;
-        self.group?.places.get(place).copied()
     }
 }
 

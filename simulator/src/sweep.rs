@@ -49,11 +49,7 @@ pub struct Row {
 impl Row {
     /// The medians of `outcomes`, one a seed.
     pub fn of(contender: &Contender, outcomes: &[Outcome]) -> Self {
-        let median = |figure: &dyn Fn(&Outcome) -> f64| {
-            let mut figures: Vec<f64> = outcomes.iter().map(figure).collect();
-            figures.sort_by(f64::total_cmp);
-            figures.get(figures.len() / 2).copied().unwrap_or(0.0)
-        };
+        let median = |figure: &dyn Fn(&Outcome) -> f64| median(outcomes.iter().map(figure));
         let worst = outcomes.iter().map(|outcome| outcome.message_max_seconds);
         Self {
             policy: contender.name(),
@@ -75,20 +71,15 @@ impl Row {
     }
 }
 
-/// All runs of one contender on one scenario, one a seed, on this thread.
-pub fn runs(
-    scenario: &Scenario,
-    contender: &Contender,
-    knowledge: Knowledge,
-    seeds: u64,
-) -> Vec<Outcome> {
-    (0..seeds)
-        .map(|seed| scenario.run(contender, knowledge, seed))
-        .collect()
+/// The median; of an even number the upper of the two in the middle, and 0 of none.
+pub(crate) fn median(figures: impl Iterator<Item = f64>) -> f64 {
+    let mut figures: Vec<f64> = figures.collect();
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(0.0)
 }
 
-/// The same on as many threads as are given; the outcomes are in the order of the seeds. `done` is
-/// told after each run.
+/// All runs of one contender on one scenario, one a seed, on as many threads as are given; the
+/// outcomes are in the order of the seeds. `done` is told after each run.
 pub fn runs_on(
     threads: usize,
     scenario: &Scenario,

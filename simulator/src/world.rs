@@ -94,7 +94,7 @@ impl World {
             poisoned: vec![false; spec.partitions],
         };
         world.pods.scale(spec.pods_at_start, 0, &spec);
-        world.pods.all_ready(&spec);
+        world.pods.all_ready();
         world.group.settle(world.pods.ready(), &spec);
         world
     }

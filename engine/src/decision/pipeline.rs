@@ -214,9 +214,10 @@ fn look(
     }
     note_processed(state, now);
     let commit_interval = commit_interval(state, &intake, lately_whole);
+    let processing_rate = processing_rate(state, commit_interval, now);
     let progress = Progress {
         processed_records: state.partitions.processed_records,
-        processing_rate: processing_rate(state, commit_interval, now).unwrap_or(0.0),
+        processing_rate: processing_rate.unwrap_or(0.0),
         idle: !intake.waiting,
         commit_interval,
     };
@@ -245,7 +246,6 @@ fn look(
         &policy.tuning,
         now,
     );
-    let processing_rate = processing_rate(state, commit_interval, now);
     let blocked_until = state.effect.follow(
         TrialView {
             observed: group.replicas,

@@ -21,7 +21,7 @@ fn entries(scenario: &Scenario) -> Vec<Entry> {
         Contender::Reactive(0.8),
     ];
     let entry = |contender: &Contender| {
-        let mut runs = sweep::runs(scenario, contender, Knowledge::Times(1.0), 2);
+        let mut runs = sweep::runs_on(1, scenario, contender, Knowledge::Times(1.0), 2, &|| {});
         Entry {
             row: Row::of(contender, &runs),
             run: runs.swap_remove(0),

@@ -148,9 +148,7 @@ impl Reference {
             for minute in row.minutes.0..=row.minutes.1 {
                 let median = |figure: &dyn Fn(&RunMinute) -> f64| {
                     let minutes = runs.iter().filter_map(|run| run.get(minute));
-                    let mut figures: Vec<f64> = minutes.map(figure).collect();
-                    figures.sort_by(f64::total_cmp);
-                    figures.get(figures.len() / 2).copied().unwrap_or(0.0)
+                    crate::sweep::median(minutes.map(figure))
                 };
                 let pods = median(&|minute| f64::from(minute.replicas));
                 let message_seconds = median(&|minute| minute.message_mean_seconds.unwrap_or(0.0));

@@ -1,5 +1,5 @@
 //! The seed scenario: the published blueprint's own profile, of which two runs on real KEDA, HPA and
-//! Kafka stand minute by minute in docs/SEED.md.
+//! Kafka stand minute by minute in docs/scoreboard/seed-runs.md.
 //!
 //! Pods of 100 records/s in batches of a second, 60 s from a pod to Ready, 60 s until a rebalance has
 //! settled, 1,000 records/s and then 5,000. The real runs had 100 partitions; with them 50 to 99 pods

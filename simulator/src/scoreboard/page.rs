@@ -9,7 +9,7 @@ use crate::scenario::reference::{MESSAGE_TOLERANCE, PODS_TOLERANCE, Reference, w
 use crate::sweep::Row;
 use crate::variants::Kind;
 
-/// The goals, as issue by issue agreed: percentage points above the oracle, replica-hours over it,
+/// The goals: percentage points above the oracle, replica-hours over it,
 /// times less late than lag alone, contradicting changes of all.
 const GOAL_POINTS: f64 = 0.1;
 const GOAL_HOURS: f64 = 1.05;

@@ -95,12 +95,11 @@ impl Pods {
     }
 
     /// Everybody is ready and warm: the beginning of a run.
-    pub fn all_ready(&mut self, spec: &WorldSpec) {
+    pub fn all_ready(&mut self) {
         for pod in &mut self.pods {
             pod.state = PodState::Running { since: 0 };
             pod.speed = 1.0;
         }
-        let _ = spec;
     }
 
     /// The pods that run.

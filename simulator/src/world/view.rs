@@ -39,7 +39,7 @@ impl World {
         partitions.map(|partition| partition.end).sum()
     }
 
-    /// Members that own at least one partition.
+    /// Members of the group, those included that have vanished and are not missed yet.
     pub fn members(&self) -> u32 {
         u32::try_from(self.group.members().len()).unwrap_or(u32::MAX)
     }
