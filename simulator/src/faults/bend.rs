@@ -31,7 +31,7 @@ pub(super) struct Bender {
     faults: Vec<Fault>,
     chance: Rng,
     /// The last observation as it was given out, for sources that are stuck.
-    last: Option<Observation>,
+    last: Option<(Observation, Bent)>,
     /// The last rate of Prometheus, likewise.
     prometheus: Option<PrometheusObservation>,
     /// For each log that was changed: when, and what happened to its offsets.
@@ -86,11 +86,12 @@ impl Bender {
         }
         if on.contains(&Kind::Stuck) {
             // What is stuck is everything, whatever else goes wrong.
-            if let Some(last) = &self.last {
+            if let Some((last, bent_then)) = &self.last {
                 *observation = last.clone();
+                bent = *bent_then;
             }
         } else {
-            self.last = Some(observation.clone());
+            self.last = Some((observation.clone(), bent));
         }
         bent
     }

@@ -184,6 +184,12 @@ pub(super) fn says(decision: &Decision, verdict: Verdict) -> bool {
             .any(|finding| finding.verdict == verdict)
 }
 
+/// Whether what comes in is taken for what a stall held back: then the rate is not the fast window's
+/// (ALGORITHM, 1).
+pub(super) fn makes_up_for_a_stall(decision: &Decision) -> bool {
+    decision.inputs.inbound_up < decision.inputs.inbound_offsets_fast
+}
+
 // === impl Record ===
 
 impl Record {

@@ -27,6 +27,9 @@ const SAMPLED_ONE_IN: u32 = 16;
 /// The same while a rebalance goes on, when more can go wrong.
 const SAMPLED_REBALANCING_ONE_IN: u32 = 4;
 
+/// A clock goes back by no more than this in all, seconds: before its zero it would stand still.
+const MOST_BACK: i64 = 3_500;
+
 /// What is kept of a life beside its decisions, and how its state goes from one to the next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Keep {
@@ -179,7 +182,7 @@ impl Watch {
             match kind {
                 Kind::Restart => restarted = true,
                 Kind::ReadBack => self.read_back(),
-                Kind::Clock { by } => self.offset = self.offset.saturating_add(by),
+                Kind::Clock { by } => self.offset = self.offset.saturating_add(by).max(-MOST_BACK),
                 _ => {}
             }
         }

@@ -9,11 +9,14 @@ use evenkeel_engine::{
 
 use super::super::bend::with_more;
 use super::super::plan::{Kind, Plan, Shape};
-use super::{Tick, known, says};
+use super::{Tick, known, makes_up_for_a_stall, says};
 use crate::workload::Skew;
 
 /// Replicas in flight hold lag no longer than this (ALGORITHM, 5).
 const LONGEST_FLIGHT: u64 = 600;
+
+/// A longer time than this many polls between two looks was not watched.
+const WATCHED_POLLS: u64 = 3;
 
 /// An episode ends when there was no evidence for this long, or for two commit intervals, and an
 /// interval counts as no longer than a minute.
@@ -136,11 +139,8 @@ impl Doubled {
         });
         let decision = tick.decide_about(&doubled);
         let rises = known(&decision).is_some_and(|(doubled, _)| doubled > before);
-        // Where the rate fell just before, what comes now may be what was held back: the short window
-        // counts then, and not the fast one (ALGORITHM, 1).
-        let inputs = &decision.inputs;
-        let after_a_dip = inputs.inbound_up < inputs.inbound_offsets_fast;
-        tick.check_of(6, rises || after_a_dip, Some(&decision), || {
+        let holds = rises || makes_up_for_a_stall(&decision);
+        tick.check_of(6, holds, Some(&decision), || {
             format!(
                 "the rate doubles during a rebalance, {needed:.1} replicas' worth: {:?} after \
                  {before}",
@@ -206,15 +206,14 @@ impl Starving {
     /// and then lets one step a hold through, replicas that do not come hold for ten minutes.
     pub fn look(&mut self, tick: &mut Tick<'_>) {
         self.holds_are_bounded(tick);
-        let Some((replicas, _)) = known(tick.decision) else {
-            return;
-        };
-        let last = self.last.replace((tick.second, replicas));
-        let Some((last_second, before)) = last.filter(|_| !tick.restarted) else {
-            *self = Self {
-                last: self.last,
-                ..Self::default()
-            };
+        // A time without an answer holds nothing, and neither does one that was not watched.
+        let answer = known(tick.decision).map(|(replicas, _)| (tick.second, replicas));
+        let last = std::mem::replace(&mut self.last, answer);
+        let watched = WATCHED_POLLS * tick.plan.poll_seconds();
+        let last = last.filter(|(at, _)| !tick.restarted && tick.second - at <= watched);
+        let (Some((_, replicas)), Some((last_second, before))) = (answer, last) else {
+            self.held_seconds = 0;
+            self.all_seconds = 0;
             return;
         };
         let elapsed = tick.second - last_second;

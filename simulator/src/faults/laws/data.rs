@@ -22,6 +22,12 @@ pub(super) struct Data {
     last: Option<(u32, bool)>,
 }
 
+/// A restart knows the short window only after so many polls (ALGORITHM, The laws).
+const SHORT_POLLS: u64 = 3;
+
+/// Slow windows that lie further apart than this divide the past differently (ALGORITHM, The laws).
+const SAME_PAST: f64 = 0.01;
+
 /// Law 10: a scaler that starts from nothing beside the one that goes on, for one window.
 #[derive(Debug, Default)]
 pub(super) struct Restart {
@@ -171,10 +177,21 @@ impl Restart {
         // How a skewed load divides is remembered for half an hour and can be asked of the log for
         // five minutes: there a restart knows less, and is held to what was there.
         let even = tick.plan.scenario.workload.skew == Skew::Even;
-        let least = twin.replicas.max(if even { replicas } else { 0 });
+        let mut least = twin.replicas.max(if even { replicas } else { 0 });
         // With nobody there and nothing to do, what nobody runs is not kept (ALGORITHM, 7).
         let asleep = answer.is_some_and(|(_, active)| !active) && inputs.observed_replicas == 0;
         let age = tick.now.since(twin.started_at).as_secs();
+        let knows_less = age <= SHORT_POLLS * tick.plan.poll_seconds()
+            || !same_past(
+                inputs.inbound_offsets_slow,
+                decision.inputs.inbound_offsets_slow,
+            );
+        let fewer = answer.is_some_and(|(fresh, _)| fresh < replicas);
+        if knows_less && fewer {
+            // From here on the two stand on different counts.
+            least = twin.replicas;
+            self.over = true;
+        }
         let trail = &tick.decision.trail;
         let says: Vec<&str> = trail.iter().map(|step| step.why.as_str()).collect();
         let holds = asleep || answer.is_none_or(|(fresh, _)| fresh >= least);
@@ -186,6 +203,13 @@ impl Restart {
         });
         self.over |= !holds;
     }
+}
+
+/// Whether a restart, which asked the log where it ended before the start and not how it got there,
+/// sees what came before the start as the one that went on does.
+fn same_past(one: Option<f64>, other: Option<f64>) -> bool {
+    let (one, other) = (one.unwrap_or(0.0), other.unwrap_or(0.0));
+    (one - other).abs() <= one.max(other) * SAME_PAST
 }
 
 /// A state that knows nothing but how long pauses and starts take: what a restart loses of them is

@@ -3,7 +3,7 @@
 use evenkeel_engine::{Committed, Observation, Policy, Reading, State, Timestamp, Verdict, decide};
 
 use super::super::bend::{enlarged, with_more};
-use super::{Tick, known, says};
+use super::{Tick, known, makes_up_for_a_stall, says};
 use crate::chance::whole;
 use crate::faults::plan::Plan;
 
@@ -108,9 +108,10 @@ impl Larger {
         let same = larger.desired == decision.desired || self.broken;
         self.broken |= !same;
         let times = self.times;
+        let says: Vec<&str> = larger.trail.iter().map(|step| step.why.as_str()).collect();
         tick.check_of(11, same, Some(&decision), || {
             format!(
-                "a load and a capacity {times} times as large get {:?}",
+                "a load and a capacity {times} times as large get {:?}: {says:?}",
                 larger.desired
             )
         });
@@ -120,7 +121,8 @@ impl Larger {
 /// Law 3: more records that came, more that wait, or both, in the same observation from the same
 /// state, never lower the recommendation. Whether a scale-up helped, a record is poison, a member
 /// stands still or a rebalance is over is judged by what is processed: where that judgement differs,
-/// all else is not equal.
+/// all else is not equal. While a stall is made up for the rate stands, and records that come to the
+/// partitions with less make the busiest replica's share smaller.
 pub(super) fn more_never_lowers(tick: &mut Tick<'_>) {
     let Some(last) = tick.observed_before else {
         return;
@@ -166,7 +168,8 @@ pub(super) fn more_never_lowers(tick: &mut Tick<'_>) {
         let judged = BY_COMMITS
             .iter()
             .any(|verdict| says(&decision, *verdict) != says(tick.decision, *verdict))
-            || decision.inputs.rebalancing != tick.decision.inputs.rebalancing;
+            || decision.inputs.rebalancing != tick.decision.inputs.rebalancing
+            || makes_up_for_a_stall(&decision);
         let holds = judged
             || known(&decision).is_some_and(|(more, awake)| more >= replicas && awake >= active);
         let trail = &tick.decision.trail;
