@@ -19,6 +19,7 @@ use crate::group::GroupMemory;
 use crate::observation::{Cause, Observation};
 use crate::partition::Partitions;
 use crate::policy::Policy;
+use crate::rate::Arrivals;
 use crate::rebalance::{FlightMemory, RebalanceMemory};
 use crate::stabilizer::{Effect, Outgrown, Window};
 use crate::time::Timestamp;
@@ -35,6 +36,7 @@ pub struct State {
     /// When the picture was last whole.
     complete_at: Option<Timestamp>,
     partitions: Partitions,
+    arrivals: Arrivals,
     group: Option<GroupMemory>,
     rebalance: RebalanceMemory,
     flight: FlightMemory,

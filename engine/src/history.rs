@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::observation::PartitionHistory;
-use crate::rate::{SHORT_SAMPLES, SLOW_WINDOW, Slopes, whole_records};
+use crate::rate::{SHORT_SAMPLES, SLOW_WINDOW, Slopes};
 use crate::time::Timestamp;
 use crate::tuning::Tuning;
 
@@ -152,7 +152,7 @@ impl EndHistory {
         let mut newest_first = self.samples(place).rev();
         let newest = newest_first.next()?;
         let slope = |from: EndSample| rate(from, newest);
-        let slow = slope(at_slow_window(oldest, second, newest))?;
+        let slow = slow_rate(oldest, second, newest)?;
         let mut fast: Option<(EndSample, f64)> = None;
         let mut before = None;
         let mut short = None;
@@ -274,24 +274,20 @@ impl PartitionEnds<'_> {
     }
 }
 
-/// The sample at the far end of the slow window, interpolated between the two oldest.
-fn at_slow_window(first: EndSample, second: Option<EndSample>, newest: EndSample) -> EndSample {
+/// The slope over the slow window, whose far end lies between the two oldest samples. Not rounded to
+/// whole records: a load ten times as large has the same slope, ten times as large.
+fn slow_rate(first: EndSample, second: Option<EndSample>, newest: EndSample) -> Option<f64> {
     let start = newest.at.minus(SLOW_WINDOW);
-    let Some(second) = second else {
-        return first;
+    let Some(second) = second.filter(|_| first.at < start) else {
+        return rate(first, newest);
     };
-    if first.at >= start {
-        return first;
-    }
     if second.at <= start {
-        return second;
+        return rate(second, newest);
     }
-    let share = start.since(first.at).as_secs_f64() / second.at.since(first.at).as_secs_f64();
-    let grown = second.end.saturating_sub(first.end) as f64 * share;
-    EndSample {
-        at: start,
-        end: first.end.saturating_add(whole_records(grown)),
-    }
+    let within = second.at.since(start).as_secs_f64();
+    let since_second = newest.end.saturating_sub(second.end) as f64;
+    let before_second = rate(first, second)? * within;
+    Some((since_second + before_second) / SLOW_WINDOW.as_secs_f64())
 }
 
 fn rate(from: EndSample, to: EndSample) -> Option<f64> {

@@ -104,6 +104,8 @@ pub(crate) struct Intake {
     pub anything_read: bool,
     /// Sentences about logs that are not what they were.
     pub resets: Vec<String>,
+    /// Records that arrived since each log was last read, of those that had been read before.
+    pub arrived_records: u64,
     /// Mean seconds between commits of the partitions that committed now.
     pub commit_gap_seconds: Option<f64>,
     /// Partitions whose commit went back.
@@ -373,7 +375,11 @@ impl PartitionMemory {
             ends.forget();
         }
         ends.note(at, log.end);
-        let mut new_from = self.log.map_or(log.end, |known| known.end);
+        let known_end = self.log.map_or(log.end, |known| known.end);
+        intake.arrived_records = intake
+            .arrived_records
+            .saturating_add(log.end.saturating_sub(known_end));
+        let mut new_from = known_end;
         if let Some(history) = observed.history {
             ends.seed(history);
             new_from = new_from.min(history.end);

@@ -10,9 +10,13 @@
 //! has brought ([`USUAL_TIME`]): a producer's batches make a single partition's slope jump about, the
 //! total's hardly. What may still be scatter is taken for even.
 //!
+//! A rise that only makes up for a stall is told from a surge in `rate/arrivals`.
+//!
 //! What this does not do: forecast, and tell records from offsets. Where offsets are not records
 //! (transaction markers, compaction), rates and lag are in offsets alike, and so is a capacity that
 //! was learned; docs/ALGORITHM.md says what that means for a configured one.
+
+mod arrivals;
 
 use std::time::Duration;
 
@@ -22,6 +26,8 @@ use crate::observation::{Cause, PrometheusObservation};
 use crate::policy::Policy;
 use crate::time::Timestamp;
 use crate::tuning::Tuning;
+
+pub(crate) use arrivals::Arrivals;
 
 /// The window for coming down, and the one that a restart recovers by asking the log for the offset
 /// of that time. As long as the HPA's own scale-down window, so that neither waits for the other.
@@ -96,16 +102,14 @@ impl Slopes {
     }
 
     /// The rate to go up by: the fast window's full slope in a surge, otherwise the mean of what is
-    /// usual and what is now, which halves the scatter of the one and the delay of the other.
-    fn up(self, policy: &Policy) -> f64 {
-        if self.surges(policy) && self.dipped(&policy.tuning) {
-            // What was held back comes at once: the short window has both.
-            self.short
-        } else if self.surges(policy) {
-            self.short.max(self.fast) + self.rise() * policy.tuning.surge_lead
-        } else {
-            f64::midpoint(self.short, self.slow)
+    /// usual and what is now, which halves the scatter of the one and the delay of the other. A surge
+    /// that only makes up for a stall is none: then the mean rate `since_stall` counts.
+    fn up(self, since_stall: Option<f64>, policy: &Policy) -> f64 {
+        if !self.surges(policy) {
+            return f64::midpoint(self.short, self.slow);
         }
+        since_stall
+            .unwrap_or_else(|| self.short.max(self.fast) + self.rise() * policy.tuning.surge_lead)
     }
 
     /// How much the rate has risen in each fast window, for as long as the short one reaches back. A
@@ -116,12 +120,6 @@ impl Slopes {
             .max(0.0)
     }
 
-    /// Whether the rate fell before it rose: a producer that stalled and makes up for it. For minutes
-    /// after a step the slow window lies below the load, and cannot tell that from a surge.
-    fn dipped(self, tuning: &Tuning) -> bool {
-        self.before * tuning.surge_factor < self.earliest()
-    }
-
     /// Over the first third of the short window.
     fn earliest(self) -> f64 {
         3.0 * self.short - self.fast - self.before
@@ -129,13 +127,8 @@ impl Slopes {
 
     /// Whether the short window lies above the slow one by more than records scatter.
     fn surges(self, policy: &Policy) -> bool {
-        let tuning = &policy.tuning;
-        let polls = policy.poll_interval.saturating_mul(SHORT_SAMPLES);
-        let seconds = tuning.short_window.max(polls).as_secs_f64();
-        let usual = self.slow * seconds;
-        let excess = self.short * seconds - usual;
-        let scatter = usual.sqrt() * tuning.surge_deviations;
-        excess > (usual * (tuning.surge_factor - 1.0)).max(scatter)
+        let seconds = short_window(policy).as_secs_f64();
+        exceeds(self.short, self.slow, seconds, &policy.tuning)
     }
 
     /// The rate that a lower count has to carry. The window over recommendations sees to it that what
@@ -151,7 +144,7 @@ impl Inbound {
     /// Weighs the offsets' witness against Prometheus'. Until the slow window is one that was
     /// `watched` as a whole, nothing can be called a hiccup against it: the fastest window counts.
     pub fn weigh(
-        offsets: Option<Slopes>,
+        (offsets, since_stall): (Option<Slopes>, Option<f64>),
         prometheus: PrometheusObservation,
         watched: bool,
         policy: &Policy,
@@ -162,10 +155,11 @@ impl Inbound {
             Err(cause) => (None, WitnessTrouble::Missing(cause)),
         };
         let mut up = offsets.map(|slopes| {
+            let up = slopes.up(since_stall, policy);
             if watched {
-                slopes.up(policy)
+                up
             } else {
-                slopes.up(policy).max(slopes.short).max(slopes.fast)
+                up.max(slopes.short).max(slopes.fast)
             }
         });
         let mut down = offsets.map(Slopes::down);
@@ -185,6 +179,21 @@ impl Inbound {
             trouble,
         }
     }
+}
+
+/// How long the short window is: it reaches back three polls, however far apart they are.
+fn short_window(policy: &Policy) -> Duration {
+    let polls = policy.poll_interval.saturating_mul(SHORT_SAMPLES);
+    policy.tuning.short_window.max(polls)
+}
+
+/// Whether a rate over so many seconds lies above the usual one by more than a hiccup, and by more than
+/// independent records scatter.
+fn exceeds(rate: f64, usual: f64, seconds: f64, tuning: &Tuning) -> bool {
+    let usual = usual * seconds;
+    let excess = rate * seconds - usual;
+    let scatter = usual.sqrt() * tuning.surge_deviations;
+    excess > (usual * (tuning.surge_factor - 1.0)).max(scatter)
 }
 
 /// Prometheus' rate, `None` where there is no query, the cause where it cannot be used.

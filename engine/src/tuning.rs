@@ -22,8 +22,16 @@ pub struct Tuning {
     /// A surge exceeds the slow window by this factor ...
     pub surge_factor: f64,
     /// ... and by this many deviations of what independent records would scatter: 6 s of 5 records/s
-    /// are 30, give or take 5.
+    /// are 30, give or take 5. Every poll is a chance: three deviations are passed once an hour of
+    /// polls of 2 s, four once a day.
     pub surge_deviations: f64,
+    /// A producer stalls where this share of the rate is missing: a third, less what scatters, comes
+    /// from the leaders of one broker of three. Shallower falls are what loads do by themselves.
+    pub stall_share: f64,
+    /// Stalls that began no longer ago than this are remembered, so that what they held back is no
+    /// surge: 20 s of nothing (a broker that dies is noticed after 9 s), half as long to make up for
+    /// it, and the short window.
+    pub stall_memory: Duration,
     /// How far a surge is followed into the present: by this many times what it has risen in each of
     /// the last three fast windows. 1 makes up for the window's own age and the way to the HPA. A step
     /// does not rise for three windows and is not followed: it would be overshot.
@@ -110,7 +118,9 @@ impl Default for Tuning {
             fast_window: Duration::from_secs(2),
             short_window: Duration::from_secs(6),
             surge_factor: 1.15,
-            surge_deviations: 3.0,
+            surge_deviations: 4.0,
+            stall_share: 0.3,
+            stall_memory: Duration::from_secs(40),
             surge_lead: 1.0,
             share_shift: 1.5,
             even_share: 0.07,

@@ -64,7 +64,7 @@ const CONSUMER_PAUSES: Spread = Spread(&[1.0, 3.0, 5.0, 7.0, 10.0]);
 const DAY: f64 = 86_400.0;
 
 /// The names of the built-in scenarios, in the order of the scoreboard.
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 13] = [
     "ads",
     "elb",
     "aapl",
@@ -72,6 +72,7 @@ pub const NAMES: [&str; 12] = [
     "market",
     "steps",
     "rough",
+    "stalls",
     "hot",
     "downstream",
     "seed-100",
@@ -124,6 +125,7 @@ impl Scenario {
             ),
             "market" => Self::market(),
             "steps" => Self::steps(),
+            "stalls" => Self::stalls(),
             "hot" => Self::hot(),
             "downstream" => Self::downstream(),
             "rough" => Self::rough(),
@@ -220,6 +222,37 @@ impl Scenario {
             "half hours at 10, 100, 10, 50, 25, 100, 0, 60 and 0 % of the high load; eager group",
             Workload::steps(&steps),
             Protocol::Eager,
+        )
+    }
+
+    /// A stall lets nothing through; what it held back comes with the rest afterwards, three times the
+    /// load for half as long.
+    fn stalls() -> Self {
+        let full = PARTITIONS as f64 * CAPACITY;
+        let mut steps = Vec::new();
+        for (level, calm, stalls) in [
+            (0.1, 600, &[5, 10, 20][..]),
+            (0.4, 60, &[10]),
+            (0.4, 600, &[5, 10, 20, 5, 10, 20]),
+            (0.0, 600, &[]),
+        ] {
+            for stall in stalls {
+                let stalled = [
+                    (level * full, calm),
+                    (0.0, *stall),
+                    (3.0 * level * full, stall / 2),
+                ];
+                steps.extend(stalled);
+            }
+            steps.push((level * full, calm));
+        }
+        Self::usual(
+            "stalls",
+            "half an hour at 10 % and more than an hour at 40 % of a full group; every ten minutes, \
+             and a minute after the step, producers stall for 5, 10 or 20 s and make up for it; \
+             cooperative group",
+            Workload::steps(&steps),
+            Protocol::Cooperative,
         )
     }
 

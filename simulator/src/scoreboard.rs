@@ -1,9 +1,10 @@
 //! The scoreboard: every scenario, every policy, many seeds, and what is claimed of them.
 //!
 //! What is run is here, together with the figures that the claims are made of; how it is written down
-//! is in `scoreboard/page`. The same plan gives the same bytes on any machine and any number of
+//! is in `scoreboard/page`, and what is said beside each number in `scoreboard/numbers`. The same plan gives the same bytes on any machine and any number of
 //! threads.
 
+mod numbers;
 mod page;
 mod standing;
 
@@ -14,6 +15,7 @@ use crate::sweep::{Row, runs_on};
 use crate::variants::{self, Kind};
 use crate::workload::TraceError;
 
+pub use numbers::told;
 pub use page::pages;
 pub use standing::Standing;
 
@@ -66,9 +68,9 @@ pub struct SeedFigures {
     pub harmful: u32,
 }
 
-/// The scenarios on which variants are compared: the traces, the day, the steps, and the seed.
-pub(crate) const COMPARED: [&str; 8] = [
-    "ads", "elb", "aapl", "taxi", "market", "steps", "rough", "seed",
+/// The scenarios on which variants are compared: the traces, the day, the steps, the stalls, the seed.
+pub(crate) const COMPARED: [&str; 9] = [
+    "ads", "elb", "aapl", "taxi", "market", "steps", "rough", "stalls", "seed",
 ];
 
 // === impl SeedFigures ===

@@ -52,6 +52,9 @@ const REMOVED: &[(&str, Change)] = &[
     ("no second look at a step", |policy| {
         policy.tuning.step_time = Duration::ZERO;
     }),
+    ("no memory of stalls", |policy| {
+        policy.tuning.stall_memory = Duration::ZERO;
+    }),
     ("no lead in a surge", |policy| {
         policy.tuning.surge_lead = 0.0;
     }),
@@ -122,8 +125,17 @@ const NUMBERS: &[(&str, Change)] = &[
     ("down window 600 s", |policy| {
         policy.scale_down_window = seconds(600)
     }),
+    ("stalls remembered for 20 s", |policy| {
+        policy.tuning.stall_memory = seconds(20);
+    }),
+    ("any fall may be a stall", |policy| {
+        policy.tuning.stall_share = 0.0;
+    }),
     ("surge factor 1.3", |policy| {
         policy.tuning.surge_factor = 1.3
+    }),
+    ("a surge at 3 deviations", |policy| {
+        policy.tuning.surge_deviations = 3.0;
     }),
     ("outgrown below 70 %", |policy| {
         policy.tuning.outgrown_share = 0.7

@@ -53,6 +53,7 @@ fn the_committed_figures_are_this_codes() {
         "steps",
         "hot",
         "downstream",
+        "stalls",
         "seed",
         "seed-300",
     ] {
@@ -93,6 +94,17 @@ fn steps_are_met_without_a_harmful_change() {
     assert_eq!(
         outcomes.iter().map(|outcome| outcome.harmful).sum::<u32>(),
         0
+    );
+}
+
+#[test]
+fn what_a_stall_held_back_is_no_surge() {
+    // Once up and once down with the load; ten stalls are made up for beside it.
+    let outcomes = runs(&scenario("stalls"), &Contender::evenkeel(), 4);
+    let rescales: Vec<u32> = outcomes.iter().map(|outcome| outcome.rescales).collect();
+    assert!(
+        rescales.iter().all(|rescales| *rescales <= 4),
+        "{rescales:?}"
     );
 }
 

@@ -95,7 +95,9 @@ pub(super) fn run(
     state.partitions.measure(&policy.tuning);
     if !intake.resets.is_empty() || state.watched_from.is_none() {
         state.watched_from = Some(now);
+        state.arrivals.forget();
     }
+    state.arrivals.note(at, intake.arrived_records, policy);
     let change = take_group(&mut state, &observation.group, at, &mut intake);
     let data_at = match usable(policy, &state, &intake, now) {
         Usable::Since(data_at) => data_at,
@@ -250,7 +252,7 @@ fn look(
         TrialView {
             observed: group.replicas,
             processed_records: state.partitions.processed_records,
-            backlog: lag.counted_records > 0,
+            backlog: lag.due.iter().any(|due| *due > 0.0),
             settled: !holding.rebalancing && flight.replicas == 0,
             inbound: inbound.up.unwrap_or(0.0),
         },
@@ -333,7 +335,8 @@ fn rates(
     let watched = state
         .watched_from
         .is_some_and(|first| now.since(first) >= crate::rate::SLOW_WINDOW);
-    let inbound = Inbound::weigh(total, prometheus, watched, policy, now);
+    let offsets = (total, state.arrivals.since_stall(policy));
+    let inbound = Inbound::weigh(offsets, prometheus, watched, policy, now);
     let count = f64::from(state.partitions.count().max(1));
     let slow_total = total.map_or(0.0, |slopes| slopes.slow);
     let capacity = state.capacity.capacity(policy);

@@ -1,4 +1,4 @@
-//! Writes the scoreboard: `cargo run --release -p evenkeel-sim --bin scoreboard -- docs`.
+//! Writes the scoreboard, and its figures into ALGORITHM.md: `cargo run --release -p evenkeel-sim --bin scoreboard -- docs`.
 //!
 //! The one part of the simulator that reads arguments and writes files. Everything that it writes is
 //! made by the library, and committed.
@@ -13,7 +13,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use evenkeel_sim::scoreboard::{Plan, pages, play, runs};
+use evenkeel_sim::scoreboard::{Plan, pages, play, runs, told};
+
+/// The page in the folder whose figures beside each number are the scoreboard's.
+const ALGORITHM: &str = "ALGORITHM.md";
 
 const USAGE: &str = "usage: scoreboard FOLDER [SEEDS [SEEDS OF THE VARIANTS]]";
 
@@ -51,7 +54,11 @@ fn run() -> Result<(), String> {
         }
     };
     let boards = play(plan, &done).map_err(|error| error.to_string())?;
-    for (name, content) in pages(plan, &boards) {
+    let written = folder.join(ALGORITHM);
+    let algorithm = std::fs::read_to_string(&written)
+        .map_err(|error| format!("{}: {error}", written.display()))?;
+    let told = (ALGORITHM.to_owned(), told(&algorithm, &boards));
+    for (name, content) in pages(plan, &boards).into_iter().chain([told]) {
         let path = folder.join(name);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)

@@ -18,7 +18,7 @@ const GOAL_HARMFUL_SHARE: f64 = 0.01;
 
 /// What one percentage point of late records is worth in replica-hours when variants are compared by
 /// one figure: 5 %. It only orders them; both figures are in the tables.
-const POINT_WORTH: f64 = 0.05;
+pub(super) const POINT_WORTH: f64 = 0.05;
 
 /// All files: their names below the folder, and their content.
 pub fn pages(plan: Plan, boards: &[Board]) -> Vec<(String, String)> {
@@ -268,7 +268,7 @@ fn variants(page: &mut String, boards: &[Board], kind: Kind) {
         if *of != kind {
             continue;
         }
-        let _ = write!(page, "| {} |", named(row));
+        let _ = write!(page, "| {} |", named(&row.policy));
         for board in &compared {
             let text = board.variants.get(place).map(|(_, row)| triple(row));
             let _ = write!(page, " {} |", text.unwrap_or_default());
@@ -313,7 +313,7 @@ fn left_out(page: &mut String, boards: &[Board]) {
             .min_by(|a, b| a.0.total_cmp(&b.0));
         let Some((others, row)) = best else { continue };
         let chosen = if others < 0.0 {
-            named(row)
+            named(&row.policy)
         } else {
             "the defaults"
         };
@@ -333,7 +333,8 @@ fn left_out(page: &mut String, boards: &[Board]) {
     page.push('\n');
 }
 
-fn compared(boards: &[Board]) -> Vec<&Board> {
+/// The scenarios on which variants were compared.
+pub(super) fn compared(boards: &[Board]) -> Vec<&Board> {
     let compared = boards.iter();
     compared
         .filter(|board| COMPARED.contains(&board.name))
@@ -461,13 +462,14 @@ fn pair(row: &Row) -> String {
     format!("{} / {:.1}", figure(row.late_percent), row.mean_replicas)
 }
 
-fn triple(row: &Row) -> String {
+/// Late %, replicas and rescales.
+pub(super) fn triple(row: &Row) -> String {
     format!("{} / {:.0}", pair(row), row.rescales)
 }
 
 /// A variant's name without ours.
-fn named(row: &Row) -> &str {
-    row.policy.strip_prefix("evenkeel, ").unwrap_or(&row.policy)
+pub(super) fn named(policy: &str) -> &str {
+    policy.strip_prefix("evenkeel, ").unwrap_or(policy)
 }
 
 /// Three digits that mean something.
