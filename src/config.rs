@@ -105,7 +105,7 @@ pub struct Limits {
     pub grpc_concurrency: usize,
     /// Bytes of one answer from a broker.
     pub kafka_frame_bytes: usize,
-    /// Points of history kept a target.
+    /// Points of history kept a target; see [`crate::control::history`].
     pub history_points: usize,
     /// Prometheus queries in flight.
     pub prometheus_concurrency: usize,

@@ -2,12 +2,13 @@
 //!
 //! Loops run at their own pace; calls from KEDA only read what was published and never cause I/O.
 //! Reading order: [`registry`] (which targets there are), [`target`] (one of them, and what was
-//! published for it), [`supervisor`] (a loop for each cluster that is asked about), [`cluster_loop`]
-//! (when a loop asks Kafka what), [`baselines`] (Prometheus beside it), [`watched`] (from a reading
-//! to a published decision).
+//! published for it), [`history`] (what is remembered of that), [`supervisor`] (a loop for each
+//! cluster that is asked about), [`cluster_loop`] (when a loop asks Kafka what), [`baselines`]
+//! (Prometheus beside it), [`watched`] (from a reading to a published decision).
 
 pub mod baselines;
 pub mod cluster_loop;
+pub mod history;
 pub mod registry;
 pub mod supervisor;
 pub mod target;

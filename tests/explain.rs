@@ -94,7 +94,7 @@ async fn explain_shows_where_the_history_changed() {
     history.now_millis = newest + 1_000;
     expect![[r#"
 
-        History: the changes among 2 decisions, rates in records/s
+        History: the changes among 2 decisions remembered, rates in records/s
            ago  decided  in group     lag  behind  inbound  processed  verdict
          6.0 s       14        12  48,000    11 s    4,200      3,600  RateUp, rebalancing
          1.0 s       14        12  48,000    11 s    4,200      3,600  RateUp, rebalancing

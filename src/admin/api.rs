@@ -213,7 +213,8 @@ pub struct InputsView {
     pub held_seconds: f64,
 }
 
-/// A target's bounded history, oldest first.
+/// A target's bounded history, oldest first: each decision of the last minutes, fewer before that,
+/// all that changed something. The rule is in [`crate::control::history`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct History {
     /// The server's clock.
@@ -242,11 +243,11 @@ pub struct PointView {
     /// Records not yet committed.
     pub lag_records: Option<u64>,
     /// Seconds that the worst partition was behind.
-    pub lag_seconds: Option<f64>,
+    pub lag_seconds: Option<f32>,
     /// The inbound rate that sizing used.
-    pub inbound_records_per_second: Option<f64>,
+    pub inbound_records_per_second: Option<f32>,
     /// What the group committed.
-    pub processing_records_per_second: Option<f64>,
+    pub processing_records_per_second: Option<f32>,
     /// Whether a rebalance episode was going on.
     pub rebalancing: bool,
 }

@@ -11,7 +11,8 @@ use super::api::{
     DecisionView, FindingView, InputsView, PointView, PolicyView, Source, Status, StepView,
     TargetSummary,
 };
-use crate::control::target::{ClusterRef, HistoryPoint, Published, Target, TargetSpec};
+use crate::control::history::HistoryPoint;
+use crate::control::target::{ClusterRef, Published, Target, TargetSpec};
 use crate::observe::TopicSelection;
 
 /// The trigger of a target as people and URLs name it.

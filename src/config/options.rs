@@ -276,11 +276,15 @@ pub const SETTINGS: &[Setting] = &[
         Some("33554432"),
         "Bytes of one answer from a broker.",
     ),
+    // A power of two, because that is how the memory grows. 2,000 targets with full histories are
+    // 110 MiB, which the chart's limit of 256 MiB has room for.
     setting(
         "limits.historyPoints",
         integer(1, 100_000),
-        Some("360"),
-        "Decisions remembered a target, for the charts: 12 minutes at the default interval.",
+        Some("1024"),
+        "Decisions remembered a target, for the charts: every one of the last 10 minutes, before \
+         that one every 10 s and each that changed something. 1024 are 2 hours where little \
+         changes at the default interval, and 56 KiB a target.",
     ),
     setting(
         "limits.prometheusConcurrency",

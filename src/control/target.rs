@@ -1,12 +1,12 @@
 //! One target: a ScaledObject's trigger, what is asked about it, and what was last decided.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use evenkeel_engine::{Decision, Desired, Policy, Timestamp, Verdict};
+use evenkeel_engine::{Decision, Policy, Timestamp};
 use tokio::sync::watch;
 
+use super::history::{History, HistoryPoint};
 use crate::observe::Subscription;
 
 /// Who a target is: the same ScaledObject with other metadata is another target.
@@ -68,38 +68,13 @@ pub struct Published {
     pub data_at: Timestamp,
 }
 
-/// One point of a target's history, for charts: the figures without the trail, so that an hour of a
-/// thousand targets stays in the tens of megabytes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct HistoryPoint {
-    /// When it was decided.
-    pub at: Timestamp,
-    /// What was asked for, or why nothing was.
-    pub desired: Desired,
-    /// The verdict.
-    pub verdict: Verdict,
-    /// Whether a rebalance episode was going on.
-    pub rebalancing: bool,
-    /// Replicas seen in the group.
-    pub observed_replicas: u32,
-    /// Records not yet committed.
-    pub lag_records: u64,
-    /// Seconds that the worst partition was behind, where known.
-    pub lag_seconds: Option<f64>,
-    /// The inbound rate in records per second, where known.
-    pub inbound: Option<f64>,
-    /// The processing rate in records per second, where known.
-    pub processing_rate: Option<f64>,
-}
-
 /// One registered target.
 #[derive(Debug)]
 pub struct Target {
     /// What its trigger says.
     pub spec: TargetSpec,
     published: watch::Sender<Option<Arc<Published>>>,
-    history: Mutex<VecDeque<HistoryPoint>>,
-    history_points: usize,
+    history: Mutex<History>,
     asked_at_millis: AtomicU64,
     streams: AtomicUsize,
 }
@@ -124,26 +99,6 @@ impl std::fmt::Display for ClusterRef {
     }
 }
 
-// === impl HistoryPoint ===
-
-impl HistoryPoint {
-    /// What is kept of `decision`.
-    pub fn of(decision: &Decision) -> Self {
-        let inputs = &decision.inputs;
-        Self {
-            at: decision.at,
-            desired: decision.desired,
-            verdict: decision.verdict,
-            rebalancing: inputs.rebalancing,
-            observed_replicas: inputs.observed_replicas,
-            lag_records: inputs.lag_records,
-            lag_seconds: inputs.lag_seconds,
-            inbound: inputs.inbound_up,
-            processing_rate: inputs.processing_rate,
-        }
-    }
-}
-
 // === impl Target ===
 
 impl Target {
@@ -152,8 +107,7 @@ impl Target {
         Self {
             spec,
             published: watch::Sender::new(None),
-            history: Mutex::new(VecDeque::new()),
-            history_points,
+            history: Mutex::new(History::new(history_points)),
             asked_at_millis: AtomicU64::new(now.as_millis()),
             streams: AtomicUsize::new(0),
         }
@@ -173,10 +127,7 @@ impl Target {
     pub fn publish(&self, published: Published) {
         let published = Arc::new(published);
         let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-        while history.len() >= self.history_points {
-            history.pop_front();
-        }
-        history.push_back(HistoryPoint::of(&published.decision));
+        history.push(HistoryPoint::of(&published.decision));
         drop(history);
         self.published.send_replace(Some(published));
     }
@@ -184,7 +135,7 @@ impl Target {
     /// The history, oldest first.
     pub fn history(&self) -> Vec<HistoryPoint> {
         let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
-        history.iter().copied().collect()
+        history.points()
     }
 
     /// Notes that somebody asked for this target.

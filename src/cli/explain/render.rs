@@ -94,15 +94,15 @@ pub fn history(history: &History) -> String {
             count(point.desired_replicas),
             count(point.observed_replicas),
             count(point.lag_records),
-            point.lag_seconds.map_or_else(dash, age),
-            rate(point.inbound_records_per_second),
-            rate(point.processing_records_per_second),
+            point.lag_seconds.map(f64::from).map_or_else(dash, age),
+            rate(point.inbound_records_per_second.map(f64::from)),
+            rate(point.processing_records_per_second.map(f64::from)),
             printable(&format!("{}{rebalancing}", point.verdict)),
         ]);
     }
     let points = history.points.len();
     format!(
-        "\nHistory: the changes among {points} decisions, rates in records/s\n{table}\n",
+        "\nHistory: the changes among {points} decisions remembered, rates in records/s\n{table}\n",
         table = table.trim_fmt()
     )
 }
