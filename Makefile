@@ -21,8 +21,9 @@ setup:  ## Everything a fresh machine lacks: system packages, our programs, Kafk
 demo: setup  ## The main job on a real Kafka broker; options as DEMO="--policy keda-lag"
 	@$(TARGET)/debug/evenkeel demo $(DEMO)
 
-test: setup  ## All tests: real Kafka, real Prometheus, real processes, helm
+test: setup  ## All tests: real Kafka, real Prometheus, real processes, helm, a real browser
 	@bash setup/deploy.sh
+	@bash setup/browser.sh
 	@cargo test --workspace
 
 swarm:  ## Every law over 10,000 runs with random faults, on all cores; SWARM_RUNS and SWARM_SEED choose others

@@ -7,6 +7,7 @@
 pub mod api;
 mod exposition;
 mod listener;
+mod page;
 mod readiness;
 mod views;
 
@@ -35,16 +36,6 @@ use api::{ApiError, History, TargetDetail, TargetList};
 
 /// Known targets that a 404 lists: enough to recognise a typing error, few enough to read.
 const LISTED_TARGETS: usize = 20;
-
-/// What the page may do: load its own script and style and ask its own server, nothing else. A name
-/// that slipped into the page as markup still could not run.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
-/// The web page. In the binary, so that there is nothing to install beside it.
-const PAGE: &str = include_str!("admin/page.html");
-const PAGE_STYLE: &str = include_str!("admin/page.css");
-const PAGE_SCRIPT: &str = include_str!("admin/page.js");
 
 /// What the handlers read.
 #[derive(Debug)]
@@ -77,15 +68,7 @@ pub fn router(
         readiness,
     });
     Router::new()
-        .route("/", get(serve_page))
-        .route(
-            "/page.css",
-            get(async || with_type("text/css; charset=utf-8", PAGE_STYLE)),
-        )
-        .route(
-            "/page.js",
-            get(async || with_type("text/javascript; charset=utf-8", PAGE_SCRIPT)),
-        )
+        .merge(page::routes())
         .route("/metrics", get(serve_metrics))
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(serve_readiness))
@@ -115,14 +98,6 @@ pub async fn serve(
     axum::serve(listener::BoundedListener::new(listener), router)
         .with_graceful_shutdown(shutdown)
         .await
-}
-
-async fn serve_page() -> Response {
-    let headers: [(HeaderName, &str); 2] = [
-        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
-        (header::REFERRER_POLICY, "no-referrer"),
-    ];
-    (headers, with_type("text/html; charset=utf-8", PAGE)).into_response()
 }
 
 async fn serve_metrics(State(shared): State<Arc<Shared>>) -> Response {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use admin_server::Server;
 use evenkeel::admin::api;
 use evenkeel::control::registry::Registry;
-use evenkeel_engine::Timestamp;
+use evenkeel_engine::{Timestamp, Verdict};
 use tokio::net::TcpStream;
 
 /// Samples of one metric, without their values.
@@ -146,6 +146,44 @@ async fn a_decision_that_is_too_old_counts_as_expired() {
     target.publish(decisions::rising(now.minus(Duration::from_secs(1_000))));
     let list: api::TargetList = server.json("/api/v1/targets").await;
     assert_eq!(list.targets[0].status, api::Status::Expired);
+}
+
+#[tokio::test]
+async fn the_list_says_who_needs_somebody_and_why() {
+    let server = Server::start().await;
+    let now = server.clock.now();
+    let minutes_ago = now.minus(Duration::from_secs(600));
+    let mut stuck = decisions::rising(now);
+    stuck.decision.verdict = Verdict::StuckPartition;
+    for (name, published) in [
+        ("a-calm", Some(decisions::rising(now))),
+        ("b-stuck", Some(stuck)),
+        ("c-old", Some(decisions::rising(minutes_ago))),
+        ("d-dark", Some(decisions::unreachable(now, now))),
+        ("e-new", None),
+    ] {
+        let spec = decisions::spec("shop", name, 1);
+        let target = server.targets.register(spec, now).unwrap();
+        published.map(|published| target.publish(published));
+    }
+    let list: api::TargetList = server.json("/api/v1/targets").await;
+    let attention: Vec<_> = list
+        .targets
+        .into_iter()
+        .map(|target| target.attention.map(|why| (why.severity, why.why)))
+        .collect();
+    let error = |why: &str| Some((api::Severity::Error, why.to_owned()));
+    let stuck = "the commits of a partition do not move: a poison record".to_owned();
+    assert_eq!(
+        attention,
+        [
+            None,
+            Some((api::Severity::Warning, stuck)),
+            error("KEDA is answered an error: the last decision is too old"),
+            error("KEDA is answered an error: unreachable"),
+            None,
+        ]
+    );
 }
 
 #[tokio::test]
@@ -378,30 +416,25 @@ async fn a_silent_connection_does_not_hold_up_the_shutdown() {
 #[tokio::test]
 async fn the_page_brings_everything_itself_and_may_load_nothing_else() {
     let server = Server::start().await;
-    let page = server.get("/").await;
-    assert_eq!(page.status, 200);
-    assert!(
-        page.head
-            .contains("content-security-policy: default-src 'none'; script-src 'self'"),
-        "{}",
-        page.head
-    );
-    let script = server.get("/page.js").await;
-    assert!(script.head.contains("text/javascript"), "{}", script.head);
-    let style = server.get("/page.css").await;
-    assert!(style.head.contains("text/css"), "{}", style.head);
-    for (name, text) in [("page", page.body), ("script", script.body.clone())] {
-        let outside = text.replace("http://www.w3.org/2000/svg", "");
-        assert!(!outside.contains("://"), "the {name} names another server");
-    }
-    // Names come from outside: they must never be read as markup.
-    for way in [
-        "innerHTML",
-        "outerHTML",
-        "insertAdjacentHTML",
-        "document.write",
-        "eval(",
+    for (path, content_type) in [
+        ("/", "text/html"),
+        ("/page.css", "text/css"),
+        ("/page.js", "text/javascript"),
+        ("/list.js", "text/javascript"),
+        ("/target.js", "text/javascript"),
+        ("/charts.js", "text/javascript"),
+        ("/words.js", "text/javascript"),
     ] {
-        assert!(!script.body.contains(way), "{way}");
+        let file = server.get(path).await;
+        assert_eq!(file.status, 200, "{path}");
+        for header in [
+            &format!("content-type: {content_type}"),
+            "content-security-policy: default-src 'none'; script-src 'self'",
+            "require-trusted-types-for 'script'",
+        ] {
+            assert!(file.head.contains(header), "{path}: {}", file.head);
+        }
+        let outside = file.body.replace("http://www.w3.org/2000/svg", "");
+        assert!(!outside.contains("://"), "{path} names another server");
     }
 }

@@ -43,6 +43,8 @@ pub struct TargetSummary {
     pub status: Status,
     /// The verdict's label; `null` before the first decision.
     pub verdict: Option<String>,
+    /// Why somebody should look at it; `null` where nobody has to.
+    pub attention: Option<Attention>,
     /// Replicas decided.
     pub desired_replicas: Option<u32>,
     /// Whether there is work.
@@ -79,6 +81,25 @@ pub enum Status {
     Unknown,
     /// An error: the last decision is too old.
     Expired,
+}
+
+/// Why somebody should look at a target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attention {
+    /// How much.
+    pub severity: Severity,
+    /// A part of a sentence, without a capital and a full stop.
+    pub why: String,
+}
+
+/// How much a target wants somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// KEDA is answered an error.
+    Error,
+    /// KEDA is answered, and replicas alone do not make it right.
+    Warning,
 }
 
 /// One target and everything about its last decision.

@@ -8,8 +8,8 @@ use evenkeel_engine::decision::Stage;
 use evenkeel_engine::{Decision, Desired, Inputs, OffsetReset, Policy, Timestamp, Verdict};
 
 use super::api::{
-    DecisionView, FindingView, InputsView, PointView, PolicyView, Source, Status, StepView,
-    TargetSummary,
+    Attention, DecisionView, FindingView, InputsView, PointView, PolicyView, Severity, Source,
+    Status, StepView, TargetSummary,
 };
 use crate::control::history::HistoryPoint;
 use crate::control::target::{ClusterRef, Published, Target, TargetSpec};
@@ -30,6 +30,49 @@ pub fn status(published: Option<&Published>, now: Timestamp) -> Status {
     }
 }
 
+/// Why somebody should look at a target, at `now`.
+fn attention(decision: &Decision, now: Timestamp) -> Option<Attention> {
+    let (severity, why) = match decision.desired {
+        Desired::Unknown { cause } => (
+            Severity::Error,
+            format!(
+                "KEDA is answered an error: {}",
+                cause.label().replace('_', " ")
+            ),
+        ),
+        Desired::Known { .. } if now > decision.valid_until => (
+            Severity::Error,
+            "KEDA is answered an error: the last decision is too old".to_owned(),
+        ),
+        Desired::Known { .. } if is_calm(decision.verdict) => return None,
+        Desired::Known { .. } => (Severity::Warning, meaning(decision.verdict).to_owned()),
+    };
+    Some(Attention { severity, why })
+}
+
+/// Whether it is the scaler's everyday work, as opposed to what replicas alone cannot put right.
+const fn is_calm(verdict: Verdict) -> bool {
+    match verdict {
+        Verdict::SteadyState
+        | Verdict::RateUp
+        | Verdict::LagUp
+        | Verdict::LagHeld
+        | Verdict::ScaleDown
+        | Verdict::DownHeld
+        | Verdict::ColdStart
+        | Verdict::Warmup => true,
+        Verdict::HotPartition
+        | Verdict::StuckPartition
+        | Verdict::MembersStalled
+        | Verdict::PodsNotJoining
+        | Verdict::DownstreamLimited
+        | Verdict::RateMismatch
+        | Verdict::Degraded
+        | Verdict::Stale
+        | Verdict::RebalanceStorm => false,
+    }
+}
+
 /// One target in a few figures.
 pub fn summary(target: &Target, published: Option<&Published>, now: Timestamp) -> TargetSummary {
     let decision = published.map(|published| &published.decision);
@@ -44,6 +87,7 @@ pub fn summary(target: &Target, published: Option<&Published>, now: Timestamp) -
         trigger: trigger(target),
         status: status(published, now),
         verdict: decision.map(|decision| decision.verdict.label().to_owned()),
+        attention: decision.and_then(|decision| attention(decision, now)),
         desired_replicas,
         active,
         observed_replicas: known.map(|inputs| inputs.observed_replicas),

@@ -3,12 +3,14 @@
 #![allow(dead_code, reason = "each test binary takes what it needs")]
 #![allow(clippy::unwrap_used, reason = "a test's own helpers may fail the test")]
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel::admin::{self, Readiness, api};
 use evenkeel::cli::explain::client::AdminClient;
 use evenkeel::clock::Clock;
+use evenkeel::config::Limits;
 use evenkeel::control::registry::Registry;
 use evenkeel::metrics::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,7 +21,7 @@ use crate::decisions;
 
 /// A running admin server and what stands behind it.
 pub struct Server {
-    pub address: std::net::SocketAddr,
+    pub address: SocketAddr,
     pub targets: Arc<Registry>,
     pub metrics: Metrics,
     pub readiness: Readiness,
@@ -37,7 +39,10 @@ pub struct Answer {
 
 impl Server {
     pub async fn start() -> Self {
-        let limits = decisions::limits();
+        Self::start_on(([127, 0, 0, 1], 0).into(), decisions::limits()).await
+    }
+
+    pub async fn start_on(address: SocketAddr, limits: Limits) -> Self {
         let targets = Arc::new(Registry::new(limits.targets, limits.history_points));
         let (metrics, readiness, clock) = (Metrics::default(), Readiness::new(), Clock::start());
         let router = admin::router(
@@ -47,7 +52,7 @@ impl Server {
             clock,
             readiness.clone(),
         );
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(admin::serve(listener, router, async {
