@@ -164,7 +164,9 @@ async fn the_list_says_who_needs_somebody_and_why() {
     ] {
         let spec = decisions::spec("shop", name, 1);
         let target = server.targets.register(spec, now).unwrap();
-        published.map(|published| target.publish(published));
+        if let Some(published) = published {
+            target.publish(published);
+        }
     }
     let list: api::TargetList = server.json("/api/v1/targets").await;
     let attention: Vec<_> = list

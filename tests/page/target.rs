@@ -26,13 +26,8 @@ fn eventful(server: &Server) -> Arc<Target> {
     target
 }
 
-/// How often a line begins anew.
-fn begins(path: &str) -> usize {
-    path.matches('M').count()
-}
-
-#[tokio::test]
-async fn what_is_unknown_is_a_gap_and_rebalances_are_shaded() {
+/// A browser with the charts of [`eventful`].
+async fn look_at_an_eventful_one() -> (Server, Browser) {
     let server = Server::start().await;
     let browser = Browser::open(&server, "").await;
     eventful(&server);
@@ -43,6 +38,17 @@ async fn what_is_unknown_is_a_gap_and_rebalances_are_shaded() {
             "document.querySelectorAll('path.curve').length === 6",
         )
         .await;
+    (server, browser)
+}
+
+/// How often a line begins anew.
+fn begins(path: &str) -> usize {
+    path.matches('M').count()
+}
+
+#[tokio::test]
+async fn what_is_unknown_is_a_gap_and_rebalances_are_shaded() {
+    let (_server, browser) = look_at_an_eventful_one().await;
     let curves: Vec<(String, String)> = browser
         .run("return [...document.querySelectorAll('path.curve')].map((one) => [one.dataset.field, one.getAttribute('d')])")
         .await;
@@ -72,16 +78,7 @@ async fn what_is_unknown_is_a_gap_and_rebalances_are_shaded() {
 
 #[tokio::test]
 async fn a_mouse_or_a_finger_on_a_chart_reads_all_of_them_at_that_moment() {
-    let server = Server::start().await;
-    let browser = Browser::open(&server, "").await;
-    eventful(&server);
-    browser.goto(server.address, "/shop/orders").await;
-    browser
-        .until(
-            "the charts are drawn",
-            "document.querySelectorAll('path.curve').length === 6",
-        )
-        .await;
+    let (_server, browser) = look_at_an_eventful_one().await;
     let captions = "return [...document.querySelectorAll('figcaption')]
         .map((one) => one.innerText.replace(/\\s+/g, ' '))";
     let said: Vec<String> = browser.run(captions).await;
