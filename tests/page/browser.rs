@@ -138,7 +138,7 @@ impl Browser {
         .await
     }
 
-    /// Waits until a JavaScript expression is true; what it is then, if it is more.
+    /// Waits until a JavaScript expression is true.
     pub async fn until(&self, what: &str, expression: &str) {
         let deadline = Instant::now() + DEADLINE;
         let script = format!("return Boolean({expression})");

@@ -23,7 +23,7 @@ pub fn calm(server: &Server, name: &str) -> Arc<Target> {
     target
 }
 
-/// `replicas` are there and are right; a second decision of the same moment is another age of it.
+/// `replicas` are there and are right.
 pub fn steady(at: Timestamp, replicas: u32) -> Published {
     let mut published = decisions::rising(at);
     published.decision.desired = Desired::Known {
