@@ -3,6 +3,7 @@
 //! One place, so that the sentence in the closing table and the numbers that were used cannot part.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::Duration;
 
 use evenkeel_sim::hpa::{Behavior, DEFAULT_TOLERANCE, Rules, ToleranceRule};
@@ -151,8 +152,16 @@ pub(super) fn heading(options: &Options, servers: &str) -> String {
     )
 }
 
-/// What else one may look at while it runs.
-pub(super) fn hints(scaler: &ScalerProcess, metadata: &HashMap<String, String>) -> Vec<String> {
+/// What else one may look at while it runs, as commands to paste: `program` is this one.
+pub(super) fn hints(
+    program: &Path,
+    scaler: &ScalerProcess,
+    metadata: &HashMap<String, String>,
+) -> Vec<String> {
+    let here = std::env::current_dir().ok();
+    let program = here
+        .and_then(|here| program.strip_prefix(here).ok())
+        .unwrap_or(program);
     let mut pairs: Vec<String> = metadata
         .iter()
         .map(|(key, value)| format!("\"{key}\":\"{value}\""))
@@ -161,7 +170,8 @@ pub(super) fn hints(scaler: &ScalerProcess, metadata: &HashMap<String, String>) 
     vec![
         format!("web page   http://{}/", scaler.admin),
         format!(
-            "why        evenkeel explain demo/workers --server http://{}",
+            "why        {} explain demo/workers --server http://{}",
+            program.display(),
             scaler.admin
         ),
         format!(

@@ -119,7 +119,7 @@ impl Stage {
             PolicyChoice::Evenkeel => {
                 let mut scaler = ScalerProcess::start(&programs, &logs, servers)?;
                 let metadata = settings::metadata(options, &place.topic, &place.group);
-                let hints = settings::hints(&scaler, &metadata);
+                let hints = settings::hints(&programs.evenkeel, &scaler, &metadata);
                 let mut evenkeel = Evenkeel::new(scaler.grpc, scaler.admin, metadata)?;
                 wait_for_answer(&mut scaler, &mut evenkeel).await?;
                 (Policy::Evenkeel(Box::new(evenkeel)), Some(scaler), hints)
