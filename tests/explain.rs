@@ -10,7 +10,7 @@ mod decisions;
 use admin_server::Server;
 use evenkeel::admin::api;
 use evenkeel::cli::explain::client::AdminClient;
-use evenkeel::cli::explain::{TargetName, explain, render};
+use evenkeel::cli::explain::{TargetName, Wanted, explain, render};
 use evenkeel::cli::top;
 use expect_test::expect;
 use tokio::net::TcpListener;
@@ -22,9 +22,18 @@ fn target(name: &str) -> TargetName {
     }
 }
 
+fn wanted(target: &TargetName, with_history: bool, as_json: bool) -> Wanted<'_> {
+    Wanted {
+        target,
+        trigger: None,
+        with_history,
+        as_json,
+    }
+}
+
 /// The answer of a running server with its clock turned to `decided + 2 s`.
 async fn detail_at_two_seconds(server: &Server, name: &str) -> api::TargetDetail {
-    let mut detail = server.client().target("shop", name).await.unwrap();
+    let mut detail = server.client().target("shop", name, None).await.unwrap();
     let decided = detail.decision.as_ref().unwrap().at_millis;
     detail.now_millis = decided + 2_000;
     detail.target.data_age_seconds = Some(2.0);
@@ -89,7 +98,11 @@ async fn explain_says_why_there_is_no_answer() {
 #[tokio::test]
 async fn explain_shows_where_the_history_changed() {
     let server = Server::start().await.with_orders();
-    let mut history = server.client().history("shop", "orders").await.unwrap();
+    let mut history = server
+        .client()
+        .history("shop", "orders", None)
+        .await
+        .unwrap();
     let newest = history.points.last().unwrap().at_millis;
     history.now_millis = newest + 1_000;
     expect![[r#"
@@ -105,7 +118,7 @@ async fn explain_shows_where_the_history_changed() {
 #[tokio::test]
 async fn explain_as_json_is_what_the_server_says() {
     let server = Server::start().await.with_orders();
-    let text = explain(&server.client(), &target("orders"), true, true)
+    let text = explain(&server.client(), wanted(&target("orders"), true, true))
         .await
         .unwrap();
     let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -116,11 +129,98 @@ async fn explain_as_json_is_what_the_server_says() {
 #[tokio::test]
 async fn explain_of_a_wrong_name_lists_the_known_ones() {
     let server = Server::start().await.with_orders();
-    let error = explain(&server.client(), &target("order"), false, false)
+    let error = explain(&server.client(), wanted(&target("order"), false, false))
         .await
         .unwrap_err();
-    let expected = "There is no target shop/order. Known are: shop/orders.";
+    let expected =
+        "There is no target shop/order. Known are: shop/orders. Did you mean shop/orders?";
     assert_eq!(error.to_string(), expected);
+}
+
+#[tokio::test]
+async fn a_scaled_object_with_two_triggers_is_explained_one_at_a_time() {
+    let server = Server::start().await.with_orders();
+    let now = server.clock.now();
+    let second = decisions::spec("shop", "orders", 8);
+    let second = server.targets.register(second, now).unwrap();
+    second.publish(decisions::unreachable(now, now));
+    let known = server.client().targets().await.unwrap();
+    let triggers: Vec<&str> = known
+        .targets
+        .iter()
+        .map(|target| &*target.trigger)
+        .collect();
+    for (trigger, words) in triggers.iter().zip(["14 replicas", "unreachable"]) {
+        let target = target("orders");
+        let wanted = Wanted {
+            trigger: Some(trigger),
+            ..wanted(&target, true, false)
+        };
+        let text = explain(&server.client(), wanted).await.unwrap();
+        assert!(text.contains(words), "{text}");
+        let expected = format!("Trigger {trigger} of the 2 that it has");
+        assert!(text.contains(&expected), "{text}");
+        assert!(top::render(&known).contains(&format!("shop/orders {trigger}")));
+    }
+    let target = target("orders");
+    let none = Wanted {
+        trigger: Some("none"),
+        ..wanted(&target, false, false)
+    };
+    let error = explain(&server.client(), none).await.unwrap_err();
+    let expected = "The target shop/orders has no trigger none.";
+    assert!(error.to_string().starts_with(expected), "{error}");
+    assert!(!error.to_string().contains("Did you mean"), "{error}");
+}
+
+/// Runs the program against `server`; its exit code and both outputs.
+async fn run(server: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_evenkeel"))
+        .args(arguments)
+        .env("EVENKEEL_SERVER", server)
+        .output()
+        .await
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[tokio::test]
+async fn as_programs_they_print_no_colours_into_a_pipe_and_say_in_the_exit_code_how_it_went() {
+    let server = Server::start().await.with_orders();
+    let address = format!("http://{}", server.address);
+    for (arguments, words) in [
+        (
+            &["explain", "shop/orders", "--history"][..],
+            "14 replicas, active",
+        ),
+        (&["explain", "shop/orders", "--json"], "\"trail\""),
+        (&["top"], "shop/orders"),
+        (&["top", "--once"], "shop/orders"),
+        (&["top", "--json"], "\"targets\""),
+    ] {
+        let (code, said, wrong) = run(&address, arguments).await;
+        assert_eq!(code, Some(0), "{arguments:?}: {wrong}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+        assert!(!said.contains('\u{1b}'), "{arguments:?}: {said:?}");
+    }
+    for (arguments, words, expected) in [
+        (
+            &["explain", "shop/order"][..],
+            "Did you mean shop/orders?",
+            1,
+        ),
+        (&["explain", "orders"], "NAMESPACE/NAME", 64),
+        (&["top", "--server", "ftp://example"], "is no address", 1),
+    ] {
+        let (code, _, wrong) = run(&address, arguments).await;
+        assert_eq!(code, Some(expected), "{arguments:?}: {wrong}");
+        assert!(wrong.contains(words), "{arguments:?}: {wrong}");
+    }
 }
 
 #[tokio::test]
@@ -131,7 +231,7 @@ async fn without_a_server_explain_and_top_say_what_to_do() {
     drop(listener);
     let client = AdminClient::new(&format!("http://{address}")).unwrap();
     let errors = [
-        explain(&client, &target("orders"), false, false)
+        explain(&client, wanted(&target("orders"), false, false))
             .await
             .unwrap_err(),
         client.targets().await.unwrap_err(),

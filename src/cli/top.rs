@@ -13,14 +13,14 @@ use super::explain::render::{age, count, dash, printable, rate, table};
 use super::explain::write_out;
 use crate::admin::api::{Status, TargetList, TargetSummary};
 
-/// How often the table is drawn again: twice a poll at the default of 5 s, so that no decision is
-/// seen late by more than people notice.
+/// How often the table is drawn again: once a poll at its default.
 const EVERY: Duration = Duration::from_secs(2);
 
 /// Arguments of `evenkeel top`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  evenkeel top\n  evenkeel top --once --server http://127.0.0.1:18080"
+    after_help = "Examples:\n  evenkeel top\n  evenkeel top --once --server http://127.0.0.1:18080\n  \
+        evenkeel top --json | jq '.targets[] | select(.status != \"valid\")'"
 )]
 pub struct Args {
     /// The admin server of a running `evenkeel serve`.
@@ -29,6 +29,9 @@ pub struct Args {
     /// Print the table once.
     #[arg(long)]
     once: bool,
+    /// The server's answer as it is, once, instead of a table.
+    #[arg(long)]
+    json: bool,
 }
 
 // === impl Args ===
@@ -42,8 +45,12 @@ impl Args {
         let client = AdminClient::new(&self.server)?;
         let terminal = Term::stdout();
         let first = client.targets().await?;
+        if self.json {
+            write_out(&format!("{:#}\n", serde_json::to_value(&first)?))?;
+            return Ok(ExitCode::SUCCESS);
+        }
         if self.once || !terminal.is_term() {
-            write_out(&render(&first))?;
+            write_out(&in_colour(&first, &render(&first)))?;
             return Ok(ExitCode::SUCCESS);
         }
         let mut list = Ok(first);
@@ -51,7 +58,7 @@ impl Args {
         loop {
             let text = match &list {
                 Ok(list) => {
-                    last = render(list);
+                    last = in_colour(list, &render(list));
                     last.clone()
                 }
                 Err(error) => format!("{error:#}\n\nThe last answer was:\n{last}"),
@@ -90,7 +97,7 @@ pub fn render(list: &TargetList) -> String {
     ]);
     for target in &list.targets {
         table.add_row([
-            printable(&format!("{}/{}", target.namespace, target.name)),
+            name(target, &list.targets),
             count(target.desired_replicas),
             count(target.observed_replicas),
             count(target.lag_records),
@@ -112,6 +119,32 @@ pub fn render(list: &TargetList) -> String {
         list.targets.len(),
         printable(&list.version)
     )
+}
+
+/// The ScaledObject; with its trigger where it has several.
+fn name(target: &TargetSummary, all: &[TargetSummary]) -> String {
+    let is_same =
+        |other: &&TargetSummary| other.namespace == target.namespace && other.name == target.name;
+    let trigger = match all.iter().filter(is_same).count() {
+        0 | 1 => String::new(),
+        _ => format!(" {}", target.trigger),
+    };
+    printable(&format!("{}/{}{trigger}", target.namespace, target.name))
+}
+
+/// A target without an answer is red, one whose group rebalances yellow; only in a terminal.
+fn in_colour(list: &TargetList, table: &str) -> String {
+    let mut lines: Vec<String> = table.split('\n').map(ToOwned::to_owned).collect();
+    // The first line is the headings'.
+    for (target, line) in list.targets.iter().zip(lines.iter_mut().skip(1)) {
+        let style = match target.status {
+            Status::Unknown | Status::Expired => console::Style::new().red(),
+            _ if target.rebalancing == Some(true) => console::Style::new().yellow(),
+            _ => continue,
+        };
+        *line = style.apply_to(&*line).to_string();
+    }
+    lines.join("\n")
 }
 
 fn verdict(target: &TargetSummary) -> String {

@@ -21,6 +21,11 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest answer: a list of 10,000 targets or a history of 100,000 points is well below it.
 const ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
+/// The server answered, and said no: its own sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(pub String);
+
 /// A running server.
 #[derive(Clone, Debug)]
 pub struct AdminClient {
@@ -55,31 +60,51 @@ impl AdminClient {
     /// # Errors
     /// When the server does not answer, or not with that.
     pub async fn targets(&self) -> anyhow::Result<TargetList> {
-        self.ask(&["targets"]).await
+        self.ask(&["targets"], None).await
     }
 
-    /// One target.
+    /// One target; of a ScaledObject with several triggers the one that is named, or the one that
+    /// KEDA asked for last.
     ///
     /// # Errors
-    /// When the server does not answer, or knows no such target: then with those it knows.
-    pub async fn target(&self, namespace: &str, name: &str) -> anyhow::Result<TargetDetail> {
-        self.ask(&["targets", namespace, name]).await
+    /// When the server does not answer, or knows no such target: then a [`Refused`] with those it
+    /// knows.
+    pub async fn target(
+        &self,
+        namespace: &str,
+        name: &str,
+        trigger: Option<&str>,
+    ) -> anyhow::Result<TargetDetail> {
+        self.ask(&["targets", namespace, name], trigger).await
     }
 
     /// The history of one target.
     ///
     /// # Errors
     /// As for [`Self::target`].
-    pub async fn history(&self, namespace: &str, name: &str) -> anyhow::Result<History> {
-        self.ask(&["targets", namespace, name, "history"]).await
+    pub async fn history(
+        &self,
+        namespace: &str,
+        name: &str,
+        trigger: Option<&str>,
+    ) -> anyhow::Result<History> {
+        let path = ["targets", namespace, name, "history"];
+        self.ask(&path, trigger).await
     }
 
-    async fn ask<T: DeserializeOwned>(&self, path: &[&str]) -> anyhow::Result<T> {
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        trigger: Option<&str>,
+    ) -> anyhow::Result<T> {
         let mut url = self.server.clone();
         match url.path_segments_mut() {
             Ok(mut segments) => segments.pop_if_empty().extend(["api", "v1"]).extend(path),
             Err(()) => bail!("{} cannot have a path", self.server),
         };
+        if let Some(trigger) = trigger {
+            url.query_pairs_mut().append_pair("trigger", trigger);
+        }
         let mut response = self.http.get(url).send().await.map_err(|error| {
             anyhow::anyhow!(
                 "no evenkeel answers at {}: {}. Is it running? Name its admin server with \
@@ -100,7 +125,7 @@ impl AdminClient {
                 .with_context(|| format!("{} does not answer as evenkeel does", self.server));
         }
         match serde_json::from_slice::<ApiError>(&body) {
-            Ok(refusal) => bail!(super::render::printable(&refusal.error)),
+            Ok(refusal) => Err(Refused(super::render::printable(&refusal.error)).into()),
             Err(_) => bail!(
                 "{} answers {}, which evenkeel does not: is --server its admin server?",
                 self.server,

@@ -34,6 +34,17 @@ pub fn detail(detail: &TargetDetail) -> String {
             source.cluster, source.consumer_group
         ),
     );
+    if detail.triggers.len() > 1 {
+        line(
+            &mut text,
+            &format!(
+                "Trigger {} of the {} that it has; --trigger names one: {}.",
+                target.trigger,
+                detail.triggers.len(),
+                detail.triggers.join(", ")
+            ),
+        );
+    }
     sentences(&mut text, "What is wrong", &detail.problems);
     if let Some(decision) = &detail.decision {
         if !decision.trail.is_empty() {
