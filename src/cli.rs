@@ -7,6 +7,7 @@ pub mod check;
 pub mod completions;
 pub mod demo;
 pub mod explain;
+mod manifests;
 pub mod serve;
 pub mod simulate;
 pub mod top;

@@ -17,6 +17,10 @@ spec:
         cluster: main
         consumerGroup: trades
         catchUpSeconds: \"60\"
+  advanced:
+    horizontalPodAutoscalerConfig:
+      behavior:
+        scaleDown: {stabilizationWindowSeconds: 0}
 ";
 
 /// Runs `evenkeel check` in `folder`; its exit code, and what it printed to both outputs.
@@ -51,15 +55,34 @@ fn the_exit_code_says_whether_anything_is_wrong() {
     assert_eq!(
         lines,
         [
-            "wrong.yaml:8: triggers[0].metadata.cluster: missing: give cluster, the name of a \
+            "wrong.yaml:8: error: triggers[0].metadata.cluster: missing: give cluster, the name of a \
              connection profile, or bootstrapServers",
-            "wrong.yaml:10: triggers[0].metadata.clustre: unknown key, did you mean cluster?",
-            "wrong.yaml:12: triggers[0].metadata.catchUpSeconds = \"soon\": has to be a whole \
+            "wrong.yaml:10: error: triggers[0].metadata.clustre: unknown key, did you mean cluster?",
+            "wrong.yaml:12: error: triggers[0].metadata.catchUpSeconds = \"soon\": has to be a whole \
              number from 1 to 86400",
             "2 evenkeel triggers in 2 ScaledObjects, 3 errors",
         ]
     );
-    assert_eq!(code, Some(64));
+    assert_eq!(code, Some(1));
+}
+
+#[test]
+fn warnings_fail_only_where_they_are_asked_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let twice = SCALED_OBJECT.replace("Seconds: 0}", "Seconds: 600}");
+    std::fs::write(folder.join("twice.yaml"), twice).unwrap();
+    let (code, text) = check(folder, &["twice.yaml"]);
+    assert!(
+        text.starts_with("twice.yaml:16: warning: advanced.horizontalPodAutoscalerConfig"),
+        "{text}"
+    );
+    assert!(
+        text.ends_with("1 evenkeel trigger in 1 ScaledObject, 0 errors, 1 warning\n"),
+        "{text}"
+    );
+    assert_eq!(code, Some(0));
+    assert_eq!(check(folder, &["--strict", "twice.yaml"]).0, Some(1));
 }
 
 #[test]
@@ -69,7 +92,7 @@ fn a_missing_file_does_not_hide_the_others() {
     std::fs::write(folder.join("right.yaml"), SCALED_OBJECT).unwrap();
     let (code, text) = check(folder, &["none.yaml", "right.yaml"]);
     assert!(
-        text.contains("none.yaml:1: the file cannot be read"),
+        text.contains("none.yaml:1: error: the file cannot be read"),
         "{text}"
     );
     assert!(
@@ -94,7 +117,7 @@ fn a_configuration_brings_its_profiles_or_its_own_errors() {
     write("clusters: {main: {bootstrapServers: [kafka:9092], namespaces: [other]}}");
     let (code, text) = check(folder, &arguments);
     assert!(text.contains("not open to namespace shop"), "{text}");
-    assert_eq!(code, Some(64));
+    assert_eq!(code, Some(1));
 
     write("clusters: {main: {bootstrapServer: [kafka:9092]}}");
     let (code, text) = check(folder, &arguments);

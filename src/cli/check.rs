@@ -1,31 +1,33 @@
-//! `evenkeel check`: ScaledObject files, checked offline, every error at once with its line.
+//! `evenkeel check`: ScaledObject files, checked offline, everything at once with its line.
 //!
 //! KEDA does not look into the metadata of an external scaler, so a typo shows only in a cluster;
-//! here it shows in a pull request. Only triggers that are ours are looked at. Nothing is asked of
-//! Kafka or Kubernetes, and what KEDA's own admission checks is left to it.
+//! here it shows in a pull request. Errors are what a server, KEDA or the HPA would refuse or cannot
+//! do; warnings are what works and does something else than people expect. Only ScaledObjects with a
+//! trigger of ours are looked at. Nothing is asked of Kafka or Kubernetes.
 
 mod scaled_object;
+mod traps;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::EXIT_USAGE;
+use super::{EXIT_USAGE, manifests};
 use crate::config::Config;
 use scaled_object::{Options, Report};
-
-/// The largest file that is read. Whole clusters' worth of ScaledObjects fit.
-const MAX_FILE_BYTES: u64 = 16 * 1_024 * 1_024;
 
 /// Arguments of `evenkeel check`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   evenkeel check scaledobject.yaml
-  evenkeel check --config evenkeel.yaml deploy/*.yaml
+  evenkeel check --config evenkeel.yaml --strict deploy/*.yaml
+  evenkeel check --namespace shop scaledobject.yaml
+  kubectl get scaledobject orders -o yaml | evenkeel check -
 
-Exits with 0 when nothing is wrong and with 64 otherwise.")]
+Exits with 0 when nothing is wrong, with 1 when there are errors (with --strict: or warnings), with 64
+when a file or the configuration cannot be read.")]
 pub struct Args {
-    /// Files with ScaledObjects, of one or many YAML documents.
+    /// Files with ScaledObjects, of one or many YAML documents; - is standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The configuration of the server: its profiles and permissions are then checked as well.
@@ -34,6 +36,9 @@ pub struct Args {
     /// The namespace of ScaledObjects that name none.
     #[arg(long, short, value_name = "NAMESPACE", default_value = "default")]
     namespace: String,
+    /// Warnings fail as errors do.
+    #[arg(long)]
+    strict: bool,
 }
 
 // === impl Args ===
@@ -59,28 +64,27 @@ impl Args {
             namespace: &self.namespace,
         };
         let mut total = Report::default();
+        let mut is_unreadable = false;
         for file in &self.files {
-            let report = match read(file) {
+            let report = match manifests::read(file) {
                 Ok(text) => scaled_object::check(&text, options),
-                Err(error) => Report::unreadable(&error),
+                Err(error) => {
+                    is_unreadable = true;
+                    Report::unreadable(&error)
+                }
             };
             for finding in &report.findings {
-                println!("{}:{}: {}", file.display(), finding.line, finding.text);
+                println!("{}:{finding}", file.display());
             }
             total.add(report);
         }
         println!("{total}");
-        Ok(if total.findings.is_empty() {
-            ExitCode::SUCCESS
-        } else {
+        Ok(if is_unreadable {
             ExitCode::from(EXIT_USAGE)
+        } else if total.errors() > 0 || (self.strict && !total.findings.is_empty()) {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
         })
     }
-}
-
-fn read(file: &Path) -> std::io::Result<String> {
-    if std::fs::metadata(file)?.len() > MAX_FILE_BYTES {
-        return Err(std::io::Error::other("is larger than 16 MiB"));
-    }
-    std::fs::read_to_string(file)
 }

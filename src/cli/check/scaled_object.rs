@@ -1,12 +1,14 @@
-//! Finds our triggers in YAML documents and says what is wrong with them, each with its line.
+//! Finds our triggers in YAML documents and says what is wrong with their metadata, each with its line.
 
 use std::collections::HashMap;
 use std::fmt;
 
+use super::traps;
+use crate::cli::manifests;
 use crate::config::Config;
 use crate::config::yaml::{self, Node, Value};
 use crate::grpc::metadata;
-use crate::grpc::options::{self, Kind};
+use crate::grpc::options;
 
 /// What the files are held against.
 #[derive(Clone, Copy, Debug)]
@@ -17,11 +19,22 @@ pub struct Options<'a> {
     pub namespace: &'a str,
 }
 
-/// One thing that is wrong.
+/// How much a finding weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// It would be refused, or cannot work.
+    Error,
+    /// It works, and does something else than people expect.
+    Warning,
+}
+
+/// One thing to change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The line, from 1.
     pub line: u64,
+    /// How much it weighs.
+    pub weight: Weight,
     /// Where in the ScaledObject, and what.
     pub text: String,
 }
@@ -29,7 +42,7 @@ pub struct Finding {
 /// What was looked at and what was found.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// What is wrong, in the order of the file.
+    /// What is to be changed, in the order of the file.
     pub findings: Vec<Finding>,
     scaled_objects: usize,
     triggers: usize,
@@ -41,69 +54,57 @@ pub fn check(text: &str, options: Options<'_>) -> Report {
     match yaml::read(text) {
         Ok(documents) => {
             for document in &documents {
-                check_document(document, options, &mut report);
+                manifests::objects(document, &mut |object| {
+                    check_object(object, options, &mut report);
+                });
             }
         }
-        Err(error) => report.find(error.line.unwrap_or(1), format!("no YAML: {}", error.why)),
+        Err(error) => {
+            let line = error.line.unwrap_or(1);
+            report.error(line, manifests::no_yaml(text, &error.why));
+        }
     }
     report.findings.sort_by_key(|finding| finding.line);
     report
 }
 
-fn check_document(document: &Node, options: Options<'_>, report: &mut Report) {
-    match document.get("kind").and_then(Node::text) {
-        Some("List") => {
-            for item in document.get("items").map_or(&[][..], Node::items) {
-                check_document(item, options, report);
+fn check_object(object: &Node, options: Options<'_>, report: &mut Report) {
+    let triggers = object.get("spec").and_then(|spec| spec.get("triggers"));
+    let triggers = triggers.map_or(&[][..], Node::items);
+    let mut ours = triggers
+        .iter()
+        .filter(|trigger| manifests::is_ours(trigger));
+    match manifests::kind(object) {
+        Some("ScaledObject") => report.scaled_objects += 1,
+        Some("ScaledJob") => {
+            if let Some(trigger) = ours.next() {
+                report.error(trigger.line, format!("kind: {}", manifests::NO_JOBS));
             }
+            return;
         }
-        Some("ScaledObject") => check_scaled_object(document, options, report),
-        _ => {}
+        _ => return,
     }
-}
-
-fn check_scaled_object(document: &Node, options: Options<'_>, report: &mut Report) {
-    report.scaled_objects += 1;
-    let about = |key: &str| {
-        document
+    if ours.next().is_none() {
+        return;
+    }
+    traps::check(object, triggers, report);
+    let name = manifests::about(object, "name").unwrap_or_default();
+    let namespace = manifests::about(object, "namespace").unwrap_or(options.namespace);
+    for (index, trigger) in triggers.iter().enumerate() {
+        let Some(metadata) = trigger
             .get("metadata")
-            .and_then(|metadata| metadata.get(key))
-            .and_then(Node::text)
-    };
-    let name = about("name").unwrap_or_default();
-    let namespace = about("namespace").unwrap_or(options.namespace);
-    let triggers = document.get("spec").and_then(|spec| spec.get("triggers"));
-    for (index, trigger) in triggers.map_or(&[][..], Node::items).iter().enumerate() {
-        let kind = trigger.get("type").and_then(Node::text);
-        let is_external = matches!(kind, Some("external" | "external-push"));
-        let Some(metadata) = trigger.get("metadata").filter(|_| is_external) else {
+            .filter(|_| manifests::is_ours(trigger))
+        else {
             continue;
         };
-        if is_ours(metadata) {
-            report.triggers += 1;
-            let place = Place {
-                name,
-                namespace,
-                index,
-            };
-            check_trigger(place, trigger, metadata, options, report);
-        }
+        report.triggers += 1;
+        let place = Place {
+            name,
+            namespace,
+            index,
+        };
+        check_trigger(place, trigger, metadata, options, report);
     }
-}
-
-/// Whether a trigger of KEDA's external scaler is for us: it has one of our keys, or its address
-/// says so.
-fn is_ours(metadata: &Node) -> bool {
-    metadata.entries().iter().any(|entry| {
-        let base = entry.key.strip_suffix("FromEnv").unwrap_or(&entry.key);
-        let has_our_key = options::find(base).is_some_and(|option| option.kind != Kind::Passed);
-        let is_our_address = entry.key == "scalerAddress"
-            && entry
-                .node
-                .text()
-                .is_some_and(|address| address.contains("evenkeel"));
-        has_our_key || is_our_address
-    })
 }
 
 /// Which trigger of which ScaledObject.
@@ -127,23 +128,12 @@ fn check_trigger(
         .iter()
         .find(|entry| entry.key == "metadata")
         .map_or(node.line, |entry| entry.line);
-    if let Some(metric_type) = trigger.get("metricType")
-        && metric_type.text() != Some("AverageValue")
-    {
-        report.find(
-            metric_type.line,
-            format!(
-                "{path}.metricType: has to be AverageValue or absent: with another the HPA \
-                 would not land on the number it is given"
-            ),
-        );
-    }
     if node
         .get("scalerAddress")
         .and_then(Node::text)
         .is_none_or(str::is_empty)
     {
-        report.find(
+        report.error(
             beginning,
             format!("{path}.metadata.scalerAddress: missing: where KEDA finds evenkeel, host:port"),
         );
@@ -156,7 +146,7 @@ fn check_trigger(
                 pairs.insert(entry.key.clone(), text.clone());
             }
             Value::Other(text) => {
-                report.find(
+                report.error(
                     entry.line,
                     format!("{path}: has to be a string, which Kubernetes insists on: quote it"),
                 );
@@ -166,7 +156,7 @@ fn check_trigger(
                 pairs.insert(entry.key.clone(), String::new());
             }
             Value::List(_) | Value::Map(_) => {
-                report.find(
+                report.error(
                     entry.line,
                     format!("{path}: has to be a string; write lists with commas"),
                 );
@@ -182,7 +172,7 @@ fn check_trigger(
     for error in checked.err().map_or_else(Vec::new, |errors| errors.0) {
         let entry = node.entries().iter().find(|entry| entry.key == error.key);
         let line = entry.map_or(beginning, |entry| entry.line);
-        report.find(line, format!("{path}.metadata.{error}"));
+        report.error(line, format!("{path}.metadata.{error}"));
     }
 }
 
@@ -192,7 +182,7 @@ impl Report {
     /// A file that could not be read.
     pub fn unreadable(error: &std::io::Error) -> Self {
         let mut report = Self::default();
-        report.find(1, format!("the file cannot be read: {error}"));
+        report.error(1, format!("the file cannot be read: {error}"));
         report
     }
 
@@ -203,8 +193,36 @@ impl Report {
         self.triggers += other.triggers;
     }
 
-    fn find(&mut self, line: u64, text: String) {
-        self.findings.push(Finding { line, text });
+    /// Something that would be refused, or cannot work.
+    pub fn error(&mut self, line: u64, text: impl Into<String>) {
+        self.find(line, Weight::Error, text.into());
+    }
+
+    /// Something that works and does something else than people expect.
+    pub fn warn(&mut self, line: u64, text: impl Into<String>) {
+        self.find(line, Weight::Warning, text.into());
+    }
+
+    fn find(&mut self, line: u64, weight: Weight, text: String) {
+        self.findings.push(Finding { line, weight, text });
+    }
+
+    /// How many errors there are.
+    pub fn errors(&self) -> usize {
+        let errors = self.findings.iter();
+        errors
+            .filter(|finding| finding.weight == Weight::Error)
+            .count()
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let weight = match self.weight {
+            Weight::Error => "error",
+            Weight::Warning => "warning",
+        };
+        write!(f, "{}: {weight}: {}", self.line, self.text)
     }
 }
 
@@ -215,8 +233,12 @@ impl fmt::Display for Report {
             "{} in {}, {}",
             counted(self.triggers, "evenkeel trigger"),
             counted(self.scaled_objects, "ScaledObject"),
-            counted(self.findings.len(), "error")
-        )
+            counted(self.errors(), "error")
+        )?;
+        match self.findings.len() - self.errors() {
+            0 => Ok(()),
+            warnings => write!(f, ", {}", counted(warnings, "warning")),
+        }
     }
 }
 
@@ -246,6 +268,10 @@ spec:
         consumerGroup: trades
         topic: orders
         lagThreshold: \"100\"
+  advanced:
+    horizontalPodAutoscalerConfig:
+      behavior:
+        scaleDown: {stabilizationWindowSeconds: 0}
 ";
 
     /// Checks that exactly these findings come, as `line: text`.
@@ -256,11 +282,7 @@ spec:
             namespace: "default",
         };
         let report = check(text, options);
-        let findings: Vec<String> = report
-            .findings
-            .iter()
-            .map(|finding| format!("{}: {}", finding.line, finding.text))
-            .collect();
+        let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
         assert_eq!(findings, expected);
     }
 
@@ -281,17 +303,17 @@ spec:
             &wrong,
             None,
             &[
-                "10: triggers[0].metricType: has to be AverageValue or absent: with another the \
+                "10: error: triggers[0].metricType: has to be AverageValue or absent: with another the \
                  HPA would not land on the number it is given",
-                "11: triggers[0].metadata.scalerAddress: missing: where KEDA finds evenkeel, \
+                "11: error: triggers[0].metadata.scalerAddress: missing: where KEDA finds evenkeel, \
                  host:port",
-                "11: triggers[0].metadata.cluster: missing: give cluster, the name of a \
+                "11: error: triggers[0].metadata.cluster: missing: give cluster, the name of a \
                  connection profile, or bootstrapServers",
-                "12: triggers[0].metadata.catchUpSeconds = \"soon\": has to be a whole number \
+                "12: error: triggers[0].metadata.catchUpSeconds = \"soon\": has to be a whole number \
                  from 1 to 86400",
-                "13: triggers[0].metadata.clustr: unknown key, did you mean cluster?",
-                "15: triggers[0].metadata.topic: has to be a string; write lists with commas",
-                "16: triggers[0].metadata.lagThreshold: has to be a string, which Kubernetes \
+                "13: error: triggers[0].metadata.clustr: unknown key, did you mean cluster?",
+                "15: error: triggers[0].metadata.topic: has to be a string; write lists with commas",
+                "16: error: triggers[0].metadata.lagThreshold: has to be a string, which Kubernetes \
                  insists on: quote it",
             ],
         );
@@ -301,7 +323,7 @@ spec:
     fn every_document_and_every_item_of_a_list_is_checked() {
         let second = RIGHT.replace("lagThreshold: \"100\"", "lagThreshold: none");
         let documents = format!("{RIGHT}---\n# nothing\n---\n{second}");
-        let expected = "35: triggers[0].metadata.lagThreshold = \"none\": has to be a whole \
+        let expected = "39: error: triggers[0].metadata.lagThreshold = \"none\": has to be a whole \
                         number, 1 or more";
         check_findings(&documents, None, &[expected]);
         let indented = second.replace('\n', "\n    ");
@@ -310,7 +332,7 @@ spec:
             &list,
             None,
             &[
-                "19: triggers[0].metadata.lagThreshold = \"none\": has to be a whole number, 1 or \
+                "19: error: triggers[0].metadata.lagThreshold = \"none\": has to be a whole number, 1 or \
                more",
             ],
         );
@@ -339,7 +361,7 @@ spec:
             RIGHT,
             Some(&config),
             &[
-                "13: triggers[0].metadata.cluster = \"main\": no such connection profile; there \
+                "13: error: triggers[0].metadata.cluster = \"main\": no such connection profile; there \
                are mian, did you mean mian?",
             ],
         );
