@@ -44,7 +44,7 @@ lint:  ## Format, clippy with warnings as errors, docs, licences, unused depende
 
 generate:  ## Rewrite the committed generated files
 	@bash setup/deploy.sh
-	@UPDATE_EXPECT=1 cargo test --test generated --test deploy -- --skip chart:: --skip run::
+	@UPDATE_EXPECT=1 cargo test --test generated --test deploy --test migrate -- --skip chart:: --skip run:: --skip files::
 	@UPDATE_EXPECT=1 cargo test --test deploy what_is_rendered_is_what_is_committed
 
 static:  ## The scaler as its image has it: static, small, in an empty root with the chart's arguments (root)

@@ -8,6 +8,7 @@ pub mod completions;
 pub mod demo;
 pub mod explain;
 mod manifests;
+pub mod migrate;
 pub mod serve;
 pub mod simulate;
 pub mod top;
@@ -42,6 +43,8 @@ enum Command {
     Simulate(Box<simulate::Args>),
     /// Check ScaledObject files offline: every error at once.
     Check(check::Args),
+    /// Turn KEDA's Kafka triggers into evenkeel's, in the file as it is written.
+    Migrate(migrate::Args),
     /// Print a shell completion script.
     Completions(completions::Args),
 }
@@ -61,6 +64,7 @@ impl Cli {
             Command::Top(args) => args.run().await,
             Command::Simulate(args) => args.run().await,
             Command::Check(args) => args.run(),
+            Command::Migrate(args) => args.run(),
             Command::Completions(args) => args.run(),
         }
     }

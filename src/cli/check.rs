@@ -22,7 +22,7 @@ Examples:
   evenkeel check scaledobject.yaml
   evenkeel check --config evenkeel.yaml --strict deploy/*.yaml
   evenkeel check --namespace shop scaledobject.yaml
-  kubectl get scaledobject orders -o yaml | evenkeel check -
+  evenkeel migrate scaledobject.yaml | evenkeel check -
 
 Exits with 0 when nothing is wrong, with 1 when there are errors (with --strict: or warnings), with 64
 when a file or the configuration cannot be read.")]

@@ -61,6 +61,17 @@ pub fn objects<'n>(document: &'n Node, visit: &mut impl FnMut(&'n Node)) {
     }
 }
 
+/// As [`objects`], to change them.
+pub fn objects_mut(document: &mut Node, visit: &mut impl FnMut(&mut Node)) {
+    if !is_list(document) {
+        visit(document);
+    } else if let Some(Value::List(items)) = document.get_mut("items").map(|node| &mut node.value) {
+        for item in items {
+            objects_mut(item, visit);
+        }
+    }
+}
+
 fn is_list(document: &Node) -> bool {
     // `kubectl get -o yaml` says List, typed clients say ScaledObjectList.
     kind(document).is_some_and(|kind| kind.ends_with("List")) && document.get("items").is_some()

@@ -8,7 +8,7 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
 /// A node and where it stands.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Node {
     /// What stands there.
     pub value: Value,
@@ -17,9 +17,10 @@ pub struct Node {
 }
 
 /// What stands at a node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub enum Value {
     /// Nothing.
+    #[default]
     Null,
     /// Text, quoted or not.
     Text(String),
@@ -91,6 +92,40 @@ impl Node {
             Value::List(items) => items,
             _ => &[],
         }
+    }
+
+    /// As [`Self::get`], to change it.
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
+        match &mut self.value {
+            Value::Map(entries) => entries
+                .iter_mut()
+                .find(|entry| entry.key == key)
+                .map(|entry| &mut entry.node),
+            _ => None,
+        }
+    }
+
+    /// Gives `key` this value; a key that is new comes last. Nothing where this is no mapping.
+    pub fn set(&mut self, key: &str, value: Value) {
+        if let Some(node) = self.get_mut(key) {
+            node.value = value;
+        } else if let Value::Map(entries) = &mut self.value {
+            entries.push(Entry {
+                key: key.to_owned(),
+                line: 0,
+                node: Self { value, line: 0 },
+            });
+        }
+    }
+
+    /// Takes `key` out; whether it was there.
+    pub fn remove(&mut self, key: &str) -> bool {
+        let Value::Map(entries) = &mut self.value else {
+            return false;
+        };
+        let before = entries.len();
+        entries.retain(|entry| entry.key != key);
+        entries.len() < before
     }
 
     /// The text, where this is one.

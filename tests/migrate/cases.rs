@@ -1,0 +1,226 @@
+//! Every case, and what has to be true of all of them.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use evenkeel::grpc::wire::ScaledObjectRef;
+use expect_test::expect_file;
+use serde_json::Value;
+
+use super::chart_tool::{assert_valid, files, root};
+use super::process::{Serve, in_time};
+
+const CASES: &str = "tests/migrate/cases";
+
+/// Cases with options of their own.
+const OPTIONS: &[(&str, &[&str])] = &[
+    ("blueprint", &["--capacity-per-replica", "100"]),
+    (
+        "inbound-rate",
+        &["--scaler-address", "evenkeel.scaling.svc:9090"],
+    ),
+    ("plain", &["--cluster", "main"]),
+];
+
+/// Cases of which nothing is expected to be moved, or not all.
+const NOT_ALL_MOVED: &[&str] = &["formula", "scaled-job", "shared-anchor", "wrong"];
+
+fn inputs() -> Vec<PathBuf> {
+    let mut inputs = files(CASES, "yaml");
+    inputs.retain(|path| !path.to_string_lossy().ends_with(".moved.yaml"));
+    inputs
+}
+
+fn name(path: &std::path::Path) -> String {
+    path.file_stem().unwrap().to_string_lossy().into_owned()
+}
+
+fn moved(path: &std::path::Path) -> PathBuf {
+    path.with_extension("moved.yaml")
+}
+
+/// Runs it in the folder of the cases, so that notes name files and no paths.
+pub fn evenkeel(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_evenkeel"))
+        .args(arguments)
+        .current_dir(root().join(CASES))
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn what_comes_out_is_what_is_committed() {
+    assert!(inputs().len() >= 20);
+    for input in inputs() {
+        let name = name(&input);
+        let file = format!("{name}.yaml");
+        let options = OPTIONS.iter().find(|(case, _)| *case == name);
+        let mut arguments = vec!["migrate"];
+        arguments.extend(options.map_or(&[][..], |(_, options)| *options));
+        arguments.push(&file);
+        let output = evenkeel(&arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        let code = output.status.code().unwrap();
+        expect_file![moved(&input)].assert_eq(&String::from_utf8(output.stdout).unwrap());
+        expect_file![input.with_extension("notes.txt")]
+            .assert_eq(&format!("{said}exit code {code}\n"));
+    }
+}
+
+#[test]
+fn what_came_out_goes_through_again_unchanged() {
+    for input in inputs() {
+        if NOT_ALL_MOVED.contains(&name(&input).as_str()) {
+            continue;
+        }
+        let text = std::fs::read_to_string(moved(&input)).unwrap();
+        let output = evenkeel(&["migrate", &moved(&input).to_string_lossy()]);
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), text);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said, "0 ScaledObjects moved\n", "{}", input.display());
+    }
+}
+
+#[test]
+fn what_is_left_is_left_to_the_byte() {
+    for case in ["scaled-job", "shared-anchor", "wrong"] {
+        let read = |file: String| std::fs::read_to_string(root().join(CASES).join(file)).unwrap();
+        assert_eq!(
+            read(format!("{case}.yaml")),
+            read(format!("{case}.moved.yaml")),
+            "{case}"
+        );
+    }
+}
+
+#[test]
+fn evenkeel_check_finds_no_error_in_what_was_moved() {
+    for input in inputs() {
+        let name = name(&input);
+        if NOT_ALL_MOVED.contains(&name.as_str()) {
+            continue;
+        }
+        let output = evenkeel(&["check", &format!("{name}.moved.yaml")]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{name}: {said}");
+        assert!(said.contains("evenkeel trigger"), "{name}: {said}");
+    }
+}
+
+#[test]
+fn kedas_own_schema_takes_every_scaled_object() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut moved = Vec::new();
+    for input in inputs() {
+        let name = name(&input);
+        // One of them was no ScaledObject of KEDA 2 before and is left so.
+        if name == "wrong" {
+            continue;
+        }
+        for (nth, object) in scaled_objects(&name).iter().enumerate() {
+            let path = folder.path().join(format!("{name}-{nth}.yaml"));
+            std::fs::write(&path, object.to_string()).unwrap();
+            moved.push(path);
+        }
+    }
+    assert!(moved.len() >= 25, "only {} ScaledObjects", moved.len());
+    assert_valid(&moved);
+}
+
+#[test]
+fn the_profiles_that_are_proposed_are_a_configuration_that_takes_the_triggers() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("evenkeel.yaml");
+    let mut proposed = 0;
+    for input in inputs() {
+        let notes = std::fs::read_to_string(input.with_extension("notes.txt")).unwrap();
+        let Some(start) = notes.find("clusters:\n") else {
+            continue;
+        };
+        let (snippet, _) = notes[start..].split_once("\n\n").unwrap();
+        std::fs::write(&config, snippet).unwrap();
+        let moved = moved(&input);
+        let output = evenkeel(&[
+            "check",
+            "--config",
+            &config.to_string_lossy(),
+            &moved.to_string_lossy(),
+        ]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{}: {said}", moved.display());
+        proposed += 1;
+    }
+    assert!(proposed >= 4, "only {proposed} cases propose a profile");
+}
+
+#[tokio::test]
+async fn a_running_server_takes_what_was_moved() {
+    let mut yaml = "clusters:\n".to_owned();
+    for profile in [
+        "main",
+        "ledger-bootstrap",
+        "broker",
+        "ledger",
+        "secured-brokers",
+    ] {
+        yaml.push_str(&format!(
+            "  {profile}: {{bootstrapServers: [\"127.0.0.1:1\"]}}\n"
+        ));
+    }
+    let serve = Serve::start(&yaml).await;
+    let mut client = serve.client().await;
+    let mut asked = 0;
+    for input in inputs() {
+        for object in scaled_objects(&name(&input)) {
+            for trigger in object["spec"]["triggers"].as_array().unwrap() {
+                let is_ours = trigger["type"] == "external-push";
+                if !is_ours || name(&input) == "wrong" {
+                    continue;
+                }
+                // KEDA puts the environment's values in.
+                let metadata =
+                    trigger["metadata"]
+                        .as_object()
+                        .unwrap()
+                        .iter()
+                        .map(|(key, value)| {
+                            let value = value.as_str().unwrap();
+                            let resolved = match key.as_str() {
+                                "bootstrapServersFromEnv" => "127.0.0.1:1",
+                                _ => value,
+                            };
+                            (key.clone(), resolved.to_owned())
+                        });
+                let reference = ScaledObjectRef {
+                    name: object["metadata"]["name"].as_str().unwrap().to_owned(),
+                    namespace: object["metadata"]["namespace"]
+                        .as_str()
+                        .unwrap_or("default")
+                        .to_owned(),
+                    scaler_metadata: metadata.collect::<HashMap<_, _>>(),
+                };
+                let spec = in_time(client.get_metric_spec(reference)).await;
+                let spec = spec.unwrap_or_else(|refusal| panic!("{}: {refusal}", name(&input)));
+                assert_eq!(spec.into_inner().metric_specs.len(), 1);
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked >= 20, "only {asked} triggers were asked for");
+}
+
+/// The ScaledObjects of what came out of `case`.
+fn scaled_objects(case: &str) -> Vec<Value> {
+    let text =
+        std::fs::read_to_string(root().join(CASES).join(format!("{case}.moved.yaml"))).unwrap();
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+    documents
+        .into_iter()
+        .flat_map(|document| match document["items"].as_array() {
+            Some(items) => items.clone(),
+            None => vec![document],
+        })
+        .filter(|object| object["kind"] == "ScaledObject")
+        .collect()
+}
