@@ -90,16 +90,19 @@ fn the_process_takes_every_configuration_that_is_rendered() {
 }
 
 #[test]
-fn evenkeel_check_has_nothing_to_say_to_a_rendered_scaled_object() {
+fn evenkeel_check_finds_only_what_the_cases_set_on_purpose() {
     let output = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
         .arg("check")
         .args(committed(CONSUMER))
         .output()
         .unwrap();
-    assert_eq!(
-        String::from_utf8_lossy(&output.stdout),
-        "2 evenkeel triggers in 2 ScaledObjects, 0 errors\n"
-    );
+    // One case sets every value, also those that rule nothing beside a minReplicaCount of 2.
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let expected = "2 evenkeel triggers in 2 ScaledObjects, 0 errors, 2 warnings\n";
+    assert!(said.ends_with(expected), "{said}");
+    for key in ["pollingInterval", "cooldownPeriod"] {
+        assert!(said.contains(&format!("warning: {key}: ")), "{said}");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Everything of `deploy/`: the chart, the examples, the alert rules, the dashboard.
+//! Everything of `deploy/`: the chart, the examples, the alert rules, the dashboard, Artifact Hub.
 //!
 //! Nothing here has a cluster. The chart is rendered by helm's own packages, manifests are held
 //! against the schemas of Kubernetes, KEDA and the Prometheus operator that lie in `deploy/schemas`,
@@ -14,6 +14,7 @@
 )]
 
 mod alerts;
+mod artifacthub;
 mod chart;
 mod chart_tool;
 mod dashboard;

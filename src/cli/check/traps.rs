@@ -13,6 +13,8 @@ const HPA_DOWN_WINDOW_SECONDS: u64 = 300;
 const SHORT_WINDOW_SECONDS: u64 = 60;
 /// KEDA's default of `pollingInterval`, in seconds.
 const POLLING_SECONDS: u64 = 30;
+/// KEDA's default of `cooldownPeriod`, in seconds: written out it asks for nothing.
+const COOLDOWN_SECONDS: u64 = 300;
 /// What cannot be scaled: it has no scale subresource.
 const NOT_SCALABLE: &[&str] = &["DaemonSet", "Job", "CronJob", "Pod"];
 
@@ -141,7 +143,9 @@ fn replicas(spec: &Node, report: &mut Report) -> Replicas {
 
 fn timing(spec: &Node, triggers: &[Node], replicas: Replicas, report: &mut Report) {
     let never_zero = replicas.least > 0 && !replicas.idles;
-    if let Some(cooldown) = spec.get("cooldownPeriod").filter(|_| never_zero) {
+    if let Some(cooldown) = spec.get("cooldownPeriod").filter(|_| never_zero)
+        && manifests::whole(Some(cooldown)) != Some(COOLDOWN_SECONDS)
+    {
         report.warn(
             cooldown.line,
             format!(

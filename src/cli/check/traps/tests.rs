@@ -11,7 +11,7 @@ spec:
   minReplicaCount: 0
   maxReplicaCount: 24
   pollingInterval: 30
-  cooldownPeriod: 300
+  cooldownPeriod: 60
   triggers:
     - type: external-push
       metricType: AverageValue
