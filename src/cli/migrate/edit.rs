@@ -463,3 +463,6 @@ fn scalar(text: &str, quoted: bool) -> String {
     // JSON's escapes are YAML's in double quotes.
     serde_json::Value::from(text).to_string()
 }
+
+#[cfg(test)]
+mod tests;
