@@ -100,6 +100,13 @@ pub fn trigger_type(trigger: &Node) -> Option<&str> {
     trigger.get("type").and_then(Node::text)
 }
 
+/// Whether the HPA's damping is there for this trigger too: a measured value that is not ours. Of
+/// KEDA's Kafka triggers it is known that they go, and a schedule does not waver.
+pub fn needs_damping(trigger: &Node) -> bool {
+    let kind = trigger_type(trigger);
+    kind.is_some() && !matches!(kind, Some("kafka" | "apache-kafka" | "cron")) && !is_ours(trigger)
+}
+
 /// Whether a trigger is for evenkeel: KEDA's external scaler with one of our keys, or with an address
 /// that says so.
 pub fn is_ours(trigger: &Node) -> bool {

@@ -62,6 +62,10 @@ pub fn check(object: &Node, triggers: &[Node], report: &mut Report) {
              with a target of 1: leave the formula out",
         );
     }
+    if triggers.iter().any(manifests::needs_damping) {
+        // Whatever it is, it is there for that trigger, too.
+        return;
+    }
     let behavior = advanced.and_then(|advanced| {
         advanced
             .get("horizontalPodAutoscalerConfig")?

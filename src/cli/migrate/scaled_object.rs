@@ -144,7 +144,20 @@ fn move_triggers(
     let surroundings = Surroundings {
         min_replicas: manifests::whole(spec.get("minReplicaCount")).filter(|least| *least > 0),
         max_replicas: manifests::whole(spec.get("maxReplicaCount")),
-        window_seconds: behavior::change(spec, remarks),
+        window_seconds: match triggers
+            .iter()
+            .find(|trigger| manifests::needs_damping(trigger))
+        {
+            None => behavior::change(spec, remarks),
+            Some(other) => {
+                remarks.note(
+                    other.line,
+                    "the HPA's behaviour stays as it is, because this trigger needs its windows; they \
+                     hold evenkeel's steps back too",
+                );
+                None
+            }
+        },
     };
     for nth in firsts {
         let Some(trigger) = triggers.get_mut(nth) else {

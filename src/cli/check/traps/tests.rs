@@ -244,6 +244,15 @@ fn a_behavior_that_works_against_ours_is_a_warning() {
 }
 
 #[test]
+fn windows_are_left_to_a_trigger_that_needs_them() {
+    let (without, _) = RIGHT.split_once("  advanced:").unwrap();
+    let cpu = "    - {type: cpu, metadata: {value: \"80\"}}\n";
+    assert_eq!(findings(&format!("{without}{cpu}")), Vec::<String>::new());
+    let cron = cpu.replace("cpu", "cron");
+    assert_eq!(findings(&format!("{without}{cron}")).len(), 1);
+}
+
+#[test]
 fn a_trigger_of_ours_in_a_scaled_job_is_an_error() {
     let found = findings(&RIGHT.replace("kind: ScaledObject", "kind: ScaledJob"));
     assert_eq!(found.len(), 1, "{found:?}");
