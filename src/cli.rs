@@ -7,6 +7,7 @@ pub mod check;
 pub mod completions;
 pub mod demo;
 pub mod explain;
+mod finding;
 mod manifests;
 pub mod migrate;
 pub mod serve;

@@ -17,10 +17,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use self::remarks::{Remark, Weight};
 use self::scaled_object::Outcome;
 use super::EXIT_USAGE;
 use super::explain::write_out;
+use super::finding::{Finding, Weight};
 use super::manifests::{self, STANDARD_INPUT};
 use crate::config::yaml::{self, Node};
 
@@ -119,13 +119,7 @@ impl Args {
             };
             total.remarks.sort_by_key(|remark| remark.line);
             for remark in total.remarks.drain(..) {
-                eprintln!(
-                    "{}:{}: {}: {}",
-                    file.display(),
-                    remark.line,
-                    remark.weight,
-                    remark.text
-                );
+                eprintln!("{}:{remark}", file.display());
             }
             if self.in_place {
                 if moved != text {
@@ -148,8 +142,8 @@ impl Args {
         })
     }
 
-    fn migrate(&self, text: &str, total: &mut Outcome) -> Result<String, Remark> {
-        let no_yaml = |line: Option<u64>, text: String| Remark {
+    fn migrate(&self, text: &str, total: &mut Outcome) -> Result<String, Finding> {
+        let no_yaml = |line: Option<u64>, text: String| Finding {
             line: line.unwrap_or(1),
             weight: Weight::Error,
             text,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::traps;
+use crate::cli::finding::{self, Finding, Weight};
 use crate::cli::manifests;
 use crate::config::Config;
 use crate::config::yaml::{self, Node, Value};
@@ -17,26 +18,6 @@ pub struct Options<'a> {
     pub config: Option<&'a Config>,
     /// The namespace of ScaledObjects that name none.
     pub namespace: &'a str,
-}
-
-/// How much a finding weighs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weight {
-    /// It would be refused, or cannot work.
-    Error,
-    /// It works, and does something else than people expect.
-    Warning,
-}
-
-/// One thing to change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// The line, from 1.
-    pub line: u64,
-    /// How much it weighs.
-    pub weight: Weight,
-    /// Where in the ScaledObject, and what.
-    pub text: String,
 }
 
 /// What was looked at and what was found.
@@ -209,20 +190,7 @@ impl Report {
 
     /// How many errors there are.
     pub fn errors(&self) -> usize {
-        let errors = self.findings.iter();
-        errors
-            .filter(|finding| finding.weight == Weight::Error)
-            .count()
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let weight = match self.weight {
-            Weight::Error => "error",
-            Weight::Warning => "warning",
-        };
-        write!(f, "{}: {weight}: {}", self.line, self.text)
+        finding::errors(&self.findings)
     }
 }
 

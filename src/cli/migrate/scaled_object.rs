@@ -7,9 +7,10 @@ use std::collections::HashMap;
 
 use super::profile::Profiles;
 use super::rate::{self, Rate};
-use super::remarks::{Remark, Remarks};
+use super::remarks::Remarks;
 use super::trigger::{self, Surroundings, given};
 use super::{Context, behavior};
+use crate::cli::finding::Finding;
 use crate::cli::manifests::{self, is_ours, trigger_type};
 use crate::config::yaml::{Node, Value};
 use crate::grpc::metadata;
@@ -21,7 +22,7 @@ const DEFAULT_POLLING_SECONDS: u64 = 30;
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// What is to be said.
-    pub remarks: Vec<Remark>,
+    pub remarks: Vec<Finding>,
     /// The profiles that the moved triggers name.
     pub profiles: Profiles,
     /// ScaledObjects that are evenkeel's now.

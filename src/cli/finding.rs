@@ -1,0 +1,46 @@
+//! What `check` and `migrate` say about a file: one line each, as compilers do it.
+
+use std::fmt;
+
+/// How much a finding weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// It would be refused, cannot work, or is left as it was.
+    Error,
+    /// It works, and does something else than people expect.
+    Warning,
+    /// It will behave differently from before.
+    Note,
+}
+
+/// One thing to know or to change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The line, from 1.
+    pub line: u64,
+    /// How much it weighs.
+    pub weight: Weight,
+    /// Where, and what.
+    pub text: String,
+}
+
+/// How many errors there are among `findings`.
+pub fn errors(findings: &[Finding]) -> usize {
+    let errors = findings.iter();
+    errors
+        .filter(|finding| finding.weight == Weight::Error)
+        .count()
+}
+
+// === impl Finding ===
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let weight = match self.weight {
+            Weight::Error => "error",
+            Weight::Warning => "warning",
+            Weight::Note => "note",
+        };
+        write!(f, "{}: {weight}: {}", self.line, self.text)
+    }
+}
