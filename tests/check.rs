@@ -104,6 +104,19 @@ fn a_missing_file_does_not_hide_the_others() {
 }
 
 #[test]
+fn more_than_can_be_read_at_once_is_said_to_be_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("many.yaml"), "a: 1\n---\n".repeat(2_000)).unwrap();
+    let (code, text) = check(folder, &["many.yaml"]);
+    assert!(
+        text.contains("error: too much for one file, split it"),
+        "{text}"
+    );
+    assert_eq!(code, Some(1));
+}
+
+#[test]
 fn a_configuration_brings_its_profiles_or_its_own_errors() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -40,8 +40,12 @@ pub fn read(file: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// What makes a text no YAML, and what to do where it looks like a template.
+/// What makes a text no YAML, and what to do where it looks like a template or is too much at once:
+/// the reader takes 1,024 documents and 250,000 nodes, which also bounds what aliases can unfold to.
 pub fn no_yaml(text: &str, why: &str) -> String {
+    if why.contains("budget breached") {
+        return format!("too much for one file, split it: {why}");
+    }
     let hint = if text.contains("{{") {
         "; it looks like a template: give the manifests that come of it (helm template, kustomize build)"
     } else {
