@@ -94,13 +94,6 @@ pub fn convert(
 fn keys(metadata: &mut Node, needs: &mut Needs, remarks: &mut Remarks<'_>) {
     for Entry { key, line, node } in metadata.entries().to_vec() {
         let base = key.strip_suffix(FROM_ENV).unwrap_or(&key);
-        if let Value::Other(text) = &node.value {
-            remarks.note(
-                line,
-                format!("{key}: {text} is in quotes now: Kubernetes takes strings only"),
-            );
-            metadata.set(&key, Value::Text(text.clone()));
-        }
         let Some(option) = options::find(base) else {
             continue;
         };
@@ -129,7 +122,15 @@ fn keys(metadata: &mut Node, needs: &mut Needs, remarks: &mut Remarks<'_>) {
                 }
                 metadata.remove(&key);
             }
-            _ => {}
+            _ => {
+                if let Value::Other(text) = &node.value {
+                    remarks.note(
+                        line,
+                        format!("{key}: {text} is in quotes now: Kubernetes takes strings only"),
+                    );
+                    metadata.set(&key, Value::Text(text.clone()));
+                }
+            }
         }
     }
 }
