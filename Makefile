@@ -24,6 +24,7 @@ demo: setup  ## The main job on a real Kafka broker; options as DEMO="--policy k
 test: setup  ## All tests: real Kafka, real Prometheus, real processes, helm, a real browser
 	@bash setup/deploy.sh
 	@bash setup/browser.sh
+	@cargo test --package evenkeel-consumer --features msk-iam --lib --test msk_iam
 	@cargo test --workspace
 
 swarm:  ## Every law over 10,000 runs with random faults, on all cores; SWARM_RUNS and SWARM_SEED choose others
@@ -37,6 +38,7 @@ lint:  ## Format, clippy with warnings as errors, docs, licences, unused depende
 	@bash setup/tools.sh
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	cargo clippy --package evenkeel-consumer --features msk-iam --all-targets --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
 	cargo deny --workspace check bans licenses sources
 	cargo machete

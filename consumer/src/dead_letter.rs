@@ -134,6 +134,17 @@ impl Deliveries {
 }
 
 impl ClientContext for Deliveries {
+    #[cfg(feature = "msk-iam")]
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    #[cfg(feature = "msk-iam")]
+    fn generate_oauth_token(
+        &self,
+        _: Option<&str>,
+    ) -> Result<rdkafka::client::OAuthToken, Box<dyn std::error::Error>> {
+        crate::msk_iam::token()
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         logging::librdkafka_line(level, facility, message);
     }

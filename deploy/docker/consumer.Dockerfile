@@ -1,23 +1,25 @@
 # The reference consumer, to try the examples with. It links librdkafka and the C library of Debian, so
 # its image is a small Debian; yours will look different. From the repository's root:
 # `docker build -f deploy/docker/consumer.Dockerfile -t REGISTRY/evenkeel-consumer .`
+# TLS to Kafka: `--build-arg FEATURES=kafka-tls`; IAM on Amazon MSK: `--build-arg FEATURES=msk-iam`.
 FROM rust:1.95.0-slim-bookworm AS build
 ARG TARGETARCH
+ARG FEATURES=
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends build-essential pkg-config zlib1g-dev \
+    && apt-get install --yes --no-install-recommends build-essential libssl-dev pkg-config zlib1g-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target,id=evenkeel-consumer-$TARGETARCH \
-    cargo build --locked --release --package evenkeel-consumer \
+    cargo build --locked --release --package evenkeel-consumer --features "$FEATURES" \
     && cp target/release/evenkeel-consumer target/release/evenkeel-producer /usr/local/bin/
 
 FROM debian:bookworm-slim
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends zlib1g \
+    && apt-get install --yes --no-install-recommends ca-certificates libssl3 zlib1g \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /usr/local/bin/evenkeel-consumer /usr/local/bin/evenkeel-producer /usr/local/bin/
 USER 65532:65532

@@ -61,6 +61,7 @@ pub fn properties() -> Value {
         "podAnnotations": annotations(),
         "resources": resources(),
         "terminationGracePeriodSeconds": count(),
+        "serviceAccountName": text(),
         "priorityClassName": text(),
         "nodeSelector": annotations(),
         "tolerations": objects(),
