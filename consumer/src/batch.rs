@@ -5,12 +5,10 @@
 //! one offset to another, and nothing between the two is missing. Nothing here reads a clock or
 //! talks to Kafka.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use rdkafka::message::{BorrowedMessage, Message, OwnedHeaders};
-use rdkafka::{Offset, TopicPartitionList};
 
 /// The stored offset of a partition of which nothing has been stored yet.
 pub const NOTHING_STORED: i64 = -1;
@@ -62,10 +60,6 @@ pub struct Filling {
     bytes: usize,
     first_at: Option<Instant>,
 }
-
-/// Per partition the offset to read next: what a commit says to Kafka.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Offsets(BTreeMap<i32, i64>);
 
 // === impl Record ===
 
@@ -177,41 +171,6 @@ impl Filling {
     }
 }
 
-// === impl Offsets ===
-
-impl Offsets {
-    /// Adds what another batch reached.
-    pub fn reach(&mut self, steps: &[Step]) {
-        for step in steps {
-            let reached = self.0.entry(step.partition).or_insert(step.to);
-            *reached = step.to.max(*reached);
-        }
-    }
-
-    /// Drops what concerns `partitions`.
-    pub fn forget(&mut self, partitions: &[i32]) {
-        self.0
-            .retain(|partition, _| !partitions.contains(partition));
-    }
-
-    /// Whether there is nothing to commit.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The same in Kafka's words.
-    ///
-    /// # Errors
-    /// When an offset is none that Kafka could have given out.
-    pub fn to_list(&self, topic: &str) -> Result<TopicPartitionList, rdkafka::error::KafkaError> {
-        let mut list = TopicPartitionList::with_capacity(self.0.len());
-        for (partition, next_offset) in &self.0 {
-            list.add_partition_offset(topic, *partition, Offset::Offset(*next_offset))?;
-        }
-        Ok(list)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -293,20 +252,6 @@ mod tests {
         assert!(batch.due_at().is_some() && batch.has_room());
         batch.forget(&[1]);
         assert_eq!(batch.due_at(), None, "nothing is left to wait for");
-    }
-
-    #[test]
-    fn a_commit_names_the_next_offset_of_each_partition_and_never_goes_back() {
-        let mut offsets = Offsets::default();
-        offsets.reach(&[step(0, 5, 8), step(1, 3, 4)]);
-        offsets.reach(&[step(0, 2, 6), step(2, 0, 2)]);
-        let expected = Offsets(BTreeMap::from([(0, 8), (1, 4), (2, 2)]));
-        assert_eq!(offsets, expected);
-        let list = offsets.to_list("trades").unwrap();
-        let found = list.find_partition("trades", 0).unwrap();
-        assert_eq!(found.offset(), Offset::Offset(8));
-        offsets.forget(&[0, 1, 2]);
-        assert!(offsets.is_empty());
     }
 
     #[test]

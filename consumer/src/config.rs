@@ -14,6 +14,7 @@ use clap::{Parser, ValueEnum};
 use rdkafka::ClientConfig;
 
 use crate::batch::BatchLimits;
+use crate::consume::OWNED_PROPERTIES;
 use crate::dead_letter::DeadLetters;
 use crate::postgres;
 use crate::rebalance::FINISH_WITHIN;
@@ -31,9 +32,6 @@ const FETCH_AHEAD: [(&str, &str); 3] = [
     ("queued.max.messages.kbytes", "16384"),
     ("fetch.queue.backoff.ms", "10"),
 ];
-
-/// Properties that the consuming loop depends on. Setting them would lose or repeat records.
-const OWNED_PROPERTIES: [&str; 2] = ["enable.auto.commit", "enable.auto.offset.store"];
 
 /// The least `max.poll.interval.ms`: a revocation may keep the polling thread for
 /// [`FINISH_WITHIN`], and the commit after it needs room too.
@@ -195,7 +193,7 @@ pub enum ConfigError {
     #[error("{0} belongs to classic groups: leave it out with --group-protocol consumer")]
     ClassicOnly(&'static str),
     /// A property that the loop depends on.
-    #[error("-X {0} cannot be set: offsets are committed after each batch, never otherwise")]
+    #[error("-X {0} cannot be set: offsets are committed when a batch is written, never otherwise")]
     Owned(String),
     /// An address that PostgreSQL's clients do not know.
     #[error("--database-url: {0}; write postgres://user:password@host:port/database")]
@@ -265,13 +263,14 @@ impl ConsumerOptions {
             GroupProtocol::Consumer => self.set_consumer(&mut client)?,
         }
         for property in self.connection.all_properties() {
-            if OWNED_PROPERTIES.contains(&property.name.as_str()) {
+            if OWNED_PROPERTIES
+                .iter()
+                .any(|(owned, _)| *owned == property.name)
+            {
                 return Err(ConfigError::Owned(property.name.clone()));
             }
             client.set(&property.name, &property.value);
         }
-        client.set("enable.auto.commit", "false");
-        client.set("enable.auto.offset.store", "false");
         Ok(client)
     }
 
@@ -425,7 +424,6 @@ mod tests {
         assert_eq!(property(&[], "heartbeat.interval.ms").unwrap(), "1000");
         let assignor = property(&[], "partition.assignment.strategy");
         assert_eq!(assignor.unwrap(), "cooperative-sticky");
-        assert_eq!(property(&[], "enable.auto.commit").unwrap(), "false");
     }
 
     #[test]

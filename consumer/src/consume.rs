@@ -1,4 +1,4 @@
-//! The loop: poll, fill a batch, hand it to the sink, commit, again.
+//! The loop: poll, fill a batch, hand it to the sink, tell the client what is written, again.
 //!
 //! One thread does it all and never waits for the sink blindly. While a batch is in flight the next
 //! one is filled, so a saturated consumer never waits for Kafka. When that one is full too, the
@@ -12,18 +12,18 @@
 //! in [`crate::progress`].
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, TopicPartitionList};
 
 use crate::batch::{BatchLimits, Record};
 use crate::clock;
 use crate::dead_letter::DeadLetters;
 use crate::metrics::Metrics;
 use crate::progress::Progress;
-use crate::rebalance::GroupContext;
+use crate::rebalance::{GroupContext, to_list};
 use crate::sink::{Sink, SinkError};
 use crate::stop::StopSignal;
 
@@ -36,19 +36,20 @@ const BUSY_POLL: Duration = Duration::from_millis(20);
 /// Records taken in one turn of the loop at most, so that everything else has its turn too.
 const TURN_RECORDS: usize = 1000;
 
-/// How often offsets are committed at most. Each commit is a question to the coordinator.
-const COMMIT_EVERY: Duration = Duration::from_millis(100);
-
-/// How long a failed commit rests before it is tried again: a rebalance, its usual cause, takes
-/// about as long.
-const COMMIT_AGAIN_AFTER: Duration = Duration::from_millis(500);
-
 /// How long moving the client may take; a partition that is not ready for it is moved later.
 const MOVE_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long the last batch may take once the process is asked to stop. With the wait of the last
 /// revocation (10 s) behind it, it stays below Kubernetes' grace period of 30 s.
 const DRAIN_WITHIN: Duration = Duration::from_secs(15);
+
+/// What the loop depends on: the client commits by itself, but only what it is told to be written.
+/// Other settings would lose or repeat records.
+pub const OWNED_PROPERTIES: [(&str, &str); 3] = [
+    ("enable.auto.commit", "true"),
+    ("enable.auto.offset.store", "false"),
+    ("auto.commit.interval.ms", "100"),
+];
 
 /// What to consume.
 #[derive(Clone)]
@@ -94,7 +95,6 @@ struct Consuming {
     topic: String,
     metrics: Metrics,
     paused: BTreeSet<i32>,
-    commit_not_before: Option<Instant>,
 }
 
 /// Consumes until asked to stop, then finishes the batches in flight, commits them and leaves the
@@ -112,8 +112,11 @@ pub fn consume(
     let progress = Progress::new(task.limits, sinks, task.dead_letters.as_ref(), &metrics);
     let progress = progress.map_err(ConsumeError::Thread)?;
     let context = GroupContext::new(task.topic.clone(), metrics.clone(), progress);
-    let consumer: BaseConsumer<GroupContext> = task
-        .client
+    let mut client = task.client.clone();
+    for (name, value) in OWNED_PROPERTIES {
+        client.set(name, value);
+    }
+    let consumer: BaseConsumer<GroupContext> = client
         .create_with_context(context)
         .map_err(ConsumeError::Create)?;
     consumer
@@ -127,7 +130,6 @@ pub fn consume(
         topic: task.topic.clone(),
         metrics,
         paused: BTreeSet::new(),
-        commit_not_before: None,
     };
     while !stop.is_raised() {
         consuming.turn()?;
@@ -145,8 +147,7 @@ impl Consuming {
         self.progress().settle(Duration::ZERO)?;
         self.move_client()?;
         self.progress().hand_over(now)?;
-        // Only now: a commit waits for the coordinator, and the sink can work meanwhile.
-        self.commit_if_allowed(now);
+        self.consumer.context().store_written(&self.consumer);
         let to_be_paused = self.progress().to_be_paused(now);
         self.pause_exactly(to_be_paused)?;
 
@@ -206,13 +207,11 @@ impl Consuming {
         if places.is_empty() {
             return Ok(());
         }
-        let mut list = TopicPartitionList::with_capacity(places.len());
-        for (partition, offset) in places {
-            list.add_partition_offset(&self.topic, partition, Offset::Offset(offset))
-                .map_err(ConsumeError::Fatal)?;
-        }
+        let list = to_list(&self.topic, places);
         match self.consumer.seek_partitions(list, MOVE_WITHIN) {
             Ok(moved) => {
+                // By itself the client only commits forwards, and an operator may have gone back.
+                let _ = self.consumer.commit(&moved, CommitMode::Async);
                 let mut progress = self.progress();
                 // The others have only just been assigned: they are moved in the next turn.
                 for element in moved.elements().iter().filter(|e| e.error().is_ok()) {
@@ -251,20 +250,6 @@ impl Consuming {
         list
     }
 
-    fn commit_if_allowed(&mut self, now: Instant) {
-        if self.commit_not_before.is_some_and(|at| now < at) || self.progress().written().is_empty()
-        {
-            return;
-        }
-        let committed = self.consumer.context().commit(&self.consumer);
-        let rest = if committed {
-            COMMIT_EVERY
-        } else {
-            COMMIT_AGAIN_AFTER
-        };
-        self.commit_not_before = Some(clock::now() + rest);
-    }
-
     /// Finishes the batches in flight, still polling: until we have left we are a member.
     fn drain(&mut self) -> Result<(), ConsumeError> {
         let deadline = clock::now() + DRAIN_WITHIN;
@@ -280,7 +265,7 @@ impl Consuming {
             self.poll(BUSY_POLL)?;
             self.progress().settle(Duration::ZERO)?;
         }
-        self.consumer.context().commit(&self.consumer);
+        self.consumer.context().store_written(&self.consumer);
         Ok(())
     }
 

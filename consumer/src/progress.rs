@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use crate::batch::{BatchLimits, Filling, NOTHING_STORED, Offsets, Record, Step};
+use crate::batch::{BatchLimits, Filling, NOTHING_STORED, Record, Step};
 use crate::clock;
 use crate::dead_letter::DeadLetters;
 use crate::metrics::Metrics;
@@ -27,7 +27,8 @@ pub struct Progress {
     outcomes: Receiver<(usize, Outcome)>,
     keeps_offsets: bool,
     places: BTreeMap<i32, Place>,
-    written: Offsets,
+    /// Per partition the offset to read next, of what the client has not been told yet.
+    written: BTreeMap<i32, i64>,
     failure: Option<SinkError>,
     metrics: Metrics,
 }
@@ -95,7 +96,7 @@ impl Progress {
             outcomes,
             keeps_offsets,
             places: BTreeMap::new(),
-            written: Offsets::default(),
+            written: BTreeMap::new(),
             failure: None,
             metrics: metrics.clone(),
         })
@@ -241,7 +242,10 @@ impl Progress {
         };
         match outcome {
             Outcome::Broken(error) => return Err(error),
-            Outcome::Written => self.written.reach(&batch.steps),
+            Outcome::Written => {
+                let reached = batch.steps.iter().map(|step| (step.partition, step.to));
+                self.written.extend(reached);
+            }
             Outcome::Placed(stored) => self.place(number, &stored),
             Outcome::GivenUp => {
                 let ours: Vec<i32> = batch.steps.iter().map(|step| step.partition).collect();
@@ -304,14 +308,9 @@ impl Progress {
         }
     }
 
-    /// What is written and not committed.
-    pub fn written(&self) -> &Offsets {
-        &self.written
-    }
-
-    /// All of it is committed.
-    pub fn committed(&mut self) {
-        self.written = Offsets::default();
+    /// What has been written since this was last asked: of each partition the offset to read next.
+    pub fn take_written(&mut self) -> BTreeMap<i32, i64> {
+        std::mem::take(&mut self.written)
     }
 
     /// Waits for the batches that hold records of `partitions`, at most for `wait`, and not at all
@@ -348,7 +347,8 @@ impl Progress {
                     .retain(|step| !partitions.contains(&step.partition));
             }
         }
-        self.written.forget(partitions);
+        self.written
+            .retain(|partition, _| !partitions.contains(partition));
         self.places
             .retain(|partition, _| !partitions.contains(partition));
         self.count_stuck();

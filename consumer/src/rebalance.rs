@@ -2,13 +2,13 @@
 //!
 //! librdkafka tells about a rebalance only from inside `poll`, on the thread that polls, and the
 //! partitions stay ours until that callback returns. So the callback is the one place where work
-//! can be finished and committed before the next owner reads the same offsets:
+//! can be finished before the next owner reads the same offsets:
 //!
 //! - **assigned**: where the sink keeps offsets, the partitions are paused until it has said where
 //!   they go on; the loop then moves the client there ([`crate::consume`]).
 //! - **revoked**: if a batch in flight holds records of these partitions, wait for it, but not
-//!   longer than [`FINISH_WITHIN`] and not for a sink in trouble; commit what is written; what is
-//!   not is given up, before its transaction commits.
+//!   longer than [`FINISH_WITHIN`] and not for a sink in trouble; the client commits what is written
+//!   before it lets the partitions go; what is not is given up, before its transaction commits.
 //! - **lost** (the session expired, others read these partitions already): write and commit nothing
 //!   more. Should the transaction commit at this very moment, the sink's fence decides.
 //!
@@ -22,11 +22,11 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::{Offset, TopicPartitionList};
 
 use crate::logging;
 use crate::metrics::{Metrics, RebalanceKind};
@@ -62,28 +62,16 @@ impl GroupContext {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Commits what is written, and says so when Kafka does not take it: it is then tried again by
-    /// the next call, or, if the partitions move, by nobody.
-    pub fn commit(&self, consumer: &BaseConsumer<Self>) -> bool {
-        let outcome = self.try_commit(consumer);
-        if let Err(error) = &outcome {
-            self.metrics.commit_failed();
-            tracing::warn!(
-                %error,
-                "commit failed: tried again while the partitions are ours; else their next owner \
-                 repeats the records, unless the sink keeps the offsets"
-            );
+    /// Tells the client what is written; it commits that every 100 ms, and before it lets go of a
+    /// partition. Nobody waits for it: Kafka answers a commit after the JoinGroup that may be before
+    /// it on the connection, and that one waits for the slowest member.
+    pub fn store_written(&self, consumer: &BaseConsumer<Self>) {
+        let written = self.progress().take_written();
+        if !written.is_empty()
+            && let Err(error) = consumer.store_offsets(&to_list(&self.topic, written))
+        {
+            tracing::error!(%error, "the client does not take the offsets of its own partitions");
         }
-        outcome.is_ok()
-    }
-
-    fn try_commit(&self, consumer: &BaseConsumer<Self>) -> KafkaResult<()> {
-        let mut progress = self.progress();
-        if !progress.written().is_empty() {
-            consumer.commit(&progress.written().to_list(&self.topic)?, CommitMode::Sync)?;
-            progress.committed();
-        }
-        Ok(())
     }
 }
 
@@ -109,6 +97,17 @@ impl ClientContext for GroupContext {
 }
 
 impl ConsumerContext for GroupContext {
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        if let Err(error) = result {
+            self.metrics.commit_failed();
+            tracing::warn!(
+                %error,
+                "commit failed: tried again while the partitions are ours; else their next owner \
+                 repeats the records, unless the sink keeps the offsets"
+            );
+        }
+    }
+
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         let Rebalance::Revoke(list) = rebalance else {
             return;
@@ -117,7 +116,7 @@ impl ConsumerContext for GroupContext {
         let lost = consumer.assignment_lost();
         if !lost {
             self.progress().finish(&partitions, FINISH_WITHIN);
-            self.commit(consumer);
+            self.store_written(consumer);
         }
         self.progress().give_up(&partitions);
         // librdkafka remembers a pause beyond the assignment: without this, partitions that come
@@ -146,6 +145,16 @@ impl ConsumerContext for GroupContext {
             tracing::info!(?partitions, "partitions assigned");
         }
     }
+}
+
+/// Partitions with the offset to read next, in Kafka's words.
+pub fn to_list(topic: &str, places: impl IntoIterator<Item = (i32, i64)>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (partition, next_offset) in places {
+        // Refused are only offsets that Kafka does not give out.
+        let _ = list.add_partition_offset(topic, partition, Offset::Offset(next_offset));
+    }
+    list
 }
 
 fn numbers(list: &TopicPartitionList) -> Vec<i32> {

@@ -108,9 +108,7 @@ impl Group {
             .set("partition.assignment.strategy", assignor)
             .set("session.timeout.ms", "6000")
             .set("heartbeat.interval.ms", "100")
-            .set("auto.offset.reset", "earliest")
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false");
+            .set("auto.offset.reset", "earliest");
         let limits = BatchLimits {
             size_records: NonZeroUsize::new(10).unwrap(),
             size_bytes: NonZeroUsize::MAX,

@@ -86,9 +86,7 @@ impl World {
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", "6000")
             .set("heartbeat.interval.ms", "100")
-            .set("auto.offset.reset", "earliest")
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false");
+            .set("auto.offset.reset", "earliest");
         let task = Task {
             client,
             topic: "trades".to_owned(),
