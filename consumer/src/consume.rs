@@ -146,7 +146,7 @@ impl Consuming {
         self.metrics.turned(now);
         self.progress().settle(Duration::ZERO)?;
         self.move_client()?;
-        self.progress().hand_over(now)?;
+        self.progress().hand_over(now);
         self.consumer.context().store_written(&self.consumer);
         let to_be_paused = self.progress().to_be_paused(now);
         self.pause_exactly(to_be_paused)?;
@@ -225,7 +225,7 @@ impl Consuming {
 
     /// Pauses these partitions, and no others.
     fn pause_exactly(&mut self, partitions: BTreeSet<i32>) -> Result<(), ConsumeError> {
-        let ours: BTreeSet<i32> = self.progress().partitions().into_iter().collect();
+        let ours = self.progress().partitions();
         let more = self.list(partitions.difference(&self.paused));
         let fewer = self.list(
             self.paused
@@ -253,14 +253,13 @@ impl Consuming {
     /// Finishes the batches in flight, still polling: until we have left we are a member.
     fn drain(&mut self) -> Result<(), ConsumeError> {
         let deadline = clock::now() + DRAIN_WITHIN;
-        let all = |consuming: &Self| consuming.progress().partitions();
         self.progress().settle(Duration::ZERO)?;
         while self.progress().is_busy()
             && self.metrics.sink_trouble().is_none()
             && clock::now() < deadline
         {
-            let paused = all(self).into_iter().collect();
-            self.pause_exactly(paused)?;
+            let all = self.progress().partitions();
+            self.pause_exactly(all)?;
             // What still comes is left to the partitions' next owners.
             self.poll(BUSY_POLL)?;
             self.progress().settle(Duration::ZERO)?;

@@ -1,12 +1,11 @@
 //! Logs to standard error (standard output belongs to reports and records).
 //!
-//! librdkafka's own lines take the same way; left alone they would go to the `log` crate, where
-//! nobody listens.
+//! librdkafka's own lines come by the `log` crate and take the same way, under the target
+//! `librdkafka`.
 
 use std::io::IsTerminal;
 
 use clap::ValueEnum;
-use rdkafka::config::RDKafkaLogLevel;
 use tracing_subscriber::EnvFilter;
 
 /// What a log line looks like.
@@ -28,18 +27,5 @@ pub fn start(format: LogFormat) {
     match format {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().init(),
-    }
-}
-
-/// One log line of librdkafka.
-pub fn librdkafka_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    match level {
-        RDKafkaLogLevel::Emerg
-        | RDKafkaLogLevel::Alert
-        | RDKafkaLogLevel::Critical
-        | RDKafkaLogLevel::Error => tracing::error!(facility, "{message}"),
-        RDKafkaLogLevel::Warning => tracing::warn!(facility, "{message}"),
-        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(facility, "{message}"),
-        RDKafkaLogLevel::Debug => tracing::debug!(facility, "{message}"),
     }
 }

@@ -1,4 +1,4 @@
-//! Where every record is that Kafka handed out, from the poll to the commit.
+//! Where every record is that Kafka handed out, from the poll until it is written.
 //!
 //! Each partition belongs to one lane, so that its order holds: a batch that is being filled, and a
 //! worker that writes the one before. Of each assigned partition it is known where it goes on
@@ -20,17 +20,28 @@ use crate::worker::{Order, Outcome, Worker};
 /// before, so that nothing fetched ahead is thrown away.
 const PAUSE_AFTER: Duration = Duration::from_secs(2);
 
+/// How soon trouble of the sink is noticed while a revocation waits for it.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// Where every record is that is not committed.
 #[derive(Debug)]
 pub struct Progress {
     lanes: Vec<Lane>,
     outcomes: Receiver<(usize, Outcome)>,
     keeps_offsets: bool,
-    places: BTreeMap<i32, Place>,
     /// Per partition the offset to read next, of what the client has not been told yet.
     written: BTreeMap<i32, i64>,
     failure: Option<SinkError>,
     metrics: Metrics,
+}
+
+/// A share of the partitions, and the one who writes it.
+#[derive(Debug)]
+struct Lane {
+    places: BTreeMap<i32, Place>,
+    filling: Filling,
+    in_flight: Option<InFlight>,
+    worker: Worker,
 }
 
 /// Where an assigned partition goes on.
@@ -39,8 +50,6 @@ enum Place {
     /// The sink has to be asked. `or_else` is where records were dropped, if any were: the place
     /// for a sink that stores nothing.
     Unknown { or_else: Option<i64> },
-    /// The sink is being asked.
-    Asked { or_else: Option<i64> },
     /// The client has to be moved to `seek_to`; the sink has `stored`.
     Found { stored: Option<i64>, seek_to: i64 },
     /// The next batch begins here; `None` until the first record tells.
@@ -49,20 +58,15 @@ enum Place {
     Stuck,
 }
 
-#[derive(Debug)]
-struct Lane {
-    filling: Filling,
-    in_flight: Option<InFlight>,
-    worker: Worker,
-}
-
-/// What a worker is busy with.
+/// What a worker is busy with. Partitions that have left since are not in it.
 #[derive(Debug)]
 struct InFlight {
-    /// What to commit when it is written; partitions that have left since are not in it.
+    /// What a batch does, when it is written.
     steps: Vec<Step>,
-    /// The first offset of each partition of the batch.
+    /// The first offset of each of its partitions.
     first: BTreeMap<i32, i64>,
+    /// The partitions that a question is about.
+    asked: Vec<i32>,
     lease: Lease,
     since: Instant,
 }
@@ -85,6 +89,7 @@ impl Progress {
         let lane = |(number, sink)| {
             let (letters, metrics) = (dead_letters.cloned(), metrics.clone());
             Ok(Lane {
+                places: BTreeMap::new(),
                 filling: Filling::new(limits),
                 in_flight: None,
                 worker: Worker::start(number, sink, letters, metrics, report.clone())?,
@@ -95,7 +100,6 @@ impl Progress {
             lanes: lanes?,
             outcomes,
             keeps_offsets,
-            places: BTreeMap::new(),
             written: BTreeMap::new(),
             failure: None,
             metrics: metrics.clone(),
@@ -109,34 +113,26 @@ impl Progress {
         } else {
             Place::At(None)
         };
-        let placed = partitions.iter().map(|partition| (*partition, place));
-        self.places.extend(placed);
+        for partition in partitions {
+            if let Some(lane) = self.lane(*partition) {
+                lane.places.insert(*partition, place);
+            }
+        }
         self.keeps_offsets
     }
 
     /// Takes a record that was polled, or drops it if it is not what its partition goes on with.
     /// Returns whether every lane can take another.
     pub fn push(&mut self, record: Record, now: Instant) -> bool {
-        let (partition, offset) = (record.partition, record.offset);
-        let Some(Place::At(next)) = self.places.get(&partition) else {
+        let Some(lane) = self.lane(record.partition) else {
             return true;
         };
-        if next.is_some_and(|next| offset < next) {
-            tracing::error!(
-                partition,
-                offset,
-                written_up_to = next,
-                "Kafka has gone back behind what is written (topic made anew, or log cut off): this \
-                 partition stops until its stored offset is set by hand"
-            );
-            self.places.insert(partition, Place::Stuck);
+        if lane.push(record, now) {
+            self.lanes.iter().all(|lane| lane.filling.has_room())
+        } else {
             self.count_stuck();
-            return true;
+            true
         }
-        if let Some(lane) = self.lane_mut(partition) {
-            lane.filling.push(record, now);
-        }
-        self.lanes.iter().all(|lane| lane.filling.has_room())
     }
 
     /// When the first batch is due by time; `None` while all are empty.
@@ -152,69 +148,27 @@ impl Progress {
 
     /// How much longer a lane that is full and busy may hold up the poll; `None` when there is none.
     pub fn patience(&self, now: Instant) -> Option<Duration> {
-        let waits = self.lanes.iter().filter(|lane| lane.is_full_and_busy());
-        let left = waits.filter_map(|lane| {
-            let waited = now.saturating_duration_since(lane.in_flight.as_ref()?.since);
-            PAUSE_AFTER
-                .checked_sub(waited)
-                .filter(|left| !left.is_zero())
-        });
-        left.min()
+        let left = self.lanes.iter().filter_map(|lane| lane.patience(now));
+        left.filter(|left| !left.is_zero()).min()
     }
 
     /// The partitions that are not to be read just now.
     pub fn to_be_paused(&self, now: Instant) -> BTreeSet<i32> {
-        let is_paused = |(partition, place): &(&i32, &Place)| {
-            !matches!(place, Place::At(_))
-                || self.lane(**partition).is_some_and(|l| l.is_stalled(now))
-        };
-        let paused = self.places.iter().filter(is_paused);
-        paused.map(|(partition, _)| *partition).collect()
-    }
-
-    /// Gives every idle worker what there is to do.
-    ///
-    /// # Errors
-    /// When a worker has died.
-    pub fn hand_over(&mut self, now: Instant) -> Result<(), SinkError> {
-        for number in 0..self.lanes.len() {
-            let unknown = self.ask(number);
-            let Some(lane) = self.lanes.get_mut(number) else {
-                continue;
-            };
-            if lane.in_flight.is_some() {
-                lane.worker.check()?;
-            } else if !unknown.is_empty() {
-                lane.give(Order::Place(unknown), InFlight::since(now))?;
-            } else if lane.filling.is_due(now) {
-                let records = lane.filling.take();
-                let batch = InFlight::of(&records, &mut self.places, now);
-                let steps = batch.steps.clone();
-                lane.give(Order::Write(records, steps), batch)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The partitions of an idle lane whose places are unknown; they are asked for from now on.
-    fn ask(&mut self, number: usize) -> Vec<i32> {
-        let lanes = self.lanes.len();
-        let mut unknown = Vec::new();
-        if self
-            .lanes
-            .get(number)
-            .is_some_and(|lane| lane.in_flight.is_none())
-        {
-            for (partition, place) in &mut self.places {
-                if let Place::Unknown { or_else } = *place
-                    && lane_number(*partition, lanes) == number
-                {
-                    *place = Place::Asked { or_else };
-                    unknown.push(*partition);
+        let mut paused = BTreeSet::new();
+        for lane in &self.lanes {
+            let is_stalled = lane.patience(now) == Some(Duration::ZERO);
+            for (partition, place) in &lane.places {
+                if is_stalled || !matches!(place, Place::At(_)) {
+                    paused.insert(*partition);
                 }
             }
         }
-        unknown
+        paused
+    }
+
+    /// Gives every idle worker what there is to do.
+    pub fn hand_over(&mut self, now: Instant) {
+        self.lanes.iter_mut().for_each(|lane| lane.hand_over(now));
     }
 
     /// Takes in what the workers have done, and waits up to `wait` if it is nothing.
@@ -227,81 +181,38 @@ impl Progress {
         }
         let mut outcome = self.outcomes.recv_timeout(wait).ok();
         while let Some((number, done)) = outcome {
-            self.take_in(number, done)?;
+            if let Some(lane) = self.lanes.get_mut(number)
+                && let Some(in_flight) = lane.in_flight.take()
+            {
+                match done {
+                    Outcome::Placed(stored) => lane.place(&in_flight, &stored),
+                    Outcome::Written => {
+                        let reached = in_flight.steps.iter().map(|step| (step.partition, step.to));
+                        self.written.extend(reached);
+                    }
+                    Outcome::GivenUp => lane.drop_all_of(&in_flight),
+                    Outcome::Broken(error) => return Err(error),
+                }
+            }
             outcome = self.outcomes.try_recv().ok();
         }
         Ok(())
     }
 
-    fn take_in(&mut self, number: usize, outcome: Outcome) -> Result<(), SinkError> {
-        let Some(lane) = self.lanes.get_mut(number) else {
-            return Ok(());
-        };
-        let Some(batch) = lane.in_flight.take() else {
-            return Ok(());
-        };
-        match outcome {
-            Outcome::Broken(error) => return Err(error),
-            Outcome::Written => {
-                let reached = batch.steps.iter().map(|step| (step.partition, step.to));
-                self.written.extend(reached);
-            }
-            Outcome::Placed(stored) => self.place(number, &stored),
-            Outcome::GivenUp => {
-                let ours: Vec<i32> = batch.steps.iter().map(|step| step.partition).collect();
-                lane.filling.forget(&ours);
-                for partition in ours {
-                    let or_else = batch.first.get(&partition).copied();
-                    self.places.insert(partition, Place::Unknown { or_else });
-                }
-                // Of an order to place: it is to be asked again.
-                self.place_again(number);
-            }
-        }
-        Ok(())
-    }
-
-    fn place(&mut self, number: usize, stored: &BTreeMap<i32, i64>) {
-        let lanes = self.lanes.len();
-        for (partition, place) in &mut self.places {
-            let Place::Asked { or_else } = *place else {
-                continue;
-            };
-            if lane_number(*partition, lanes) != number {
-                continue;
-            }
-            let stored = stored.get(partition).copied();
-            let seek_to = stored.filter(|at| *at != NOTHING_STORED).or(or_else);
-            *place = match seek_to {
-                Some(seek_to) => Place::Found { stored, seek_to },
-                None => Place::At(stored),
-            };
-        }
-    }
-
-    fn place_again(&mut self, number: usize) {
-        let lanes = self.lanes.len();
-        for (partition, place) in &mut self.places {
-            if let Place::Asked { or_else } = *place
-                && lane_number(*partition, lanes) == number
-            {
-                *place = Place::Unknown { or_else };
-            }
-        }
-    }
-
     /// The partitions that the client has to be moved in, each with the offset.
     pub fn to_be_moved(&self) -> Vec<(i32, i64)> {
+        let places = self.lanes.iter().flat_map(|lane| &lane.places);
         let found = |(partition, place): (&i32, &Place)| match place {
             Place::Found { seek_to, .. } => Some((*partition, *seek_to)),
             _ => None,
         };
-        self.places.iter().filter_map(found).collect()
+        places.filter_map(found).collect()
     }
 
     /// The client has been moved there.
     pub fn moved(&mut self, partition: i32) {
-        if let Some(place) = self.places.get_mut(&partition)
+        if let Some(lane) = self.lane(partition)
+            && let Some(place) = lane.places.get_mut(&partition)
             && let Place::Found { stored, .. } = *place
         {
             *place = Place::At(stored);
@@ -317,51 +228,42 @@ impl Progress {
     /// for a sink in trouble. What is not written then will not be.
     pub fn finish(&mut self, partitions: &[i32], wait: Duration) {
         let deadline = clock::now() + wait;
-        while self.holds_any_of(partitions) && self.metrics.sink_trouble().is_none() {
+        while self.holds_any_of(partitions) {
             let left = deadline.saturating_duration_since(clock::now());
-            // In small steps, since trouble may begin meanwhile.
-            if let Err(failure) = self.settle(left.min(Duration::from_millis(50))) {
+            if left.is_zero() || self.metrics.sink_trouble().is_some() {
+                tracing::warn!(
+                    "the batch in flight is given up: its partitions' next owner has it"
+                );
+                return;
+            }
+            if let Err(failure) = self.settle(left.min(LOOK)) {
                 // The loop ends the process with it as soon as the callback returns.
                 self.failure = Some(failure);
                 return;
             }
-            if left.is_zero() {
-                break;
-            }
-        }
-        if self.holds_any_of(partitions) {
-            tracing::warn!("the batch in flight is given up: the partitions' next owner has it");
         }
     }
 
     /// Lets go of partitions: whatever of them is in hand and not written will not be.
     pub fn give_up(&mut self, partitions: &[i32]) {
         for lane in &mut self.lanes {
-            lane.filling.forget(partitions);
-            if let Some(batch) = &mut lane.in_flight {
-                if batch.holds_any_of(partitions) {
-                    batch.lease.end();
-                }
-                batch
-                    .steps
-                    .retain(|step| !partitions.contains(&step.partition));
-            }
+            lane.give_up(partitions);
         }
         self.written
-            .retain(|partition, _| !partitions.contains(partition));
-        self.places
             .retain(|partition, _| !partitions.contains(partition));
         self.count_stuck();
     }
 
-    fn count_stuck(&self) {
-        let stuck = self.places.values().filter(|place| **place == Place::Stuck);
-        self.metrics.set_stuck_partitions(stuck.count());
+    /// The partitions in hand.
+    pub fn partitions(&self) -> BTreeSet<i32> {
+        let places = self.lanes.iter().flat_map(|lane| lane.places.keys());
+        places.copied().collect()
     }
 
-    /// The partitions in hand.
-    pub fn partitions(&self) -> Vec<i32> {
-        self.places.keys().copied().collect()
+    fn count_stuck(&self) {
+        let places = self.lanes.iter().flat_map(|lane| lane.places.values());
+        let stuck = places.filter(|place| **place == Place::Stuck).count();
+        self.metrics.set_stuck_partitions(stuck);
     }
 
     fn holds_any_of(&self, partitions: &[i32]) -> bool {
@@ -369,12 +271,8 @@ impl Progress {
         batches.any(|batch| batch.holds_any_of(partitions))
     }
 
-    fn lane(&self, partition: i32) -> Option<&Lane> {
-        self.lanes.get(lane_number(partition, self.lanes.len()))
-    }
-
-    fn lane_mut(&mut self, partition: i32) -> Option<&mut Lane> {
-        let number = lane_number(partition, self.lanes.len());
+    fn lane(&mut self, partition: i32) -> Option<&mut Lane> {
+        let number = usize::try_from(partition).unwrap_or(0) % self.lanes.len().max(1);
         self.lanes.get_mut(number)
     }
 }
@@ -382,37 +280,62 @@ impl Progress {
 // === impl Lane ===
 
 impl Lane {
-    fn give(&mut self, order: Order, in_flight: InFlight) -> Result<(), SinkError> {
-        let lease = in_flight.lease.clone();
-        self.in_flight = Some(in_flight);
-        self.worker.hand_over(order, lease)
+    /// Returns false if the partition has gone back, and so is stuck.
+    fn push(&mut self, record: Record, now: Instant) -> bool {
+        let (partition, offset) = (record.partition, record.offset);
+        match self.places.get_mut(&partition) {
+            Some(Place::At(Some(next))) if offset < *next => {
+                tracing::error!(
+                    partition,
+                    offset,
+                    written_up_to = *next,
+                    "Kafka has gone back behind what is written (topic made anew, or log cut off): \
+                     this partition stops until its stored offset is set by hand"
+                );
+                self.places.insert(partition, Place::Stuck);
+                return false;
+            }
+            Some(Place::At(_)) => self.filling.push(record, now),
+            _ => {}
+        }
+        true
     }
 
-    fn is_full_and_busy(&self) -> bool {
-        self.in_flight.is_some() && !self.filling.has_room()
+    /// How much longer it may hold up the poll; `None` unless it is full and busy.
+    fn patience(&self, now: Instant) -> Option<Duration> {
+        let busy = self.in_flight.as_ref().filter(|_| !self.filling.has_room());
+        busy.map(|busy| PAUSE_AFTER.saturating_sub(now.saturating_duration_since(busy.since)))
     }
 
-    fn is_stalled(&self, now: Instant) -> bool {
-        let waited = |batch: &InFlight| now.saturating_duration_since(batch.since) >= PAUSE_AFTER;
-        self.is_full_and_busy() && self.in_flight.as_ref().is_some_and(waited)
-    }
-}
-
-// === impl InFlight ===
-
-impl InFlight {
-    fn since(now: Instant) -> Self {
-        Self {
+    fn hand_over(&mut self, now: Instant) {
+        if self.in_flight.is_some() {
+            return;
+        }
+        let unknown = self.places.iter();
+        let unknown = unknown.filter(|(_, place)| matches!(place, Place::Unknown { .. }));
+        let asked: Vec<i32> = unknown.map(|(partition, _)| *partition).collect();
+        let mut in_flight = InFlight {
             steps: Vec::new(),
             first: BTreeMap::new(),
+            asked,
             lease: Lease::default(),
             since: now,
-        }
+        };
+        let order = if !in_flight.asked.is_empty() {
+            Order::Place(in_flight.asked.clone())
+        } else if self.filling.is_due(now) {
+            let records = self.filling.take();
+            self.step_over(&records, &mut in_flight);
+            Order::Write(records, in_flight.steps.clone())
+        } else {
+            return;
+        };
+        self.worker.hand_over(order, in_flight.lease.clone());
+        self.in_flight = Some(in_flight);
     }
 
-    /// The batch of these records; the places move on to its end.
-    fn of(records: &[Record], places: &mut BTreeMap<i32, Place>, now: Instant) -> Self {
-        let mut batch = Self::since(now);
+    /// Moves the places on to the end of the batch.
+    fn step_over(&mut self, records: &[Record], batch: &mut InFlight) {
         let mut ends = BTreeMap::new();
         for record in records {
             batch.first.entry(record.partition).or_insert(record.offset);
@@ -420,7 +343,7 @@ impl InFlight {
         }
         for (partition, to) in ends {
             let first = batch.first.get(&partition).copied().unwrap_or(to);
-            let from = match places.insert(partition, Place::At(Some(to))) {
+            let from = match self.places.insert(partition, Place::At(Some(to))) {
                 Some(Place::At(Some(from))) => from,
                 _ => first,
             };
@@ -430,15 +353,54 @@ impl InFlight {
                 to,
             });
         }
-        batch
     }
 
-    fn holds_any_of(&self, partitions: &[i32]) -> bool {
-        let concerned = |step: &Step| partitions.contains(&step.partition);
-        self.steps.iter().any(concerned)
+    fn place(&mut self, question: &InFlight, stored: &BTreeMap<i32, i64>) {
+        for partition in &question.asked {
+            let stored = stored.get(partition).copied();
+            let Some(place) = self.places.get_mut(partition) else {
+                continue;
+            };
+            let Place::Unknown { or_else } = *place else {
+                continue;
+            };
+            let seek_to = stored.filter(|at| *at != NOTHING_STORED).or(or_else);
+            *place = match seek_to {
+                Some(seek_to) => Place::Found { stored, seek_to },
+                None => Place::At(stored),
+            };
+        }
+    }
+
+    /// Forgets a batch that is not written, and what came after it.
+    fn drop_all_of(&mut self, batch: &InFlight) {
+        let partitions: Vec<i32> = batch.steps.iter().map(|step| step.partition).collect();
+        self.filling.forget(&partitions);
+        for partition in partitions {
+            let or_else = batch.first.get(&partition).copied();
+            self.places.insert(partition, Place::Unknown { or_else });
+        }
+    }
+
+    fn give_up(&mut self, partitions: &[i32]) {
+        let stays = |partition: &i32| !partitions.contains(partition);
+        self.filling.forget(partitions);
+        self.places.retain(|partition, _| stays(partition));
+        if let Some(in_flight) = &mut self.in_flight {
+            if in_flight.holds_any_of(partitions) {
+                in_flight.lease.end();
+            }
+            in_flight.steps.retain(|step| stays(&step.partition));
+            in_flight.asked.retain(stays);
+        }
     }
 }
 
-fn lane_number(partition: i32, lanes: usize) -> usize {
-    usize::try_from(partition).unwrap_or(0) % lanes.max(1)
+// === impl InFlight ===
+
+impl InFlight {
+    fn holds_any_of(&self, partitions: &[i32]) -> bool {
+        let mut steps = self.steps.iter();
+        steps.any(|step| partitions.contains(&step.partition))
+    }
 }

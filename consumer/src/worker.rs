@@ -13,8 +13,8 @@
 use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Sender, SyncSender, sync_channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::batch::{Record, Step};
@@ -56,10 +56,7 @@ pub enum Outcome {
 
 /// A worker as the consuming thread sees it. It ends when this is dropped.
 #[derive(Debug)]
-pub struct Worker {
-    orders: SyncSender<(Order, Lease)>,
-    thread: JoinHandle<()>,
-}
+pub struct Worker(SyncSender<(Order, Lease)>);
 
 struct Working {
     sink: Box<dyn Sink>,
@@ -70,7 +67,7 @@ struct Working {
 // === impl Worker ===
 
 impl Worker {
-    /// Starts the thread; it reports each outcome with its own `number`.
+    /// Starts the thread; it reports each outcome with its own `number`, its own end included.
     ///
     /// # Errors
     /// When the system has no thread left.
@@ -88,36 +85,22 @@ impl Worker {
             metrics,
         };
         let thread = std::thread::Builder::new().name(format!("sink-{number}"));
-        let thread = thread.spawn(move || {
+        thread.spawn(move || {
             for (order, lease) in to_do {
-                if outcomes
-                    .send((number, working.follow(order, &lease)))
-                    .is_err()
-                {
+                let follow = AssertUnwindSafe(|| working.follow(order, &lease));
+                let outcome = catch_unwind(follow).unwrap_or_else(|_| Outcome::Broken(died()));
+                if outcomes.send((number, outcome)).is_err() {
                     break;
                 }
             }
         })?;
-        Ok(Self { orders, thread })
+        Ok(Self(orders))
     }
 
     /// Gives it something to do. Only when the outcome of the order before has come.
-    ///
-    /// # Errors
-    /// When the thread has died.
-    pub fn hand_over(&self, order: Order, lease: Lease) -> Result<(), SinkError> {
-        self.orders.send((order, lease)).map_err(|_| died())
-    }
-
-    /// Whether the thread is still there.
-    ///
-    /// # Errors
-    /// When it has died.
-    pub fn check(&self) -> Result<(), SinkError> {
-        if self.thread.is_finished() {
-            return Err(died());
-        }
-        Ok(())
+    pub fn hand_over(&self, order: Order, lease: Lease) {
+        // The thread ends after this does.
+        let _ = self.0.send((order, lease));
     }
 }
 
