@@ -106,14 +106,11 @@ pub fn parse_url(url: &str) -> Result<Config, String> {
 /// What the database said.
 pub fn create_tables(config: &Config) -> Result<(), SinkError> {
     let runtime = runtime()?;
-    let created = async {
-        let client = connect(config).await?;
+    runtime.block_on(async {
         // Two that create the same table at once would get in each other's way.
         let locked = format!("BEGIN; SELECT pg_advisory_xact_lock(7202); {SCHEMA}; COMMIT");
-        let created = client.batch_execute(&locked).await;
-        created.map_err(|error| sort(&error))
-    };
-    runtime.block_on(created)
+        Ok(connect(config).await?.batch_execute(&locked).await?)
+    })
 }
 
 // === impl Postgres ===
@@ -172,17 +169,12 @@ impl Sink for Postgres {
             let client = &session.client;
             let which: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
                 [&group, &topic, &partitions];
-            let read = async {
-                client.execute(&session.begin_positions, &which).await?;
-                client.query(&session.read_positions, &which).await
-            };
-            let rows = read.await.map_err(|error| sort(&error))?;
-            let stored = rows
-                .iter()
-                .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+            client.execute(&session.begin_positions, &which).await?;
+            let rows = client.query(&session.read_positions, &which).await?;
+            let stored = rows.iter();
             stored
-                .collect::<Result<_, Error>>()
-                .map_err(|error| sort(&error))
+                .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+                .collect()
         })
     }
 
@@ -198,27 +190,22 @@ impl Sink for Postgres {
             let begin = "BEGIN; SET CONSTRAINTS ALL IMMEDIATE";
             let begun = session.client.batch_execute(begin);
             if records.is_empty() {
-                begun.await.map_err(|error| sort(&error))?;
+                begun.await?;
                 session.advance(&group, &topic, steps).await?;
             } else {
                 let copied = session.copy_rows(records);
                 // Sent one behind the other, without waiting in between.
-                let copying = async { tokio::try_join!(begun.map_err(|e| sort(&e)), copied) };
-                let ((), mut copy) = copying.await?;
-                let finished = async {
-                    let rows = copy.as_mut().finish().await;
-                    rows.map_err(|error| sort(&error))
-                };
+                let ((), mut copy) = tokio::try_join!(begun.err_into(), copied)?;
+                let moved = session.advance(&group, &topic, steps);
+                let (finished, moved) = tokio::join!(copy.as_mut().finish(), moved);
                 // Of two errors the first is the cause.
-                let (finished, moved) =
-                    tokio::join!(finished, session.advance(&group, &topic, steps));
-                finished.and(moved)?;
+                finished?;
+                moved?;
             }
             if !lease.is_held() {
                 return Err(SinkError::GivenUp);
             }
-            let committed = session.client.batch_execute("COMMIT").await;
-            committed.map_err(|error| sort(&error))
+            Ok(session.client.batch_execute("COMMIT").await?)
         })
     }
 }
@@ -228,15 +215,11 @@ impl Sink for Postgres {
 impl Session {
     async fn open(config: &Config) -> Result<Self, SinkError> {
         let client = connect(config).await?;
-        let prepare = async |statement| {
-            let prepared = client.prepare(statement).await;
-            prepared.map_err(|error| sort(&error))
-        };
         Ok(Self {
-            copy: prepare(rows::COPY).await?,
-            begin_positions: prepare(BEGIN_POSITIONS).await?,
-            read_positions: prepare(READ_POSITIONS).await?,
-            advance: prepare(ADVANCE).await?,
+            copy: client.prepare(rows::COPY).await?,
+            begin_positions: client.prepare(BEGIN_POSITIONS).await?,
+            read_positions: client.prepare(READ_POSITIONS).await?,
+            advance: client.prepare(ADVANCE).await?,
             client,
         })
     }
@@ -246,14 +229,11 @@ impl Session {
         &self,
         records: &[Record],
     ) -> Result<Pin<Box<CopyInSink<Bytes>>>, SinkError> {
-        let begun = self.client.copy_in(&self.copy).await;
-        let mut copy = Box::pin(begun.map_err(|error| sort(&error))?);
+        let mut copy = Box::pin(self.client.copy_in(&self.copy).await?);
         let (mut rows, mut refusals) = (Rows::default(), Vec::new());
         for (number, records) in records.chunks(MESSAGE_RECORDS).enumerate() {
             match rows.encode(records) {
-                Ok(message) if refusals.is_empty() => {
-                    copy.send(message).await.map_err(|error| sort(&error))?;
-                }
+                Ok(message) if refusals.is_empty() => copy.send(message).await?,
                 Ok(_) => {}
                 Err(named) => refusals.extend(named.into_iter().map(|refusal| Refusal {
                     index: number * MESSAGE_RECORDS + refusal.index,
@@ -264,7 +244,7 @@ impl Session {
         if !refusals.is_empty() {
             return Err(SinkError::Undecodable(refusals));
         }
-        copy.send(rows.end()).await.map_err(|error| sort(&error))?;
+        copy.send(rows.end()).await?;
         Ok(copy)
     }
 
@@ -279,8 +259,7 @@ impl Session {
                 &self.advance,
                 &[&group, &topic, &partitions, &since, &until],
             )
-            .await
-            .map_err(|error| sort(&error))?;
+            .await?;
         if usize::try_from(moved) == Ok(steps.len()) {
             Ok(())
         } else {
@@ -290,14 +269,12 @@ impl Session {
 }
 
 async fn connect(config: &Config) -> Result<Client, SinkError> {
-    let client = if config.get_ssl_mode() == SslMode::Disable {
-        let connected = config.connect(NoTls).await;
-        connected.map(|(client, connection)| spawn(client, connection))
-    } else {
-        let connected = config.connect(tls()?).await;
-        connected.map(|(client, connection)| spawn(client, connection))
-    };
-    client.map_err(|error| sort(&error))
+    if config.get_ssl_mode() == SslMode::Disable {
+        let (client, connection) = config.connect(NoTls).await?;
+        return Ok(spawn(client, connection));
+    }
+    let (client, connection) = config.connect(tls()?).await?;
+    Ok(spawn(client, connection))
 }
 
 /// The connection does its work beside the client, on the same thread.
@@ -337,18 +314,20 @@ fn too_slow() -> SinkError {
 
 /// Whose fault an error is. Only what PostgreSQL itself blames on the data (classes 22 and 23) is
 /// the record's; a missing table or a wrong password must not send a whole topic to the dead letters.
-fn sort(error: &Error) -> SinkError {
-    let Some(said) = error.as_db_error() else {
-        let cause = std::error::Error::source(error).map(|cause| format!(" ({cause})"));
-        return SinkError::Unavailable(format!("{error}{}", cause.unwrap_or_default()));
-    };
-    let text = format!("{} (SQLSTATE {})", said.message(), said.code().code());
-    let hint = match *said.code() {
-        SqlState::UNDEFINED_TABLE => ": apply schema.sql, or start once with --create-tables",
-        _ => "",
-    };
-    match said.code().code().get(..2) {
-        Some("22" | "23") => SinkError::Refused(text),
-        _ => SinkError::Unavailable(text + hint),
+impl From<Error> for SinkError {
+    fn from(error: Error) -> Self {
+        let Some(said) = error.as_db_error() else {
+            let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})"));
+            return Self::Unavailable(format!("{error}{}", cause.unwrap_or_default()));
+        };
+        let text = format!("{} (SQLSTATE {})", said.message(), said.code().code());
+        let hint = match *said.code() {
+            SqlState::UNDEFINED_TABLE => ": apply schema.sql, or start once with --create-tables",
+            _ => "",
+        };
+        match said.code().code().get(..2) {
+            Some("22" | "23") => Self::Refused(text),
+            _ => Self::Unavailable(text + hint),
+        }
     }
 }
