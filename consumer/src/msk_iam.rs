@@ -40,6 +40,8 @@ pub fn token() -> Result<OAuthToken, Box<dyn Error>> {
         .enable_all()
         .build()?;
     let asked = runtime.block_on(async { tokio::time::timeout(KEYS_WITHIN, keys()).await });
+    // A look-up of a name may still hang: nobody waits for it.
+    runtime.shutdown_background();
     let found = asked.unwrap_or_else(|_| {
         let seconds = KEYS_WITHIN.as_secs();
         Err(format!("AWS has not answered for {seconds} s").into())
