@@ -35,6 +35,9 @@ const RECORDS: u64 = 1_500_000;
 /// that does other things too, a single run is mostly about those.
 const ROUNDS: usize = 3;
 
+/// The same where a run takes a second or two.
+const NULL_ROUNDS: usize = 9;
+
 /// Records/s asked of the producer: its own goal.
 const PRODUCER_RATE: &str = "200000";
 
@@ -124,7 +127,7 @@ async fn null(servers: &str) {
     table.load_style(ASCII_MARKDOWN);
     table.set_header(["", "records/s", "of librdkafka alone"]);
     let (mut raw, mut ours) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    for _ in 0..NULL_ROUNDS {
         raw.push(limit(&["raw", servers, TOPIC, "--records", &records]).await);
         ours.push(limit(&["null", servers, TOPIC, "--records", &records]).await);
     }
@@ -141,6 +144,7 @@ async fn null(servers: &str) {
 /// What a ninth member costs the eight that are there.
 async fn pauses(servers: &str) {
     println!("\n## The longest pause of a partition that keeps its owner, 8 members, 3 rounds\n");
+    println!("Slow is longer than 250 ms.\n");
     let producer = bound_command(&program("evenkeel-producer"))
         .args([
             "--bootstrap-servers",
@@ -174,7 +178,8 @@ async fn pauses(servers: &str) {
                 figure(event, "p50_milliseconds"),
                 figure(event, "max_milliseconds"),
             );
-            format!("p50 {p50}, max {max}")
+            let (slow, all) = (&figures[event]["slow"], &figures[event]["partitions"]);
+            format!("p50 {p50}, max {max}, {slow} of {all} slow")
         };
         table.add_row([name.to_owned(), cell("quiet"), cell("join"), cell("leave")]);
     }

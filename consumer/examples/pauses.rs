@@ -2,7 +2,7 @@
 //! members in one process, a ninth that comes and goes, under a steady load from elsewhere.
 //!
 //! Of each partition that did not change hands, the longest time between two writes in the seconds
-//! after the event; p50 and max over partitions and rounds. The same without any event is the noise
+//! after the event; p50, max and how many are slow, over partitions and rounds. The same without any event is the noise
 //! to hold it against. Prints one JSON line.
 
 #![allow(
@@ -30,6 +30,9 @@ const ROUNDS: usize = 3;
 
 /// What is looked at after each event: several heartbeats of every protocol.
 const WINDOW: Duration = Duration::from_secs(4);
+
+/// Above the noise of a quiet group.
+const SLOW_MILLISECONDS: f64 = 250.0;
 
 #[derive(Debug, Parser)]
 struct Options {
@@ -176,6 +179,7 @@ fn summary(mut pauses: Vec<f64>) -> serde_json::Value {
     serde_json::json!({
         "p50_milliseconds": middle,
         "max_milliseconds": pauses.last(),
+        "slow": pauses.iter().filter(|pause| **pause > SLOW_MILLISECONDS).count(),
         "partitions": pauses.len(),
     })
 }
