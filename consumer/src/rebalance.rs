@@ -19,6 +19,7 @@
 //! Everything happens on one thread; the mutex only satisfies the callback's signature. It must
 //! not be held across `poll`.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub struct GroupContext {
     topic: String,
     metrics: Metrics,
     progress: Mutex<Progress>,
+    /// The last commit failed, and that has been said: while the coordinator is away all of them do.
+    commits_fail: AtomicBool,
 }
 
 // === impl GroupContext ===
@@ -52,6 +55,7 @@ impl GroupContext {
             topic,
             metrics,
             progress: Mutex::new(progress),
+            commits_fail: AtomicBool::new(false),
         }
     }
 
@@ -88,8 +92,10 @@ impl ClientContext for GroupContext {
 
 impl ConsumerContext for GroupContext {
     fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        if let Err(error) = result {
-            self.metrics.commit_failed();
+        let said = self.commits_fail.swap(result.is_err(), Ordering::Relaxed);
+        let Err(error) = result else { return };
+        self.metrics.commit_failed();
+        if !said {
             tracing::warn!(
                 %error,
                 "commit failed: tried again while the partitions are ours; else their next owner \

@@ -324,7 +324,7 @@ impl World {
         paths.sort();
         let tails = paths.iter().map(|path| {
             let text = std::fs::read_to_string(path).unwrap_or_default();
-            format!("{}:\n{}\n", path.display(), process::tail(&text, 8))
+            format!("{}:\n{}\n", path.display(), process::tail(&text, 40))
         });
         tails.collect()
     }
