@@ -152,15 +152,36 @@ impl TopicAdmin {
         partition: i32,
         before_offset: i64,
     ) -> Result<i64, BrokerError> {
+        let what = format!("truncating {name}-{partition}");
+        let deadline = Instant::now() + CHANGE_TIMEOUT;
+        loop {
+            let (code, start) = self.truncate(name, partition, before_offset).await?;
+            // The metadata shows a new leader a moment before the broker knows that it leads.
+            let too_early = code == ResponseError::NotLeaderOrFollower.code();
+            if !too_early || Instant::now() >= deadline {
+                return accepted(&what, code).map(|()| start);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Asks the leader once; the error code, and the new log start offset.
+    async fn truncate(
+        &self,
+        name: &str,
+        partition: i32,
+        before_offset: i64,
+    ) -> Result<(i16, i64), BrokerError> {
+        let refused = |error: &str| BrokerError::Refused {
+            what: format!("truncating {name}-{partition}"),
+            error: error.to_owned(),
+        };
         let places = self.describe(name).await?;
         let leader = places
             .into_iter()
             .find(|place| place.partition == partition)
             .and_then(|place| place.leader_address)
-            .ok_or_else(|| BrokerError::Refused {
-                what: format!("truncating {name}-{partition}"),
-                error: "it has no leader".to_owned(),
-            })?;
+            .ok_or_else(|| refused("it has no leader"))?;
         let target = DeleteRecordsPartition::default()
             .with_partition_index(partition)
             .with_offset(before_offset);
@@ -171,17 +192,11 @@ impl TopicAdmin {
             .with_topics(vec![topic])
             .with_timeout_ms(CHANGE_TIMEOUT_MS);
         let answer = Client::connect(&leader).await?.send(&request).await?;
-        let result = answer
-            .topics
-            .iter()
-            .flat_map(|topic| topic.partitions.iter())
+        let mut results = answer.topics.iter().flat_map(|topic| &topic.partitions);
+        let result = results
             .next()
-            .ok_or_else(|| BrokerError::Refused {
-                what: format!("truncating {name}-{partition}"),
-                error: "the answer names no partition".to_owned(),
-            })?;
-        accepted(&format!("truncating {name}-{partition}"), result.error_code)?;
-        Ok(result.low_watermark)
+            .ok_or_else(|| refused("the answer names no partition"))?;
+        Ok((result.error_code, result.low_watermark))
     }
 
     /// Moves a partition to `replicas`, the first of which becomes its leader; waits until it leads.
