@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use expect_test::expect_file;
 use serde_json::{Value, json};
 
+use super::sorted::sorted;
 use panels::{PANELS, Panel, Shape, VARIABLES};
 
 /// Grafana's grid is 24 wide.
@@ -18,7 +19,7 @@ const GRID_WIDTH: u32 = 24;
 
 #[test]
 fn the_dashboard_is_what_the_panels_say() {
-    let mut text = serde_json::to_string_pretty(&dashboard()).unwrap();
+    let mut text = serde_json::to_string_pretty(&sorted(dashboard())).unwrap();
     text.push('\n');
     expect_file!["../../deploy/helm/evenkeel/files/dashboard.json"].assert_eq(&text);
 }

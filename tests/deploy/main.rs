@@ -26,4 +26,5 @@ mod prometheus;
 #[allow(dead_code, reason = "tests/serve uses the rest of it")]
 #[path = "../serve/process.rs"]
 mod serve;
+mod sorted;
 mod values;

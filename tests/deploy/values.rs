@@ -13,6 +13,7 @@ use expect_test::expect_file;
 use serde_json::{Map, Value, json};
 
 use super::chart_tool::root;
+use super::sorted::sorted;
 
 /// The scaler's chart, by its folder.
 pub const SCALER: &str = "evenkeel";
@@ -109,7 +110,7 @@ fn the_readmes_say_what_the_values_say() {
         );
         for value in documented(chart) {
             let meaning = value.meaning.replace('|', "\\|");
-            let (path, default) = (value.path, value.default);
+            let (path, default) = (value.path, sorted(value.default));
             writeln!(text, "| `{path}` | `{default}` | {meaning} |").unwrap();
         }
         expect_file![file(chart, "README.md")].assert_eq(&text);
@@ -127,7 +128,7 @@ fn the_schemas_take_what_the_programs_take() {
         schema["properties"]["global"] = json!({"type": "object"});
         schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
         schema["title"] = format!("Values of the chart {chart}").into();
-        let mut text = serde_json::to_string_pretty(&schema).unwrap();
+        let mut text = serde_json::to_string_pretty(&sorted(schema)).unwrap();
         text.push('\n');
         expect_file![file(chart, "values.schema.json")].assert_eq(&text);
     }
