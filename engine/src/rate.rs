@@ -103,12 +103,13 @@ impl Slopes {
 
     /// The rate to go up by: the fast window's full slope in a surge, otherwise the mean of what is
     /// usual and what is now, which halves the scatter of the one and the delay of the other. A surge
-    /// that only makes up for a stall is none: then the mean rate `since_stall` counts.
-    fn up(self, since_stall: Option<f64>, policy: &Policy) -> f64 {
+    /// that only makes up for a stall is none: then the rate since the stall counts.
+    fn up(self, arrivals: &Arrivals, policy: &Policy) -> f64 {
         if !self.surges(policy) {
             return f64::midpoint(self.short, self.slow);
         }
-        since_stall
+        arrivals
+            .since_stall(policy)
             .unwrap_or_else(|| self.short.max(self.fast) + self.rise() * policy.tuning.surge_lead)
     }
 
@@ -144,7 +145,7 @@ impl Inbound {
     /// Weighs the offsets' witness against Prometheus'. Until the slow window is one that was
     /// `watched` as a whole, nothing can be called a hiccup against it: the fastest window counts.
     pub fn weigh(
-        (offsets, since_stall): (Option<Slopes>, Option<f64>),
+        (offsets, arrivals): (Option<Slopes>, &Arrivals),
         prometheus: PrometheusObservation,
         watched: bool,
         policy: &Policy,
@@ -155,7 +156,7 @@ impl Inbound {
             Err(cause) => (None, WitnessTrouble::Missing(cause)),
         };
         let mut up = offsets.map(|slopes| {
-            let up = slopes.up(since_stall, policy);
+            let up = slopes.up(arrivals, policy);
             if watched {
                 up
             } else {

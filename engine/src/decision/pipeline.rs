@@ -335,7 +335,7 @@ fn rates(
     let watched = state
         .watched_from
         .is_some_and(|first| now.since(first) >= crate::rate::SLOW_WINDOW);
-    let offsets = (total, state.arrivals.since_stall(policy));
+    let offsets = (total, &state.arrivals);
     let inbound = Inbound::weigh(offsets, prometheus, watched, policy, now);
     let count = f64::from(state.partitions.count().max(1));
     let slow_total = total.map_or(0.0, |slopes| slopes.slow);

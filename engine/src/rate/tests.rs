@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Inbound, SLOW_WINDOW, Slopes, WitnessTrouble, share, take_scatter_out};
+use super::{Arrivals, Inbound, SLOW_WINDOW, Slopes, WitnessTrouble, share, take_scatter_out};
 use crate::world::policy as defaults;
 use crate::{Cause, Policy, PrometheusObservation, Timestamp, Tuning};
 
@@ -28,7 +28,7 @@ fn a_surge_counts_in_full_and_a_hiccup_does_not() {
             short,
             slow,
         };
-        let up_and_down = (slopes.up(None, &policy()), slopes.down());
+        let up_and_down = (slopes.up(&Arrivals::default(), &policy()), slopes.down());
         assert_eq!(up_and_down, (up, down), "{slopes:?}");
     };
     check((2_000.0, 1_300.0, 1_000.0), 2_000.0, 1_300.0);
@@ -48,7 +48,7 @@ fn a_rate_that_goes_on_rising_is_followed_to_where_it_is_now_and_a_step_is_not()
             short: (earliest + before + fast) / 3.0,
             slow: 1_000.0,
         };
-        let known = slopes.up(None, &policy());
+        let known = slopes.up(&Arrivals::default(), &policy());
         assert!((known - up).abs() < 1e-6, "{slopes:?}: {known}");
     };
     check([1_200.0, 1_400.0, 1_600.0], 1_800.0);
@@ -75,7 +75,13 @@ fn witnesses_are_weighed() {
         at: at(1_000),
     };
     let check = |offsets, prometheus, now, up, trouble| {
-        let inbound = Inbound::weigh((offsets, None), prometheus, true, &policy(), at(now));
+        let inbound = Inbound::weigh(
+            (offsets, &Arrivals::default()),
+            prometheus,
+            true,
+            &policy(),
+            at(now),
+        );
         assert_eq!(
             (inbound.up, inbound.trouble),
             (up, trouble),
