@@ -11,9 +11,8 @@ use evenkeel::config::Limits;
 use evenkeel::control::target::{ClusterRef, PrometheusRef, Published, TargetKey, TargetSpec};
 use evenkeel::observe::{Isolation, Subscription, TopicSelection};
 use evenkeel_engine::decision::{Finding, Stage};
-use evenkeel_engine::{
-    Cause, Decision, Desired, Inputs, OffsetReset, Policy, Step, Timestamp, Tuning, Verdict,
-};
+use evenkeel_engine::{Cause, Decision, Desired, Inputs, Policy, Step, Timestamp, Verdict};
+use evenkeel_sim::rivals::default_policy;
 
 /// A target of the cluster profile `main` with a Prometheus baseline.
 pub fn spec(namespace: &str, name: &str, metadata_hash: u64) -> TargetSpec {
@@ -46,25 +45,8 @@ pub fn policy() -> Policy {
     Policy {
         min_replicas: 1,
         max_replicas: Some(24),
-        allow_idle_consumers: false,
-        limit_to_partitions_with_lag: false,
-        exclude_persistent_lag: false,
-        offset_reset: OffsetReset::Latest,
-        scale_to_zero_on_invalid_offset: false,
-        lag_threshold_records: 10,
-        activation_lag_records: 0,
-        activation_records_per_second: 0.0,
-        capacity_per_replica: None,
-        target_utilization: 0.8,
-        catch_up: Duration::from_secs(120),
-        target_lag: None,
-        scale_down_window: Duration::from_secs(300),
-        scale_up_window: Duration::ZERO,
-        rebalance_hold: Duration::from_secs(120),
-        startup: Duration::from_secs(60),
-        max_staleness: Duration::from_secs(120),
         poll_interval: Duration::from_secs(5),
-        tuning: Tuning::default(),
+        ..default_policy(None, 60)
     }
 }
 
