@@ -203,19 +203,28 @@ impl Consuming {
 
     /// Moves the client to where the sink says that partitions go on.
     fn move_client(&self) -> Result<(), ConsumeError> {
-        let places = self.progress().to_be_moved();
+        let mut places = self.progress().to_be_moved();
         if places.is_empty() {
             return Ok(());
         }
-        let list = to_list(&self.topic, places);
-        match self.consumer.seek_partitions(list, MOVE_WITHIN) {
-            Ok(moved) => {
-                // By itself the client only commits forwards, and an operator may have gone back.
-                let _ = self.consumer.commit(&moved, CommitMode::Async);
+        let asked = to_list(&self.topic, places.clone());
+        match self.consumer.seek_partitions(asked, MOVE_WITHIN) {
+            Ok(answer) => {
+                // The others have only just been assigned: they are moved in the next turn. Nothing
+                // is committed for them, since the client starts a partition only when no commit is
+                // on its way: one with each turn would keep it from that for ever.
+                places.retain(|(partition, _)| {
+                    let answer = answer.find_partition(&self.topic, *partition);
+                    answer.is_some_and(|element| element.error().is_ok())
+                });
+                if !places.is_empty() {
+                    // By itself the client only commits forwards, and an operator may have gone back.
+                    let moved = to_list(&self.topic, places.clone());
+                    let _ = self.consumer.commit(&moved, CommitMode::Async);
+                }
                 let mut progress = self.progress();
-                // The others have only just been assigned: they are moved in the next turn.
-                for element in moved.elements().iter().filter(|e| e.error().is_ok()) {
-                    progress.moved(element.partition());
+                for (partition, _) in places {
+                    progress.moved(partition);
                 }
             }
             Err(error) => tracing::debug!(%error, "not moved yet"),
