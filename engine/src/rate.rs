@@ -101,16 +101,28 @@ impl Slopes {
         self.slow += other.slow;
     }
 
-    /// The rate to go up by: the fast window's full slope in a surge, otherwise the mean of what is
-    /// usual and what is now, which halves the scatter of the one and the delay of the other. A surge
-    /// that only makes up for a stall is none: then the rate since the stall counts.
+    /// The rate to go up by: in a surge the rate of now and where it leads, otherwise the mean of what
+    /// is usual and what is now, which halves the scatter of the one and the delay of the other. A
+    /// surge that only makes up for a stall is none: then the rate since the stall counts.
     fn up(self, arrivals: &Arrivals, policy: &Policy) -> f64 {
         if !self.surges(policy) {
             return f64::midpoint(self.short, self.slow);
         }
-        arrivals
-            .since_stall(policy)
-            .unwrap_or_else(|| self.short.max(self.fast) + self.rise() * policy.tuning.surge_lead)
+        let leads_to = || self.now(policy) + self.rise() * policy.tuning.surge_lead;
+        arrivals.since_stall(policy).unwrap_or_else(leads_to)
+    }
+
+    /// The rate at the end of the short window. The fast window says so by itself only where it lies
+    /// above the short one by more than a hiccup: a poll that is read late shows its records in the
+    /// time of the next one. Below that, a rate that rises has its middle one window back.
+    fn now(self, policy: &Policy) -> f64 {
+        let fast_window = policy.tuning.fast_window.max(policy.poll_interval);
+        let seconds = fast_window.as_secs_f64();
+        if exceeds(self.fast, self.short, seconds, &policy.tuning) {
+            self.fast
+        } else {
+            self.short + self.rise()
+        }
     }
 
     /// How much the rate has risen in each fast window, for as long as the short one reaches back. A

@@ -60,6 +60,8 @@ fn a_rate_that_goes_on_rising_is_followed_to_where_it_is_now_and_a_step_is_not()
     // And in the middle of one: half of it at most is followed, for one poll.
     check([1_000.0, 1_500.0, 2_000.0], 2_500.0);
     check([2_000.0, 1_800.0, 1_600.0], 1_800.0);
+    // A poll that was read late.
+    check([2_000.0, 2_000.0, 2_250.0], 6_250.0 / 3.0);
 }
 
 #[test]
