@@ -66,7 +66,7 @@ async fn explain_tells_the_trail_in_words() {
           lag        48,000 records, of which 12,000 count; the worst of 24 partitions is 11 s behind
           capacity   400 records/s a replica, learned; 88 % in use
           group      PreparingRebalance, 12 replicas, 2 more on their way
-          rebalances 3 so far; one goes on, lag held for 12 s
+          rebalances 3 so far; one goes on, 12 s into its hold
 
         Notes
           version is accepted and ignored: versions are negotiated.

@@ -231,7 +231,7 @@ impl Speaker<'_> {
             ));
         match self.recommendation.refused {
             Some(Refused::Rebalance) => format!(
-                "The group is rebalancing: what lag grew since is not counted for up to {} s more; \
+                "A rebalance goes on: what lag grew since is not counted for up to {} s more; \
                  the rate is.",
                 left.as_secs()
             ),
@@ -241,7 +241,7 @@ impl Speaker<'_> {
                 picture.flight.replicas
             ),
             Some(Refused::StepTaken) => format!(
-                "The group goes on rebalancing and its hold is spent: the backlog asks once each \
+                "A rebalance goes on and its hold is spent: the backlog asks once each \
                  {} s, and it has asked.",
                 self.policy.rebalance_hold.as_secs()
             ),
@@ -251,10 +251,10 @@ impl Speaker<'_> {
                 until.since(self.now).as_secs()
             ),
             None if picture.holding.spent => {
-                "The group goes on rebalancing and its hold is spent: lag counts again.".to_owned()
+                "A rebalance goes on and its hold is spent: lag counts again.".to_owned()
             }
             None if picture.holding.rebalancing => {
-                "The group is rebalancing; no lag had to be held.".to_owned()
+                "A rebalance goes on; lag asks for no more, so nothing is held.".to_owned()
             }
             None => "No rebalance: all of it counts.".to_owned(),
         }
@@ -289,7 +289,7 @@ impl Speaker<'_> {
         let window = self.policy.scale_down_window;
         match kept {
             Kept::Partial => "not everything could be read".to_owned(),
-            Kept::Rebalance => "the group is rebalancing".to_owned(),
+            Kept::Rebalance => "a rebalance goes on".to_owned(),
             Kept::InFlight => "replicas are still starting".to_owned(),
             Kept::Stalled => "members that hold lag commit nothing".to_owned(),
             Kept::Prometheus => "Prometheus is missing and may know of more".to_owned(),

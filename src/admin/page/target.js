@@ -54,7 +54,7 @@ function freshness({ target, decision, now_millis }) {
 function figuresOf({ target, source, decision: { inputs } }) {
   const perSecond = (value) => (known(value) ? rate(value) + " records/s" : "unknown");
   const learned = inputs.capacity_learned ? ", learned" : ", configured";
-  const episode = inputs.rebalancing ? `; one goes on, lag held for ${span(inputs.held_seconds)}` : "";
+  const episode = inputs.rebalancing ? `; one goes on, ${span(inputs.held_seconds)} into its hold` : "";
   return [
     ["Replicas", `${count(inputs.observed_replicas)} in the group, ${count(inputs.replicas_in_flight)} on their way, ${count(target.desired_replicas)} decided`],
     ["Inbound", `${perSecond(inputs.inbound_up_records_per_second)} for going up, ${perSecond(inputs.inbound_down_records_per_second)} for going down`],

@@ -281,7 +281,7 @@ fn figures(text: &mut String, inputs: &InputsView) {
         ),
     );
     let now = if inputs.rebalancing {
-        format!("; one goes on, lag held for {}", age(inputs.held_seconds))
+        format!("; one goes on, {} into its hold", age(inputs.held_seconds))
     } else {
         String::new()
     };
