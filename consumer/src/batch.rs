@@ -160,6 +160,13 @@ impl Filling {
         std::mem::replace(&mut self.records, next)
     }
 
+    /// The offset of the partition's first record.
+    pub fn first_of(&self, partition: i32) -> Option<i64> {
+        let mut records = self.records.iter();
+        let first = records.find(|record| record.partition == partition);
+        first.map(|record| record.offset)
+    }
+
     /// Drops the records of partitions that are no longer ours; their next owner reads them again.
     pub fn forget(&mut self, partitions: &[i32]) {
         self.records

@@ -15,8 +15,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::KafkaError;
-use rdkafka::{ClientConfig, TopicPartitionList};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::batch::{BatchLimits, Record};
 use crate::clock;
@@ -89,12 +89,24 @@ pub enum ConsumeError {
     Sink(#[from] SinkError),
 }
 
+/// Where a group begins that has committed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beginning {
+    /// At the oldest record.
+    Oldest,
+    /// Behind the newest record.
+    Next,
+    /// A person has to say.
+    Nowhere,
+}
+
 /// Everything the loop owns.
 struct Consuming {
     consumer: BaseConsumer<GroupContext>,
     topic: String,
     metrics: Metrics,
     paused: BTreeSet<i32>,
+    begins: Beginning,
 }
 
 /// Consumes until asked to stop, then finishes the batches in flight, commits them and leaves the
@@ -130,12 +142,26 @@ pub fn consume(
         topic: task.topic.clone(),
         metrics,
         paused: BTreeSet::new(),
+        begins: Beginning::of(&client),
     };
     while !stop.is_raised() {
         consuming.turn()?;
     }
     consuming.drain()
     // Dropping the consumer closes it: the last revocation is served, and the group is left.
+}
+
+// === impl Beginning ===
+
+impl Beginning {
+    /// As librdkafka reads it.
+    fn of(client: &ClientConfig) -> Self {
+        match client.get("auto.offset.reset") {
+            Some("earliest" | "smallest" | "beginning") => Self::Oldest,
+            Some("error") => Self::Nowhere,
+            _ => Self::Next,
+        }
+    }
 }
 
 // === impl Consuming ===
@@ -145,7 +171,7 @@ impl Consuming {
         let now = clock::now();
         self.metrics.turned(now);
         self.progress().settle(Duration::ZERO)?;
-        self.move_client()?;
+        self.move_client();
         self.progress().hand_over(now);
         self.consumer.context().store_written(&self.consumer);
         let to_be_paused = self.progress().to_be_paused(now);
@@ -202,10 +228,11 @@ impl Consuming {
     }
 
     /// Moves the client to where the sink says that partitions go on.
-    fn move_client(&self) -> Result<(), ConsumeError> {
-        let mut places = self.progress().to_be_moved();
+    fn move_client(&self) {
+        let found = self.progress().to_be_moved();
+        let mut places = self.with_beginnings(found);
         if places.is_empty() {
-            return Ok(());
+            return;
         }
         let asked = to_list(&self.topic, places.clone());
         match self.consumer.seek_partitions(asked, MOVE_WITHIN) {
@@ -223,13 +250,63 @@ impl Consuming {
                     let _ = self.consumer.commit(&moved, CommitMode::Async);
                 }
                 let mut progress = self.progress();
-                for (partition, _) in places {
-                    progress.moved(partition);
+                for (partition, next) in places {
+                    progress.moved(partition, next);
                 }
             }
             Err(error) => tracing::debug!(%error, "not moved yet"),
         }
-        Ok(())
+    }
+
+    /// The places, and of partitions that the sink has nothing of where Kafka has the group, or where
+    /// one begins. Those that cannot be told yet are left out.
+    fn with_beginnings(&self, found: Vec<(i32, Option<i64>)>) -> Vec<(i32, i64)> {
+        let place = |(partition, at): (i32, Option<i64>)| Some((partition, at?));
+        let (known, new): (Vec<_>, Vec<_>) = found.into_iter().partition(|(_, at)| at.is_some());
+        let mut places: Vec<(i32, i64)> = known.into_iter().filter_map(place).collect();
+        if new.is_empty() {
+            return places;
+        }
+        let new = self.list(new.iter().map(|(partition, _)| partition));
+        let committed = match self.consumer.committed_offsets(new, MOVE_WITHIN) {
+            Ok(committed) => committed,
+            Err(error) => {
+                tracing::debug!(%error, "where the group is cannot be read yet");
+                return places;
+            }
+        };
+        for element in committed.elements() {
+            let partition = element.partition();
+            let next = match (element.error(), element.offset()) {
+                (Ok(()), Offset::Offset(next)) => Ok(next),
+                (Ok(()), _) if self.begins == Beginning::Nowhere => {
+                    tracing::error!(
+                        partition,
+                        "nothing is committed or stored, and auto.offset.reset is error: this \
+                         partition stops until its stored offset is set by hand"
+                    );
+                    self.progress().has_no_place(partition);
+                    continue;
+                }
+                (Ok(()), _) => self.beginning(partition),
+                (Err(error), _) => Err(error),
+            };
+            match next {
+                Ok(next) => places.push((partition, next)),
+                Err(error) => tracing::debug!(%error, partition, "cannot be placed yet"),
+            }
+        }
+        places
+    }
+
+    /// Where a group begins that has committed nothing.
+    fn beginning(&self, partition: i32) -> KafkaResult<i64> {
+        let client = &self.consumer;
+        let (oldest, next) = client.fetch_watermarks(&self.topic, partition, MOVE_WITHIN)?;
+        Ok(match self.begins {
+            Beginning::Oldest => oldest,
+            _ => next,
+        })
     }
 
     /// Pauses these partitions, and no others.

@@ -39,6 +39,9 @@ pub struct Progress {
 #[derive(Debug)]
 struct Lane {
     places: BTreeMap<i32, Place>,
+    /// The partitions in which the client went back and was moved to where it was; none of their
+    /// records has come since.
+    moved_again: BTreeSet<i32>,
     filling: Filling,
     in_flight: Option<InFlight>,
     worker: Worker,
@@ -50,10 +53,15 @@ enum Place {
     /// The sink has to be asked. `or_else` is where records were dropped, if any were: the place
     /// for a sink that stores nothing.
     Unknown { or_else: Option<i64> },
-    /// The client has to be moved to `seek_to`; the sink has `stored`.
-    Found { stored: Option<i64>, seek_to: i64 },
-    /// The next batch begins here; `None` until the first record tells.
-    At(Option<i64>),
+    /// The client has to be moved to `seek_to`; the sink has `stored`. `None` is where Kafka has the
+    /// group, or where one begins.
+    Found {
+        stored: Option<i64>,
+        seek_to: Option<i64>,
+    },
+    /// The next batch begins at `from`, `None` until its first record tells; the next record has the
+    /// offset `next` or more.
+    At { from: Option<i64>, next: i64 },
     /// Kafka went back behind what is stored: nobody but a person can know what that means.
     Stuck,
 }
@@ -90,6 +98,7 @@ impl Progress {
             let (letters, metrics) = (dead_letters.cloned(), metrics.clone());
             Ok(Lane {
                 places: BTreeMap::new(),
+                moved_again: BTreeSet::new(),
                 filling: Filling::new(limits),
                 in_flight: None,
                 worker: Worker::start(number, sink, letters, metrics, report.clone())?,
@@ -111,13 +120,21 @@ impl Progress {
         let place = if self.keeps_offsets {
             Place::Unknown { or_else: None }
         } else {
-            Place::At(None)
+            Place::At {
+                from: None,
+                next: 0,
+            }
         };
         for partition in partitions {
             if let Some(lane) = self.lane(*partition) {
                 lane.places.insert(*partition, place);
             }
         }
+        self.keeps_offsets
+    }
+
+    /// Whether the sink says where partitions go on.
+    pub fn keeps_offsets(&self) -> bool {
         self.keeps_offsets
     }
 
@@ -158,7 +175,7 @@ impl Progress {
         for lane in &self.lanes {
             let is_stalled = lane.patience(now) == Some(Duration::ZERO);
             for (partition, place) in &lane.places {
-                if is_stalled || !matches!(place, Place::At(_)) {
+                if is_stalled || !matches!(place, Place::At { .. }) {
                     paused.insert(*partition);
                 }
             }
@@ -199,8 +216,9 @@ impl Progress {
         Ok(())
     }
 
-    /// The partitions that the client has to be moved in, each with the offset.
-    pub fn to_be_moved(&self) -> Vec<(i32, i64)> {
+    /// The partitions that the client has to be moved in, each with the offset; `None` is where Kafka
+    /// has the group, or where one begins.
+    pub fn to_be_moved(&self) -> Vec<(i32, Option<i64>)> {
         let places = self.lanes.iter().flat_map(|lane| &lane.places);
         let found = |(partition, place): (&i32, &Place)| match place {
             Place::Found { seek_to, .. } => Some((*partition, *seek_to)),
@@ -209,14 +227,22 @@ impl Progress {
         places.filter_map(found).collect()
     }
 
-    /// The client has been moved there.
-    pub fn moved(&mut self, partition: i32) {
+    /// The client has been moved to `next`.
+    pub fn moved(&mut self, partition: i32, next: i64) {
         if let Some(lane) = self.lane(partition)
             && let Some(place) = lane.places.get_mut(&partition)
             && let Place::Found { stored, .. } = *place
         {
-            *place = Place::At(stored);
+            *place = Place::At { from: stored, next };
         }
+    }
+
+    /// Nobody can tell where this partition goes on.
+    pub fn has_no_place(&mut self, partition: i32) {
+        if let Some(lane) = self.lane(partition) {
+            lane.places.insert(partition, Place::Stuck);
+        }
+        self.count_stuck();
     }
 
     /// What has been written since this was last asked: of each partition the offset to read next.
@@ -283,22 +309,39 @@ impl Lane {
     /// Returns false if the partition has gone back, and so is stuck.
     fn push(&mut self, record: Record, now: Instant) -> bool {
         let (partition, offset) = (record.partition, record.offset);
-        match self.places.get_mut(&partition) {
-            Some(Place::At(Some(next))) if offset < *next => {
-                tracing::error!(
-                    partition,
-                    offset,
-                    written_up_to = *next,
-                    "Kafka has gone back behind what is written (topic made anew, or log cut off): \
-                     this partition stops until its stored offset is set by hand"
-                );
-                self.places.insert(partition, Place::Stuck);
-                return false;
-            }
-            Some(Place::At(_)) => self.filling.push(record, now),
-            _ => {}
+        let Some(Place::At { next, .. }) = self.places.get_mut(&partition) else {
+            return true;
+        };
+        if offset >= *next {
+            *next = offset + 1;
+            self.moved_again.remove(&partition);
+            self.filling.push(record, now);
+            return true;
         }
-        true
+        let next = *next;
+        if self.moved_again.insert(partition) {
+            // librdkafka looks up where a group begins a second time when it is paused meanwhile, and
+            // then starts there again.
+            tracing::warn!(
+                partition,
+                offset,
+                next,
+                "the client has gone back: it is moved on"
+            );
+            let or_else = Some(self.filling.first_of(partition).unwrap_or(next));
+            self.filling.forget(&[partition]);
+            self.places.insert(partition, Place::Unknown { or_else });
+            return true;
+        }
+        tracing::error!(
+            partition,
+            offset,
+            written_up_to = next,
+            "Kafka has gone back behind what is written (topic made anew, or log cut off): this \
+             partition stops until its stored offset is set by hand"
+        );
+        self.places.insert(partition, Place::Stuck);
+        false
     }
 
     /// How much longer it may hold up the poll; `None` unless it is full and busy.
@@ -343,8 +386,14 @@ impl Lane {
         }
         for (partition, to) in ends {
             let first = batch.first.get(&partition).copied().unwrap_or(to);
-            let from = match self.places.insert(partition, Place::At(Some(to))) {
-                Some(Place::At(Some(from))) => from,
+            let next = Place::At {
+                from: Some(to),
+                next: to,
+            };
+            let from = match self.places.insert(partition, next) {
+                Some(Place::At {
+                    from: Some(from), ..
+                }) => from,
                 _ => first,
             };
             batch.steps.push(Step {
@@ -365,10 +414,7 @@ impl Lane {
                 continue;
             };
             let seek_to = stored.filter(|at| *at != NOTHING_STORED).or(or_else);
-            *place = match seek_to {
-                Some(seek_to) => Place::Found { stored, seek_to },
-                None => Place::At(stored),
-            };
+            *place = Place::Found { stored, seek_to };
         }
     }
 
@@ -386,6 +432,7 @@ impl Lane {
         let stays = |partition: &i32| !partitions.contains(partition);
         self.filling.forget(partitions);
         self.places.retain(|partition, _| stays(partition));
+        self.moved_again.retain(stays);
         if let Some(in_flight) = &mut self.in_flight {
             if in_flight.holds_any_of(partitions) {
                 in_flight.lease.end();
@@ -402,5 +449,60 @@ impl InFlight {
     fn holds_any_of(&self, partitions: &[i32]) -> bool {
         let mut steps = self.steps.iter();
         steps.any(|step| partitions.contains(&step.partition))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use super::*;
+    use crate::sink::Stdout;
+
+    fn record(offset: i64) -> Record {
+        Record {
+            partition: 3,
+            offset,
+            produced_at: None,
+            key: None,
+            payload: None,
+            headers: None,
+        }
+    }
+
+    #[test]
+    fn a_client_that_goes_back_is_moved_to_where_it_was_and_nothing_is_taken_twice() {
+        let (now, metrics) = (clock::now(), Metrics::default());
+        let limits = BatchLimits {
+            size_records: NonZeroUsize::MAX,
+            size_bytes: NonZeroUsize::MAX,
+            timeout: Duration::from_secs(3600),
+        };
+        let sink: Box<dyn Sink> = Box::new(Stdout);
+        let mut progress = Progress::new(limits, vec![sink], None, &metrics).unwrap();
+        progress.assign(&[3]);
+        let push = |progress: &mut Progress, offsets: std::ops::Range<i64>| {
+            offsets.for_each(|offset| assert!(progress.push(record(offset), now)));
+        };
+        let place = |progress: &mut Progress| {
+            progress.hand_over(now);
+            progress.settle(Duration::from_secs(60)).unwrap();
+            progress.to_be_moved()
+        };
+        push(&mut progress, 5..9);
+        // Within what is in hand: it would be written twice.
+        push(&mut progress, 6..9);
+        assert_eq!(place(&mut progress), [(3, Some(5))]);
+        progress.moved(3, 5);
+        push(&mut progress, 5..9);
+        assert_eq!(metrics.stuck_partitions(), 0);
+        // It has moved on since: once more.
+        push(&mut progress, 5..6);
+        assert_eq!(place(&mut progress), [(3, Some(5))]);
+        progress.moved(3, 5);
+        // And this time it does not come back: Kafka has nothing there.
+        push(&mut progress, 0..1);
+        assert_eq!(metrics.stuck_partitions(), 1);
+        assert_eq!(progress.to_be_paused(now), BTreeSet::from([3]));
     }
 }

@@ -5,7 +5,8 @@
 //! can be finished before the next owner reads the same offsets:
 //!
 //! - **assigned**: where the sink keeps offsets, the partitions are paused until it has said where
-//!   they go on; the loop then moves the client there ([`crate::consume`]).
+//!   they go on; the loop then moves the client there ([`crate::consume`]), or to where Kafka has the
+//!   group.
 //! - **revoked**: if a batch in flight holds records of these partitions, wait for it, but not
 //!   longer than [`FINISH_WITHIN`] and not for a sink in trouble; the client commits what is written
 //!   before it lets the partitions go; what is not is given up, before its transaction commits.
@@ -75,6 +76,28 @@ impl GroupContext {
             tracing::error!(%error, "the client does not take the offsets of its own partitions");
         }
     }
+
+    fn give_back(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
+        let partitions = numbers(list);
+        let lost = consumer.assignment_lost();
+        if !lost {
+            self.progress().finish(&partitions, FINISH_WITHIN);
+            self.store_written(consumer);
+        }
+        self.progress().give_up(&partitions);
+        // librdkafka remembers a pause beyond the assignment: without this, partitions that come
+        // back to us would stay silent. It only fails for partitions that it does not know.
+        let _ = consumer.resume(list);
+        // Counted here and not below: "lost" is known only until the partitions are unassigned.
+        let left = self.metrics.assigned_partitions() - count(partitions.len());
+        let kind = if lost {
+            RebalanceKind::Lost
+        } else {
+            RebalanceKind::Revoked
+        };
+        self.metrics.rebalanced(kind, left.max(0));
+        tracing::info!(?kind, ?partitions, "partitions given back");
+    }
 }
 
 impl ClientContext for GroupContext {
@@ -105,28 +128,11 @@ impl ConsumerContext for GroupContext {
     }
 
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        let Rebalance::Revoke(list) = rebalance else {
-            return;
-        };
-        let partitions = numbers(list);
-        let lost = consumer.assignment_lost();
-        if !lost {
-            self.progress().finish(&partitions, FINISH_WITHIN);
-            self.store_written(consumer);
+        match rebalance {
+            Rebalance::Assign(list) if self.progress().keeps_offsets() => start_anywhere(list),
+            Rebalance::Revoke(list) => self.give_back(consumer, list),
+            _ => {}
         }
-        self.progress().give_up(&partitions);
-        // librdkafka remembers a pause beyond the assignment: without this, partitions that come
-        // back to us would stay silent. It only fails for partitions that it does not know.
-        let _ = consumer.resume(list);
-        // Counted here and not below: "lost" is known only until the partitions are unassigned.
-        let left = self.metrics.assigned_partitions() - count(partitions.len());
-        let kind = if lost {
-            RebalanceKind::Lost
-        } else {
-            RebalanceKind::Revoked
-        };
-        self.metrics.rebalanced(kind, left.max(0));
-        tracing::info!(?kind, ?partitions, "partitions given back");
     }
 
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
@@ -140,6 +146,16 @@ impl ConsumerContext for GroupContext {
             self.metrics.rebalanced(RebalanceKind::Assigned, assigned);
             tracing::info!(?partitions, "partitions assigned");
         }
+    }
+}
+
+/// Makes the client start at some offset, paused, until it is moved. By itself it would look up where
+/// the group begins; paused or moved before the answer is there, it asks again, and when that is
+/// answered it goes there from wherever it has come to.
+fn start_anywhere(list: &TopicPartitionList) {
+    for mut partition in list.elements() {
+        // It takes any offset that Kafka could give out.
+        let _ = partition.set_offset(Offset::Offset(0));
     }
 }
 

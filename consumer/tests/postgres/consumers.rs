@@ -1,5 +1,5 @@
 //! Whole consumers, exactly once whatever happens: poison, a database that goes and comes, a session
-//! that is lost in the middle of a batch, an operator who sets an offset.
+//! that is lost in the middle of a batch, where a group begins, an operator who sets an offset.
 
 use std::collections::BTreeSet;
 use std::num::{NonZeroU64, NonZeroUsize};
@@ -14,18 +14,19 @@ use evenkeel_consumer::metrics::Metrics;
 use evenkeel_consumer::sink::Sink;
 use evenkeel_consumer::stop::StopSignal;
 use evenkeel_consumer::trade::Trades;
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{Headers, Message};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::COUNT;
 use super::database::Database;
 
 const PARTITIONS: i32 = 4;
 const DEADLINE: Duration = Duration::from_secs(60);
+const PARTITIONS_WITH_ROWS: &str = "SELECT count(DISTINCT kafka_partition) FROM trades";
 
 /// A Kafka, a PostgreSQL, and what was sent.
 struct World {
@@ -80,13 +81,18 @@ impl World {
     }
 
     fn join(&self, writers: usize) -> Member {
+        self.join_from("earliest", writers)
+    }
+
+    /// With `auto.offset.reset`.
+    fn join_from(&self, beginning: &str, writers: usize) -> Member {
         let mut client = self.client();
         client
             .set("group.id", "workers")
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", "6000")
             .set("heartbeat.interval.ms", "100")
-            .set("auto.offset.reset", "earliest");
+            .set("auto.offset.reset", beginning);
         let task = Task {
             client,
             topic: "trades".to_owned(),
@@ -254,6 +260,53 @@ fn a_lost_session_in_the_middle_of_a_batch_repeats_nothing() {
     wait_for("the member to rejoin", || member.metrics.rebalances() >= 3);
     world.database.run(&blocker, "COMMIT");
     world.wait_for_rows(200);
+    member.leave();
+}
+
+#[test]
+fn a_new_group_begins_where_it_is_told_to_and_skips_nothing_from_there() {
+    for beginning in ["earliest", "latest"] {
+        let mut world = World::new();
+        world.send(40, unchanged);
+        let member = world.join_from(beginning, 2);
+        wait_for("every partition to begin", || {
+            world.send(PARTITIONS, unchanged);
+            world.database.number(PARTITIONS_WITH_ROWS) == i64::from(PARTITIONS)
+        });
+        let skipped = "SELECT sum(first)::bigint FROM \
+            (SELECT min(kafka_offset) AS first FROM trades GROUP BY kafka_partition) AS firsts";
+        let skipped = i32::try_from(world.database.number(skipped)).unwrap();
+        assert_eq!(skipped > 0, beginning == "latest");
+        world.wait_for_rows(world.sent - skipped);
+        member.leave();
+    }
+}
+
+#[test]
+fn a_group_that_has_committed_goes_on_there_when_nothing_is_stored() {
+    let mut world = World::new();
+    world.send(40, unchanged);
+    let mut client = world.client();
+    client.set("group.id", "workers");
+    let before: BaseConsumer = client.create().unwrap();
+    let mut reached = TopicPartitionList::new();
+    let offset = Offset::Offset(7);
+    reached.add_partition_offset("trades", 2, offset).unwrap();
+    before.commit(&reached, CommitMode::Sync).unwrap();
+    let member = world.join(1);
+    world.wait_for_rows(40 - 7);
+    member.leave();
+}
+
+#[test]
+fn without_a_place_to_begin_a_partition_waits_for_a_person() {
+    let mut world = World::new();
+    world.send(40, unchanged);
+    let member = world.join_from("error", 1);
+    wait_for("the partitions to be told", || {
+        member.metrics.stuck_partitions() == i64::from(PARTITIONS)
+    });
+    assert_eq!(world.database.number(COUNT), 0);
     member.leave();
 }
 
