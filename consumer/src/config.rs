@@ -73,8 +73,9 @@ pub struct ConsumerOptions {
     #[arg(long, env = "HEARTBEAT_INTERVAL_SECONDS", value_parser = seconds)]
     pub heartbeat_interval_seconds: Option<Duration>,
 
-    /// Time without a poll after which the consumer counts as stuck
-    #[arg(long, env = "MAX_POLL_INTERVAL_SECONDS", value_parser = seconds, default_value = "300")]
+    /// Time without a poll after which the consumer counts as stuck; a rebalance waits as long for a
+    /// member that does not come back
+    #[arg(long, env = "MAX_POLL_INTERVAL_SECONDS", value_parser = seconds, default_value = "60")]
     pub max_poll_interval_seconds: Duration,
 
     /// Where a group without a committed offset begins

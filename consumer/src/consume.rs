@@ -39,6 +39,10 @@ const TURN_RECORDS: usize = 1000;
 /// How long moving the client may take; a partition that is not ready for it is moved later.
 const MOVE_WITHIN: Duration = Duration::from_secs(1);
 
+/// How long one turn may ask where a group begins, far below the least `max.poll.interval.ms`: a
+/// partition without a leader takes [`MOVE_WITHIN`] to say nothing.
+const BEGIN_WITHIN: Duration = Duration::from_secs(5);
+
 /// How long the last batch may take once the process is asked to stop. With the wait of the last
 /// revocation (10 s) behind it, it stays below Kubernetes' grace period of 30 s.
 const DRAIN_WITHIN: Duration = Duration::from_secs(15);
@@ -275,7 +279,11 @@ impl Consuming {
                 return places;
             }
         };
+        let deadline = clock::now() + BEGIN_WITHIN;
         for element in committed.elements() {
+            if clock::now() >= deadline {
+                break;
+            }
             let partition = element.partition();
             let next = match (element.error(), element.offset()) {
                 (Ok(()), Offset::Offset(next)) => Ok(next),

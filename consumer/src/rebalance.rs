@@ -34,7 +34,7 @@ use crate::progress::Progress;
 
 /// How long a revocation waits for the batch in flight. While it waits the whole group waits (or,
 /// cooperatively, the partitions' next owners), so it is a few batches long and far below
-/// `max.poll.interval.ms` (5 min), at which Kafka would take the partitions by force.
+/// `max.poll.interval.ms` (1 min), at which Kafka would take the partitions by force.
 pub const FINISH_WITHIN: Duration = Duration::from_secs(10);
 
 /// What librdkafka calls back.
