@@ -34,7 +34,7 @@ pub struct Tuning {
     pub stall_memory: Duration,
     /// How far a surge is followed into the present: by this many times what it has risen in each of
     /// the last three fast windows. 1 makes up for the window's own age and the way to the HPA. A step
-    /// does not rise for three windows and is not followed: it would be overshot.
+    /// between two polls does not rise for three windows and is not followed: it would be overshot.
     pub surge_lead: f64,
     /// A partition whose share over the slow window is this many times its usual one has really
     /// become hotter: then the newer share counts at once. Batch scatter over 300 s stays far below.
