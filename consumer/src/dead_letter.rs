@@ -14,6 +14,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
 
 use crate::batch::Record;
 use crate::sink::{Lease, SinkError};
@@ -66,14 +67,16 @@ impl DeadLetters {
                 .produced_at
                 .and_then(|at| i64::try_from(at.as_millis()).ok());
             letter.headers = Some(self.headers(record, reason));
-            let sent = producer.send(letter);
-            sent.map_err(|(error, _)| self.in_trouble(&error))?;
+            while let Err((error, unsent)) = producer.send(letter) {
+                if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
+                    return Err(self.in_trouble(&error));
+                }
+                letter = unsent;
+                wait(&producer, lease)?;
+            }
         }
         while producer.in_flight_count() > 0 {
-            producer.poll(LOOK);
-            if !lease.is_held() {
-                return Err(SinkError::GivenUp);
-            }
+            wait(&producer, lease)?;
         }
         match producer.context().failed() - failed_before {
             0 => Ok(()),
@@ -114,6 +117,16 @@ impl DeadLetters {
             "no dead letters can be sent to topic {}: {error}",
             self.topic
         ))
+    }
+}
+
+/// Looks at the acknowledgements.
+fn wait(producer: &BaseProducer<Deliveries>, lease: &Lease) -> Result<(), SinkError> {
+    producer.poll(LOOK);
+    if lease.is_held() {
+        Ok(())
+    } else {
+        Err(SinkError::GivenUp)
     }
 }
 

@@ -10,8 +10,8 @@
 //!   sink cannot name the record, the batch is halved until it is found, the order kept.
 //! - **fenced, given up**: nothing more is written; the consuming thread asks where to go on.
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Sender, SyncSender, sync_channel};
@@ -150,11 +150,9 @@ impl Working {
             }
             Err(SinkError::Undecodable(refusals)) => {
                 self.bury(&records, &refusals, DeathKind::Undecodable, lease)?;
+                let buried: BTreeSet<usize> = refusals.iter().map(|one| one.index).collect();
                 let mut indexes = 0..;
-                records.retain(|_| {
-                    let index = indexes.next();
-                    !refusals.iter().any(|refusal| Some(refusal.index) == index)
-                });
+                records.retain(|_| !indexes.next().is_some_and(|index| buried.contains(&index)));
                 self.isolate(records, steps, lease)
             }
             Err(SinkError::Refused(reason)) if records.is_empty() => Err(SinkError::Broken(
