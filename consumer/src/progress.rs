@@ -115,8 +115,8 @@ impl Progress {
         })
     }
 
-    /// Takes partitions in. True if they are not to be read before the sink has placed them.
-    pub fn assign(&mut self, partitions: &[i32]) -> bool {
+    /// Takes partitions in.
+    pub fn assign(&mut self, partitions: &[i32]) {
         let place = if self.keeps_offsets {
             Place::Unknown { or_else: None }
         } else {
@@ -130,10 +130,9 @@ impl Progress {
                 lane.places.insert(*partition, place);
             }
         }
-        self.keeps_offsets
     }
 
-    /// Whether the sink says where partitions go on.
+    /// Whether the sink says where partitions go on: they are not to be read before.
     pub fn keeps_offsets(&self) -> bool {
         self.keeps_offsets
     }

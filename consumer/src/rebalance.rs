@@ -138,7 +138,8 @@ impl ConsumerContext for GroupContext {
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Assign(list) = rebalance {
             let partitions = numbers(list);
-            if self.progress().assign(&partitions) {
+            self.progress().assign(&partitions);
+            if self.progress().keeps_offsets() {
                 // It only fails for partitions that it does not know.
                 let _ = consumer.pause(list);
             }
