@@ -337,7 +337,7 @@ fn an_offset_that_is_set_back_by_hand_is_followed() {
 }
 
 #[test]
-fn a_topic_that_ends_before_what_is_stored_is_left_alone() {
+fn a_topic_that_ends_before_what_is_stored_is_left_alone_until_that_is_set_by_hand() {
     let mut world = World::new();
     world.send(40, unchanged);
     let owner = world.database.connect().unwrap();
@@ -348,5 +348,10 @@ fn a_topic_that_ends_before_what_is_stored_is_left_alone() {
         member.metrics.stuck_partitions() == 1
     });
     world.wait_for_rows(30);
+    member.leave();
+    let by_hand = "UPDATE consumer_offsets SET next_offset = 0 WHERE kafka_partition = 0";
+    world.database.run(&owner, by_hand);
+    let member = world.join(1);
+    world.wait_for_rows(40);
     member.leave();
 }
