@@ -103,12 +103,18 @@ impl Slopes {
 
     /// The rate to go up by: in a surge the rate of now and where it leads, otherwise the mean of what
     /// is usual and what is now, which halves the scatter of the one and the delay of the other. A
-    /// surge that only makes up for a stall is none: then the rate since the stall counts.
+    /// surge that only makes up for a stall is none: then the rate since the stall counts. It leads
+    /// somewhere only if it rose before the short window too: a step in the middle of a poll looks like
+    /// one that rises, but not for so long.
     fn up(self, arrivals: &Arrivals, policy: &Policy) -> f64 {
         if !self.surges(policy) {
             return f64::midpoint(self.short, self.slow);
         }
-        let leads_to = || self.now(policy) + self.rise() * policy.tuning.surge_lead;
+        let leads_to = || {
+            let before = arrivals.before_short(policy);
+            let lasting = before.map_or(0.0, |before| (self.earliest() - before).max(0.0));
+            self.now(policy) + self.rise().min(lasting) * policy.tuning.surge_lead
+        };
         arrivals.since_stall(policy).unwrap_or_else(leads_to)
     }
 

@@ -70,6 +70,15 @@ impl Arrivals {
         })
     }
 
+    /// The rate over as long as the short window, before it; `None` where that is not remembered.
+    pub fn before_short(&self, policy: &Policy) -> Option<f64> {
+        let window = short_window(policy);
+        let (now, _) = self.points.back()?;
+        let mut polls = self.points.iter();
+        let began = polls.rposition(|(at, _)| now.since(*at) >= window)?;
+        self.before(began, window)
+    }
+
     /// The rate over the short window that ends with the point at `place`.
     fn before(&self, place: usize, window: Duration) -> Option<f64> {
         let &end = self.points.get(place)?;

@@ -41,27 +41,37 @@ fn a_surge_counts_in_full_and_a_hiccup_does_not() {
 
 #[test]
 fn a_rate_that_goes_on_rising_is_followed_to_where_it_is_now_and_a_step_is_not() {
-    let check = |[earliest, before, fast]: [f64; 3], up: f64| {
+    // The rate of the short window before, and of the last three fast windows.
+    let check = |usual: u64, [earliest, before, fast]: [u64; 3], up: f64| {
+        let mut arrivals = Arrivals::default();
+        let polls = [0, usual, usual, usual, earliest, before, fast];
+        for (number, rate) in (0..).zip(polls) {
+            arrivals.note(at(2 * number), 2 * rate, &policy());
+        }
         let slopes = Slopes {
-            fast,
-            before,
-            short: (earliest + before + fast) / 3.0,
+            fast: fast as f64,
+            before: before as f64,
+            short: (earliest + before + fast) as f64 / 3.0,
             slow: 1_000.0,
         };
-        let known = slopes.up(&Arrivals::default(), &policy());
+        let known = slopes.up(&arrivals, &policy());
         assert!((known - up).abs() < 1e-6, "{slopes:?}: {known}");
     };
-    check([1_200.0, 1_400.0, 1_600.0], 1_800.0);
-    check([1_200.0, 1_300.0, 1_600.0], 1_700.0);
+    check(1_000, [1_200, 1_400, 1_600], 1_800.0);
+    check(1_000, [1_200, 1_300, 1_600], 1_700.0);
+    // It has only just begun to rise.
+    check(1_150, [1_200, 1_400, 1_600], 1_650.0);
     // A step, seen in its first, its second and its third window.
-    check([1_000.0, 1_000.0, 2_000.0], 2_000.0);
-    check([1_000.0, 2_000.0, 2_000.0], 2_000.0);
-    check([2_000.0, 2_000.0, 2_000.0], 2_000.0);
-    // And in the middle of one: half of it at most is followed, for one poll.
-    check([1_000.0, 1_500.0, 2_000.0], 2_500.0);
-    check([2_000.0, 1_800.0, 1_600.0], 1_800.0);
+    check(1_000, [1_000, 1_000, 2_000], 2_000.0);
+    check(1_000, [1_000, 2_000, 2_000], 2_000.0);
+    check(1_000, [2_000, 2_000, 2_000], 2_000.0);
+    // And in the middle of one; the second within 300 s too.
+    check(1_000, [1_000, 1_500, 2_000], 2_000.0);
+    check(1_000, [1_500, 2_000, 2_000], 5_500.0 / 3.0);
+    check(2_000, [2_000, 3_000, 4_000], 4_000.0);
+    check(2_000, [2_000, 1_800, 1_600], 1_800.0);
     // A poll that was read late.
-    check([2_000.0, 2_000.0, 2_250.0], 6_250.0 / 3.0);
+    check(2_000, [2_000, 2_000, 2_250], 6_250.0 / 3.0);
 }
 
 #[test]
