@@ -12,6 +12,9 @@
 //! Until there are samples, replicas are planned to carry the most that they have carried without a
 //! backlog: a group that was never overloaded would otherwise never come down.
 //!
+//! What was told is believed, except where no replica does it: then a backlog is sized by what they do.
+//! Otherwise a capacity told 30 % too high plans a backlog away that in truth stays for ever.
+//!
 //! What this does not do: guess. Before the first measurement the lag threshold sizes.
 
 use std::collections::VecDeque;
@@ -53,12 +56,21 @@ pub(crate) struct CapacityMemory {
     learned: Option<Capacity>,
     measuring_since: Option<Timestamp>,
     /// The most that replicas have carried through a measurement, saturated or not.
-    proven: Option<Sample>,
+    proven: Option<Proven>,
 }
 
 /// One saturated replica over one measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Sample {
+    at: Timestamp,
+    records_per_second: f64,
+    /// Most of the group was saturated with it: it is not the affair of a slow or hot replica.
+    among_most: bool,
+}
+
+/// What replicas have carried through one measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Proven {
     at: Timestamp,
     records_per_second: f64,
 }
@@ -70,6 +82,8 @@ pub(crate) struct Capacity {
     pub up: f64,
     /// For coming down.
     pub down: f64,
+    /// For working a backlog off: less than `up` where replicas do less than they were told to.
+    pub backlog: f64,
     /// Where it comes from.
     pub source: Source,
 }
@@ -100,10 +114,11 @@ impl CapacityMemory {
     /// The capacity to decide with: configured, learned, proven, or unknown. What was only proven
     /// counts as the target utilization of a capacity: replicas are planned to carry what they have
     /// carried.
-    pub fn capacity(&self, policy: &Policy) -> Option<Capacity> {
+    pub fn capacity(&self, policy: &Policy, now: Timestamp) -> Option<Capacity> {
         let same = |rate: f64, source| Capacity {
             up: rate,
             down: rate,
+            backlog: rate,
             source,
         };
         let configured = policy
@@ -111,12 +126,28 @@ impl CapacityMemory {
             .filter(|rate| rate.is_finite() && *rate > 0.0);
         let proven = self.proven.filter(|_| policy.tuning.use_proven);
         configured
-            .map(|rate| same(rate, Source::Configured))
+            .map(|rate| Capacity {
+                backlog: self.shown(rate, &policy.tuning, now).unwrap_or(rate),
+                ..same(rate, Source::Configured)
+            })
             .or(self.learned)
             .or(proven.map(|proven| {
                 let planned = policy.target_utilization;
                 same(proven.records_per_second / planned, Source::Proven)
             }))
+    }
+
+    /// The most that any replica has done of late while most were saturated, where that is clearly less
+    /// than `told`. Few with a backlog are the slow ones and say nothing of the others, and one or two
+    /// may only look saturated: their normal lag is hard to tell.
+    fn shown(&self, told: f64, tuning: &Tuning, now: Timestamp) -> Option<f64> {
+        let newest_first = self.samples.iter().rev();
+        let most = newest_first
+            .take_while(|sample| now.since(sample.at) <= tuning.capacity_shown)
+            .filter(|sample| sample.among_most)
+            .map(|sample| sample.records_per_second)
+            .reduce(f64::max)?;
+        (most < told * tuning.capacity_doubt).then_some(most)
     }
 
     /// How many samples there are.
@@ -161,8 +192,10 @@ impl CapacityMemory {
                 .map(|replica| replica.records as f64 / seconds)
                 .collect()
         };
-        self.prove(rates(false), tuning, at);
-        self.add(rates(true), tuning, at);
+        let (all, saturated) = (rates(false), rates(true));
+        let among_most = saturated.len() >= ENOUGH_SAMPLES && 2 * saturated.len() > all.len();
+        self.prove(all, tuning, at);
+        self.add(saturated, among_most, tuning, at);
         self.measuring_since = None;
     }
 
@@ -177,14 +210,14 @@ impl CapacityMemory {
             known.records_per_second <= records_per_second || at.since(known.at) > OLDEST_SAMPLE
         });
         if beaten {
-            self.proven = Some(Sample {
+            self.proven = Some(Proven {
                 at,
                 records_per_second,
             });
         }
     }
 
-    fn add(&mut self, mut rates: Vec<f64>, tuning: &Tuning, at: Timestamp) {
+    fn add(&mut self, mut rates: Vec<f64>, among_most: bool, tuning: &Tuning, at: Timestamp) {
         rates.sort_unstable_by(f64::total_cmp);
         let step = rates.len().div_ceil(MOST_SAMPLES_A_MEASUREMENT).max(1);
         let picked: Vec<f64> = rates.into_iter().step_by(step).collect();
@@ -195,6 +228,7 @@ impl CapacityMemory {
             self.samples.push_back(Sample {
                 at,
                 records_per_second,
+                among_most,
             });
         }
         while self.samples.len() > MOST_SAMPLES
@@ -225,6 +259,7 @@ impl CapacityMemory {
             self.learned = Some(Capacity {
                 up,
                 down,
+                backlog: up,
                 source: Source::Learned,
             });
         }

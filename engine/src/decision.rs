@@ -129,6 +129,8 @@ pub enum Verdict {
     PodsNotJoining,
     /// More replicas did not bring more throughput.
     DownstreamLimited,
+    /// Replicas with a backlog do less than `capacityPerReplica` says; for the backlog they count.
+    CapacityMismatch,
     /// Prometheus and the log offsets disagree by more than 2x; the offsets count.
     RateMismatch,
     /// A source is missing; decided with what is left.
@@ -223,7 +225,7 @@ pub struct Inputs {
 
 impl Verdict {
     /// Every verdict, in the order of the documentation.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::SteadyState,
         Self::RateUp,
         Self::LagUp,
@@ -237,6 +239,7 @@ impl Verdict {
         Self::MembersStalled,
         Self::PodsNotJoining,
         Self::DownstreamLimited,
+        Self::CapacityMismatch,
         Self::RateMismatch,
         Self::Degraded,
         Self::Stale,
@@ -259,6 +262,7 @@ impl Verdict {
             Self::MembersStalled => "MembersStalled",
             Self::PodsNotJoining => "PodsNotJoining",
             Self::DownstreamLimited => "DownstreamLimited",
+            Self::CapacityMismatch => "CapacityMismatch",
             Self::RateMismatch => "RateMismatch",
             Self::Degraded => "Degraded",
             Self::Stale => "Stale",

@@ -79,10 +79,14 @@ impl Demand<'_> {
         replicas == 0 || self.patient_needs().exceed(replicas, self.capacity)
     }
 
-    /// The fewest replicas that are too few for neither.
-    pub fn least(&self) -> u32 {
-        let by_rate = self.trigger_needs().smallest(self.capacity);
-        by_rate.max(self.patient_needs().smallest(self.capacity))
+    /// The fewest replicas that are not too few for the inbound rate.
+    pub fn least_by_rate(&self) -> u32 {
+        self.trigger_needs().smallest(self.capacity)
+    }
+
+    /// The fewest that do not take too long to work the backlog off.
+    pub fn least_by_lag(&self) -> u32 {
+        self.patient_needs().smallest(self.capacity)
     }
 
     fn trigger_needs(&self) -> Needs<'_> {

@@ -33,8 +33,9 @@ pub struct Tuning {
     /// it, and the short window.
     pub stall_memory: Duration,
     /// How far a surge is followed into the present: by this many times what it has risen in each of
-    /// the last three fast windows. 1 makes up for the window's own age and the way to the HPA. A step
-    /// between two polls does not rise for three windows and is not followed: it would be overshot.
+    /// the last three fast windows, and before them. 1 makes up for the window's own age and the way
+    /// to the HPA. A step rises in two windows at most, if it falls into the middle of one, and is not
+    /// followed: it would be overshot.
     pub surge_lead: f64,
     /// A partition whose share over the slow window is this many times its usual one has really
     /// become hotter: then the newer share counts at once. Batch scatter over 300 s stays far below.
@@ -104,6 +105,11 @@ pub struct Tuning {
     pub capacity_quantile_up: f64,
     /// The quantile for coming down: nearly the slowest that was ever measured.
     pub capacity_quantile_down: f64,
+    /// A told capacity is doubted where most replicas are saturated and not even the best of them does
+    /// this share of it: a sample is off by less. 0 never doubts.
+    pub capacity_doubt: f64,
+    /// For how long samples count against what was told: as long as what is added for a backlog stays.
+    pub capacity_shown: Duration,
     /// Until replicas were saturated, plan them to carry what they have carried; otherwise the lag
     /// threshold sizes and nothing is lowered.
     pub use_proven: bool,
@@ -141,6 +147,8 @@ impl Default for Tuning {
             startup_patience: 2.0,
             capacity_quantile_up: 0.3,
             capacity_quantile_down: 0.1,
+            capacity_doubt: 0.9,
+            capacity_shown: Duration::from_secs(600),
             use_proven: true,
             dead_band: 1.0,
         }

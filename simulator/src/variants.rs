@@ -55,6 +55,9 @@ const REMOVED: &[(&str, Change)] = &[
     ("no memory of stalls", |policy| {
         policy.tuning.stall_memory = Duration::ZERO;
     }),
+    ("a told capacity is never doubted", |policy| {
+        policy.tuning.capacity_doubt = 0.0;
+    }),
     ("no lead in a surge", |policy| {
         policy.tuning.surge_lead = 0.0;
     }),

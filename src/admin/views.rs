@@ -66,6 +66,7 @@ const fn is_calm(verdict: Verdict) -> bool {
         | Verdict::MembersStalled
         | Verdict::PodsNotJoining
         | Verdict::DownstreamLimited
+        | Verdict::CapacityMismatch
         | Verdict::RateMismatch
         | Verdict::Degraded
         | Verdict::Stale
@@ -278,6 +279,9 @@ const fn meaning(verdict: Verdict) -> &'static str {
         Verdict::MembersStalled => "the members hold partitions and commit nothing",
         Verdict::PodsNotJoining => "replicas were asked for and did not join in time",
         Verdict::DownstreamLimited => "more replicas did not bring more throughput",
+        Verdict::CapacityMismatch => {
+            "replicas with a backlog do less than capacityPerReplica says, and they count for it"
+        }
         Verdict::RateMismatch => {
             "Prometheus and the log offsets disagree by more than 2x, and the offsets count"
         }

@@ -229,7 +229,8 @@ pub const OPTIONS: &[MetadataOption] = &[
             max: MAX_RECORDS_PER_SECOND,
         },
         None,
-        "Records per second that one replica can process. Learned where absent.",
+        "Records per second that one replica can process when it is saturated. Learned where absent. If \
+         none does it, the backlog is sized by what they do (CapacityMismatch).",
     ),
     own(
         "targetUtilization",

@@ -2,7 +2,7 @@
 
 use super::quantile;
 use crate::world::{World, policy, replicas};
-use crate::{Policy, Verdict};
+use crate::{Decision, Policy, Verdict};
 
 fn unknown() -> Policy {
     Policy {
@@ -22,6 +22,44 @@ fn saturated_replicas_teach_their_capacity() {
     assert!(decision.inputs.capacity_learned, "{:#?}", decision.inputs);
     let capacity = decision.inputs.capacity_per_replica.unwrap();
     assert!((95.0..105.0).contains(&capacity), "{capacity}");
+}
+
+/// The lag after half an hour on replicas of 100 records/s that were told to be of `told`, and whether
+/// anybody was told that they are not.
+fn doubted(told: f64, doubt: f64, rates: Vec<f64>) -> (u64, bool) {
+    let mut policy = Policy {
+        capacity_per_replica: Some(told),
+        ..policy()
+    };
+    policy.tuning.capacity_doubt = doubt;
+    let mut world = World::new(policy, rates, 6);
+    world.minutes(30);
+    let mismatch = |decision: &Decision| {
+        let mut findings = decision.findings.iter();
+        findings.any(|finding| finding.verdict == Verdict::CapacityMismatch)
+    };
+    (world.lag(), world.decisions.iter().any(mismatch))
+}
+
+#[test]
+fn a_backlog_is_sized_by_what_replicas_do_where_none_does_what_was_told() {
+    let overloaded = || vec![26.25; 24];
+    assert!(doubted(130.0, 0.0, overloaded()).0 > 2_000);
+    let (lag, said) = doubted(130.0, 0.9, overloaded());
+    assert!(lag < 1_000 && said, "{lag}");
+}
+
+#[test]
+fn what_was_told_is_believed_where_it_is_right_or_few_replicas_say_otherwise() {
+    for told in [100.0, 90.0] {
+        assert!(!doubted(told, 0.9, vec![26.25; 24]).1);
+    }
+    // One hot partition says nothing of the others.
+    let mut hot = vec![10.0; 24];
+    hot[0] = 150.0;
+    assert!(!doubted(130.0, 0.9, hot).1);
+    // One replica is no group.
+    assert!(!doubted(130.0, 0.9, vec![110.0]).1);
 }
 
 #[test]

@@ -339,7 +339,7 @@ fn rates(
     let inbound = Inbound::weigh(offsets, prometheus, watched, policy, now);
     let count = f64::from(state.partitions.count().max(1));
     let slow_total = total.map_or(0.0, |slopes| slopes.slow);
-    let capacity = state.capacity.capacity(policy);
+    let capacity = state.capacity.capacity(policy, now);
     let evidence = crate::rate::even_evidence(capacity.map(|capacity| capacity.up), tuning);
     let mut shares: Vec<f64> = partitions
         .into_iter()

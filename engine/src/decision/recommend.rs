@@ -108,7 +108,7 @@ pub(super) fn recommend(
     picture: &Picture,
     now: Timestamp,
 ) -> Recommendation {
-    let capacity = state.capacity.capacity(policy);
+    let capacity = state.capacity.capacity(policy, now);
     let base = base(policy, state, picture, now);
     let most = most(policy, picture);
     let up = match capacity {
@@ -292,27 +292,28 @@ fn up_by_capacity(
     base: u32,
     now: Timestamp,
 ) -> Up {
-    let demand = demand(policy, state, picture, &picture.inbound_up, capacity.up);
+    let demand = |capacity| demand(policy, state, picture, &picture.inbound_up, capacity);
+    let (of_rate, of_lag) = (demand(capacity.up), demand(capacity.backlog));
     let limit = |replicas: u32| with_work(policy, picture, replicas);
     let backlog = picture.lag.due.iter().any(|due| *due > 0.0);
     let anything_held = !picture.lag.due_unheld.is_empty();
-    let by_rate = limit(demand.without_lag().size());
+    let by_rate = limit(of_rate.without_lag().size());
     let held = if backlog {
-        limit(demand.size())
+        limit(of_lag.size()).max(by_rate)
     } else {
         by_rate
     };
     let by_lag = if anything_held {
-        limit(demand.with_due(&picture.lag.due_unheld).size())
+        limit(of_lag.with_due(&picture.lag.due_unheld).size()).max(by_rate)
     } else {
         held
     };
     let stepping = picture.observed < base && stepping(policy, state, now);
-    let rate_asks = (demand.rate_exceeds(base) || stepping) && by_rate > base;
-    let lag_asks = backlog && demand.lag_exceeds(base) && held > base;
+    let rate_asks = (of_rate.rate_exceeds(base) || stepping) && by_rate > base;
+    let lag_asks = backlog && of_lag.lag_exceeds(base) && held > base;
     let lag_would_ask = anything_held
         && by_lag > base
-        && demand.with_due(&picture.lag.due_unheld).lag_exceeds(base);
+        && of_lag.with_due(&picture.lag.due_unheld).lag_exceeds(base);
     let forbidden = forbidden(policy, state, picture, now);
     let refused = match forbidden {
         Some(why) if lag_asks || lag_would_ask => Some(why),
@@ -472,7 +473,9 @@ fn down(
 /// The fewest replicas that would not ask for more at once.
 fn least(policy: &Policy, state: &State, picture: &Picture, capacity: Option<Capacity>) -> u32 {
     capacity.filter(|_| picture.active).map_or(0, |capacity| {
-        demand(policy, state, picture, &picture.inbound_up, capacity.up).least()
+        let demand = |capacity| demand(policy, state, picture, &picture.inbound_up, capacity);
+        let by_rate = demand(capacity.up).least_by_rate();
+        by_rate.max(demand(capacity.backlog).least_by_lag())
     })
 }
 

@@ -409,6 +409,10 @@ fn policy(shape: Shape, scenario: &Scenario, chance: &mut Rng) -> Policy {
         policy.activation_lag_records = one(&[0, 100], chance);
         policy.offset_reset = OffsetReset::Earliest;
     }
+    if !constant && chance.u32(0..4) == 0 {
+        let times = one(&[0.8, 1.15, 1.3], chance);
+        policy.capacity_per_replica = known.map(|told| told * times);
+    }
     policy
 }
 

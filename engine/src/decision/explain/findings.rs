@@ -78,6 +78,7 @@ impl Speaker<'_> {
     fn say_consumers(&self, say: &mut impl FnMut(Verdict, String)) {
         let picture = self.picture;
         self.say_hot(say);
+        self.say_doubt(say);
         if let Some((name, waiting, count)) = &picture.lag.stuck {
             let more = match count {
                 0 | 1 => String::new(),
@@ -161,6 +162,23 @@ impl Speaker<'_> {
         }
     }
 
+    fn say_doubt(&self, say: &mut impl FnMut(Verdict, String)) {
+        if let Some(capacity) = self.recommendation.capacity
+            && capacity.backlog < capacity.up
+        {
+            say(
+                Verdict::CapacityMismatch,
+                format!(
+                    "capacityPerReplica says {} records/s, and no replica with a backlog did more \
+                     than {}: the backlog is sized by that. Something slows them, or set it to \
+                     what they do.",
+                    Figure(capacity.up),
+                    Figure(capacity.backlog)
+                ),
+            );
+        }
+    }
+
     fn say_held(&self, say: &mut impl FnMut(Verdict, String)) {
         if self.picture.holding.storm {
             say(
@@ -194,7 +212,7 @@ impl Speaker<'_> {
             Direction::Down => return Verdict::ScaleDown,
             Direction::Stay | Direction::StayThoughLower(_) => {}
         }
-        const ORDER: [Verdict; 12] = [
+        const ORDER: [Verdict; 13] = [
             Verdict::DownstreamLimited,
             Verdict::LagHeld,
             Verdict::RebalanceStorm,
@@ -205,6 +223,7 @@ impl Speaker<'_> {
             Verdict::ColdStart,
             Verdict::Warmup,
             Verdict::DownHeld,
+            Verdict::CapacityMismatch,
             Verdict::RateMismatch,
             Verdict::Degraded,
         ];
