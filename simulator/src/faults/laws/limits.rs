@@ -1,6 +1,8 @@
 //! Laws 1, 3, 9 and 11: limits, monotony, rest when fed again, and no scale of its own.
 
-use evenkeel_engine::{Committed, Observation, Policy, Reading, State, Timestamp, Verdict, decide};
+use evenkeel_engine::{
+    Committed, Decision, Observation, Policy, Reading, State, Timestamp, Verdict, decide,
+};
 
 use super::super::bend::{enlarged, with_more};
 use super::{Tick, known, makes_up_for_a_stall, says};
@@ -26,6 +28,14 @@ pub(super) struct Larger {
     larger_policy: Policy,
     larger_state: State,
     broken: bool,
+}
+
+/// What replicas are taken to do, for the rate and, in words, for the backlog.
+fn replicas_do(decision: &Decision) -> (Option<f64>, Option<&str>) {
+    let mut findings = decision.findings.iter();
+    let doubt = findings.find(|finding| finding.verdict == Verdict::CapacityMismatch);
+    let shown = doubt.map(|finding| finding.why.as_str());
+    (decision.inputs.capacity_per_replica, shown)
 }
 
 /// What is said by looking at which commits move.
@@ -120,8 +130,8 @@ impl Larger {
 
 /// Law 3: more records that came, more that wait, or both, in the same observation from the same
 /// state, never lower the recommendation. Whether a scale-up helped, a record is poison, a member
-/// stands still or a rebalance is over is judged by what is processed: where that judgement differs,
-/// all else is not equal. While a stall is made up for the rate stands, and records that come to the
+/// stands still or a rebalance is over is judged by what is processed, and so is what a replica can do:
+/// where that judgement differs, all else is not equal. While a stall is made up for the rate stands, and records that come to the
 /// partitions with less make the busiest replica's share smaller.
 pub(super) fn more_never_lowers(tick: &mut Tick<'_>) {
     let Some(last) = tick.observed_before else {
@@ -169,6 +179,7 @@ pub(super) fn more_never_lowers(tick: &mut Tick<'_>) {
             .iter()
             .any(|verdict| says(&decision, *verdict) != says(tick.decision, *verdict))
             || decision.inputs.rebalancing != tick.decision.inputs.rebalancing
+            || replicas_do(&decision) != replicas_do(tick.decision)
             || makes_up_for_a_stall(&decision);
         let holds = judged
             || known(&decision).is_some_and(|(more, awake)| more >= replicas && awake >= active);
