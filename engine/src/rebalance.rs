@@ -171,18 +171,20 @@ impl RebalanceMemory {
             };
         };
         let within = now.since(episode.started_at) <= policy.rebalance_hold;
-        let holds = within && !episode.activation && !self.storm;
-        if holds {
+        let may_hold = within && !episode.activation && !self.storm;
+        if may_hold {
             episode.held_seconds += elapsed.as_secs_f64();
         }
         let held_seconds = episode.held_seconds;
         let activation = episode.activation;
-        if holds {
+        if may_hold {
             self.budget_spent_seconds += elapsed.as_secs_f64();
             self.storm = self.budget_spent_seconds >= BUDGET_SECONDS;
         } else {
             self.leak(elapsed);
         }
+        // The moment that spends the budget holds nothing any more: asked again, it says the same.
+        let holds = may_hold && !self.storm;
         Holding {
             hold: if holds { hold_of(group) } else { Hold::None },
             rebalancing: true,

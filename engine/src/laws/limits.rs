@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{cases, even, settled, shapes};
 use crate::world::{World, is_active, policy, replicas};
-use crate::{Committed, Observation, Reading, State, decide};
+use crate::{Committed, Decision, Observation, Reading, State, Verdict, decide};
 
 fn each_partition(observation: &mut Observation, mut each: impl FnMut(usize, &mut u64, &mut u64)) {
     let mut place = 0;
@@ -21,6 +21,28 @@ fn each_partition(observation: &mut Observation, mut each: impl FnMut(usize, &mu
             place += 1;
         }
     }
+}
+
+#[test]
+fn law_9_holds_at_the_moment_that_spends_the_hold() {
+    let mut world = settled(24, 4, 0.8);
+    world.follow = false;
+    let mut storms = 0;
+    for _ in 0..12 {
+        world.rebalance(100);
+        while world.rebalancing() {
+            let first = world.poll();
+            let state = world.state.clone();
+            let (_, again) = decide(&world.policy, state, &world.observation(), world.now());
+            assert_eq!(again.desired, first.desired);
+            let counted = |decision: &Decision| decision.inputs.lag_counted_records;
+            assert_eq!(counted(&again), counted(&first), "{first:#?}");
+            let mut findings = first.findings.iter();
+            storms += u32::from(findings.any(|one| one.verdict == Verdict::RebalanceStorm));
+        }
+        world.polls(4);
+    }
+    assert!(storms > 0);
 }
 
 proptest! {
