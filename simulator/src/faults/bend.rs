@@ -194,13 +194,7 @@ impl Bender {
     /// Applies what has happened to the logs so far.
     fn change_logs(&mut self, observation: &mut Observation, second: u64) {
         let mut begun: Vec<Fault> = self.faults.clone();
-        begun.retain(|fault| {
-            fault.from <= second
-                && matches!(
-                    fault.kind,
-                    Kind::Recreated | Kind::Truncated { .. } | Kind::Expired
-                )
-        });
+        begun.retain(|fault| fault.from <= second && fault.kind.cuts_logs());
         begun.sort_by_key(|fault| fault.from);
         for fault in begun {
             let known = self.changed.iter().find(|(known, _)| *known == fault);

@@ -123,19 +123,21 @@ pub(super) enum Kind {
     Added { partitions: usize },
 }
 
+// === impl Kind ===
+
+impl Kind {
+    /// Whether the logs lose records, which pods of this world go on to process.
+    pub fn cuts_logs(self) -> bool {
+        matches!(
+            self,
+            Self::Recreated | Self::Truncated { .. } | Self::Expired
+        )
+    }
+}
+
 // === impl Plan ===
 
 impl Plan {
-    /// Whether some fault makes the logs lose records that pods of this world go on to process.
-    pub fn cuts_logs(&self) -> bool {
-        self.faults.iter().any(|fault| {
-            matches!(
-                fault.kind,
-                Kind::Recreated | Kind::Truncated { .. } | Kind::Expired
-            )
-        })
-    }
-
     /// The run of this seed.
     pub fn draw(seed: u64) -> Self {
         let mut chance = stream(seed, Purpose::Faults, 0);

@@ -131,8 +131,8 @@ impl Larger {
 /// Law 3: more records that came, more that wait, or both, in the same observation from the same
 /// state, never lower the recommendation. Whether a scale-up helped, a record is poison, a member
 /// stands still or a rebalance is over is judged by what is processed, and so is what a replica can do:
-/// where that judgement differs, all else is not equal. While a stall is made up for the rate stands, and records that come to the
-/// partitions with less make the busiest replica's share smaller.
+/// where that judgement differs, all else is not equal. While a stall is made up for the rate stands,
+/// and records that come to the partitions with less make the busiest replica's share smaller.
 pub(super) fn more_never_lowers(tick: &mut Tick<'_>) {
     let Some(last) = tick.observed_before else {
         return;

@@ -102,7 +102,9 @@ impl Steady {
         }
         // Until a capacity is known only lag sizes, and what a fault has cut off a log is none any more,
         // though the pods of this world still have it.
-        if tick.plan.policy.capacity_per_replica.is_none() && tick.plan.cuts_logs() {
+        if tick.plan.policy.capacity_per_replica.is_none()
+            && tick.plan.faults.iter().any(|fault| fault.kind.cuts_logs())
+        {
             return;
         }
         let rate = tick.sight.workload.rate(tick.second);
