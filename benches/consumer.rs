@@ -20,9 +20,9 @@ use std::time::{Duration, Instant};
 
 use comfy_table::Table;
 use comfy_table::presets::ASCII_MARKDOWN;
-use evenkeel::demo::broker::{BrokerOptions, EmbeddedBroker};
-use evenkeel::demo::postgres::EmbeddedPostgres;
-use evenkeel::demo::process::{self, bound_command};
+use evenkeel_tools::demo::broker::{BrokerOptions, EmbeddedBroker};
+use evenkeel_tools::demo::postgres::EmbeddedPostgres;
+use evenkeel_tools::demo::process::{self, bound_command};
 use tokio::process::Command;
 
 const TOPIC: &str = "trades";

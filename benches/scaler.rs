@@ -45,9 +45,7 @@ async fn main() {
         return;
     }
     // Plain HTTP only, but the client wants to know how it would speak TLS.
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .expect("the first to install one");
+    evenkeel_scaler::tls::use_ring();
     let chosen = |name: &str| {
         let names: Vec<&String> = arguments
             .iter()

@@ -1,25 +1,16 @@
-//! The command line: one small file a subcommand.
+//! The command line: the scaler's commands and, unless the feature `tools` is off, the tools.
 //!
 //! Exit codes: 0 done, 1 failed, 64 wrong input (EX_USAGE). Colours are off when the output is no
-//! terminal (`console` sees to that).
+//! terminal.
 
-pub mod check;
-pub mod completions;
-pub mod demo;
-pub mod explain;
-mod finding;
-mod manifests;
-pub mod migrate;
-pub mod serve;
-pub mod simulate;
-pub mod top;
+mod completions;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-/// Wrong input: the sysexits code EX_USAGE.
-pub const EXIT_USAGE: u8 = 64;
+use evenkeel_scaler::cli::{explain, serve, top};
+#[cfg(feature = "tools")]
+use evenkeel_tools::cli::{check, demo, migrate, simulate};
 
 /// A KEDA external scaler for Kafka batch consumers that does not flap.
 #[derive(Debug, Parser)]
@@ -35,16 +26,20 @@ enum Command {
     /// Answer KEDA: the gRPC server and the admin server.
     Serve(serve::Args),
     /// Watch it work: a real broker, real consumers, and a driver that calls as KEDA and the HPA do.
+    #[cfg(feature = "tools")]
     Demo(demo::Args),
     /// Say why a running server decided what it decided.
     Explain(explain::Args),
     /// Watch all targets of a running server.
     Top(top::Args),
     /// Simulate policies side by side on a load of yours, recorded or typed, or a built-in one.
+    #[cfg(feature = "tools")]
     Simulate(Box<simulate::Args>),
     /// Check ScaledObject files offline: every error at once.
+    #[cfg(feature = "tools")]
     Check(check::Args),
     /// Turn KEDA's Kafka triggers into evenkeel's, in the file as it is written.
+    #[cfg(feature = "tools")]
     Migrate(migrate::Args),
     /// Print a shell completion script.
     Completions(completions::Args),
@@ -60,11 +55,15 @@ impl Cli {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Serve(args) => args.run().await,
+            #[cfg(feature = "tools")]
             Command::Demo(args) => args.run().await,
             Command::Explain(args) => args.run().await,
             Command::Top(args) => args.run().await,
+            #[cfg(feature = "tools")]
             Command::Simulate(args) => args.run().await,
+            #[cfg(feature = "tools")]
             Command::Check(args) => args.run(),
+            #[cfg(feature = "tools")]
             Command::Migrate(args) => args.run(),
             Command::Completions(args) => args.run(),
         }

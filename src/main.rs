@@ -1,9 +1,13 @@
-//! The `evenkeel` binary: parses the command line and hands over to one subcommand.
+//! The program `evenkeel`: parses the command line and hands over to one subcommand.
+
+mod cli;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use evenkeel::cli::{Cli, EXIT_USAGE};
+use clap::Parser as _;
+use evenkeel_scaler::cli::EXIT_USAGE;
+
+use self::cli::Cli;
 
 #[tokio::main]
 async fn main() -> ExitCode {

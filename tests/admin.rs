@@ -11,9 +11,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use admin_server::Server;
-use evenkeel::admin::api;
-use evenkeel::control::registry::Registry;
 use evenkeel_engine::{Timestamp, Verdict};
+use evenkeel_scaler::admin::api;
+use evenkeel_scaler::control::registry::Registry;
 use tokio::net::TcpStream;
 
 /// Samples of one metric, without their values.

@@ -5,8 +5,8 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use evenkeel::demo::broker::jars::{Bundle, JMX_AGENT};
-use evenkeel::demo::broker::{
+use evenkeel_tools::demo::broker::jars::{Bundle, JMX_AGENT};
+use evenkeel_tools::demo::broker::{
     BrokerError, BrokerOptions, EmbeddedBroker, EmbeddedCluster, KafkaTools, Progress,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -61,7 +61,7 @@ async fn a_cluster_moves_leaders_and_outlives_one_of_its_nodes() {
         .create_topic("orders", 1, 3, &[])
         .await
         .expect("the topic is made");
-    let led_by = |places: Vec<evenkeel::demo::broker::topics::PartitionPlace>| {
+    let led_by = |places: Vec<evenkeel_tools::demo::broker::topics::PartitionPlace>| {
         places.first().and_then(|place| place.leader)
     };
     for replicas in [[2, 3, 1], [3, 1, 2]] {

@@ -15,9 +15,9 @@ mod world;
 
 use std::time::Duration;
 
-use evenkeel::observe::Depth::{Full, LogEndsOnly};
-use evenkeel::observe::Problem;
 use evenkeel_engine::{Cause, Desired, PrometheusObservation};
+use evenkeel_scaler::observe::Depth::{Full, LogEndsOnly};
+use evenkeel_scaler::observe::Problem;
 use tokio::time::sleep;
 use world::{Answer, World, panic_on_thirteen};
 

@@ -8,10 +8,10 @@ mod admin_server;
 mod decisions;
 
 use admin_server::Server;
-use evenkeel::admin::api;
-use evenkeel::cli::explain::client::AdminClient;
-use evenkeel::cli::explain::{TargetName, Wanted, explain, render};
-use evenkeel::cli::top;
+use evenkeel_scaler::admin::api;
+use evenkeel_scaler::cli::explain::client::AdminClient;
+use evenkeel_scaler::cli::explain::{TargetName, Wanted, explain, render};
+use evenkeel_scaler::cli::top;
 use expect_test::expect;
 use tokio::net::TcpListener;
 

@@ -8,8 +8,8 @@
 
 use std::fmt::Write as _;
 
-use evenkeel::config::options::{Kind as SettingKind, SETTINGS};
-use evenkeel::grpc::options::{Kind, MetadataOption, OPTIONS, Origin};
+use evenkeel_scaler::config::options::{Kind as SettingKind, SETTINGS};
+use evenkeel_scaler::grpc::options::{Kind, MetadataOption, OPTIONS, Origin};
 use expect_test::expect_file;
 
 #[test]
@@ -20,7 +20,7 @@ fn docs_configuration_md_says_what_the_tables_say() {
 fn configuration() -> String {
     let mut text = String::from(
         "\
-<!-- Written from src/grpc/options.rs and src/config/options.rs by `make generate`. -->
+<!-- Written from scaler/src/grpc/options.rs and scaler/src/config/options.rs by `make generate`. -->
 # Configuration
 
 evenkeel is configured in two places: what belongs to one ScaledObject stands in its trigger's
@@ -154,5 +154,5 @@ fn the_example_in_the_documentation_is_a_configuration() {
         .split("```")
         .next()
         .unwrap();
-    evenkeel::config::Config::read(example, None, std::iter::empty()).unwrap();
+    evenkeel_scaler::config::Config::read(example, None, std::iter::empty()).unwrap();
 }

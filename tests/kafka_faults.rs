@@ -25,14 +25,14 @@ mod topics;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel::clock::Clock;
-use evenkeel::metrics::Metrics;
-use evenkeel::observe::kafka::{KafkaObserver, KafkaObserverConfig};
-use evenkeel::observe::{
-    Depth, Isolation, KafkaReading, ObserveKafka, Problem, Request, Subscription, TopicSelection,
-};
 use evenkeel_engine::{
     Cause, Committed, GroupObservation, LogOffsets, PartitionObservation, Reading,
+};
+use evenkeel_scaler::clock::Clock;
+use evenkeel_scaler::metrics::Metrics;
+use evenkeel_scaler::observe::kafka::{KafkaObserver, KafkaObserverConfig};
+use evenkeel_scaler::observe::{
+    Depth, Isolation, KafkaReading, ObserveKafka, Problem, Request, Subscription, TopicSelection,
 };
 use fake_broker::FakeCluster;
 

@@ -21,13 +21,13 @@ use axum::body::{Body, Bytes};
 use axum::extract::Query;
 use axum::http::{StatusCode, header};
 use axum::routing::get;
-use evenkeel::clock::Clock;
-use evenkeel::metrics::{Metrics, PrometheusRequestLabels};
-use evenkeel::observe::prometheus::{
+use evenkeel_engine::{Cause, PrometheusObservation};
+use evenkeel_scaler::clock::Clock;
+use evenkeel_scaler::metrics::{Metrics, PrometheusRequestLabels};
+use evenkeel_scaler::observe::prometheus::{
     BaselineReading, ObservePrometheus as _, PrometheusObserver, PrometheusObserverConfig,
     PrometheusQuery,
 };
-use evenkeel_engine::{Cause, PrometheusObservation};
 use servers::{Exporter, Prometheus, eventually, fake, silent};
 use tokio::sync::Semaphore;
 
@@ -48,8 +48,7 @@ impl Fixture {
     }
 
     fn with(request_timeout: Duration, concurrency: usize) -> Self {
-        // Another test of this process may have been first.
-        let _already = rustls::crypto::ring::default_provider().install_default();
+        evenkeel_scaler::tls::use_ring();
         let metrics = Metrics::default();
         let clock = Clock::start();
         let config = PrometheusObserverConfig {

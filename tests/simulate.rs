@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use evenkeel::clock::Clock;
+use evenkeel_scaler::clock::Clock;
 use servers::Prometheus;
 
 /// Two steps on pods of 100 records/s: a run of twelve minutes, quick even without optimisation.

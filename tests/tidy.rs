@@ -60,75 +60,71 @@ const ROOMS: &[Room] = &[
         ],
     },
     Room {
-        prefix: "src/observe",
+        prefix: "scaler/src/observe",
         forbidden: &[
             "crate::control",
             "crate::grpc",
             "crate::admin",
-            "crate::demo",
             "crate::app",
             "crate::cli",
             "evenkeel_engine::decide",
         ],
     },
     Room {
-        prefix: "src/control",
+        prefix: "scaler/src/control",
         forbidden: &[
             "kafka_protocol::",
             "reqwest::",
             "crate::grpc",
             "crate::admin",
-            "crate::demo",
             "crate::app",
             "crate::cli",
         ],
     },
     Room {
-        prefix: "src/grpc",
+        prefix: "scaler/src/grpc",
         forbidden: &[
             "kafka_protocol::",
             "reqwest::",
             "crate::observe::kafka",
             "crate::admin",
-            "crate::demo",
             "crate::app",
             "crate::cli",
             "evenkeel_engine::decide",
         ],
     },
     Room {
-        prefix: "src/admin",
+        prefix: "scaler/src/admin",
         forbidden: &[
             "kafka_protocol::",
             "reqwest::",
             "crate::observe::kafka",
             "crate::grpc",
-            "crate::demo",
             "crate::app",
             "crate::cli",
             "evenkeel_engine::decide",
         ],
     },
-    // The demo's broker is administered over Kafka's protocol; nothing else of the demo speaks it.
+    // The demo's broker is administered over Kafka's protocol; nothing else of the tools speaks it.
     Room {
-        prefix: "src/demo/broker",
-        forbidden: &["reqwest::", "crate::cli", "crate::app"],
+        prefix: "tools/src/demo/broker",
+        forbidden: &["reqwest::", "crate::cli"],
     },
     Room {
-        prefix: "src/demo",
-        forbidden: &["kafka_protocol::", "evenkeel_engine::decide"],
+        prefix: "tools/src/",
+        forbidden: &["kafka_protocol::", "reqwest::", "evenkeel_engine::decide"],
     },
     // These two read our own admin server over HTTP.
     Room {
-        prefix: "src/cli/explain",
+        prefix: "scaler/src/cli/explain",
         forbidden: &["kafka_protocol::"],
     },
     Room {
-        prefix: "src/cli/top",
+        prefix: "scaler/src/cli/top",
         forbidden: &["kafka_protocol::"],
     },
     Room {
-        prefix: "src/",
+        prefix: "scaler/src/",
         forbidden: &["kafka_protocol::", "reqwest::"],
     },
     Room {
@@ -153,10 +149,19 @@ fn root() -> &'static Path {
 
 /// Every source file of the workspace, relative to its root, sorted.
 fn sources() -> Vec<PathBuf> {
-    let mut files = vec![PathBuf::from("build.rs")];
-    let mut folders: Vec<PathBuf> = ["src", "engine", "simulator", "consumer", "tests", "benches"]
-        .map(|name| root().join(name))
-        .into();
+    let mut files = vec![PathBuf::from("scaler/build.rs")];
+    let mut folders: Vec<PathBuf> = [
+        "src",
+        "engine",
+        "simulator",
+        "scaler/src",
+        "tools/src",
+        "consumer",
+        "tests",
+        "benches",
+    ]
+    .map(|name| root().join(name))
+    .into();
     while let Some(folder) = folders.pop() {
         let Ok(entries) = fs::read_dir(&folder) else {
             continue;
@@ -255,7 +260,7 @@ fn no_banned_word_is_left_behind() {
 
 #[test]
 fn the_engine_depends_on_nothing_but_serde_and_thiserror() {
-    let tree = cargo_tree("evenkeel-engine", 1);
+    let tree = cargo_tree("evenkeel-engine", &["--depth", "1"]);
     let direct: Vec<&str> = tree
         .lines()
         .skip(1)
@@ -265,15 +270,12 @@ fn the_engine_depends_on_nothing_but_serde_and_thiserror() {
 }
 
 #[test]
-fn the_scaler_links_neither_librdkafka_nor_openssl() {
-    let tree = cargo_tree("evenkeel", 99);
+fn the_program_links_neither_librdkafka_nor_openssl() {
+    let tree = cargo_tree("evenkeel", &[]);
     // Whatever links OpenSSL does it through openssl-sys; openssl-probe only knows where systems
     // keep their certificates.
     for library in ["rdkafka", "openssl-sys", "aws-lc", "native-tls"] {
-        assert!(
-            !tree.contains(library),
-            "{library} is in the scaler's tree:\n{tree}"
-        );
+        assert!(!tree.contains(library), "{library} is in the tree:\n{tree}");
     }
     assert!(
         tree.contains("kafka-protocol"),
@@ -281,7 +283,32 @@ fn the_scaler_links_neither_librdkafka_nor_openssl() {
     );
 }
 
-fn cargo_tree(package: &str, depth: usize) -> String {
+#[test]
+fn the_image_is_built_without_the_tools() {
+    let image = ["--no-default-features", "--format", "{p} [{f}]"];
+    let tree = cargo_tree("evenkeel", &image);
+    for not_of_the_scaler in [
+        "evenkeel-tools",
+        "evenkeel-sim",
+        "comfy-table",
+        "indicatif",
+        "broker",
+    ] {
+        assert!(
+            !tree.contains(not_of_the_scaler),
+            "{not_of_the_scaler} is in the image's tree:\n{tree}"
+        );
+    }
+    assert!(
+        tree.contains("kafka-protocol") && tree.contains("[client]"),
+        "the tree was not read:\n{tree}"
+    );
+    let dockerfile = read(Path::new("deploy/docker/scaler.Dockerfile"));
+    assert!(dockerfile.contains("--package evenkeel --no-default-features "));
+}
+
+/// What `package` is linked with, a line each.
+fn cargo_tree(package: &str, options: &[&str]) -> String {
     let output = Command::new(env!("CARGO"))
         .args([
             "tree",
@@ -293,7 +320,7 @@ fn cargo_tree(package: &str, depth: usize) -> String {
             "--package",
             package,
         ])
-        .args(["--depth", &depth.to_string()])
+        .args(options)
         .current_dir(root())
         .output()
         .unwrap();
@@ -311,10 +338,14 @@ fn the_architecture_names_every_room() {
     let mut complaints = Vec::new();
     for folder in [
         "src",
-        "src/observe",
-        "src/control",
+        "scaler/src",
+        "scaler/src/observe",
+        "scaler/src/control",
         "engine/src",
         "simulator/src",
+        "tools/src",
+        "tools/src/cli",
+        "tools/src/demo",
         "consumer/src",
     ] {
         for entry in fs::read_dir(root().join(folder)).unwrap() {

@@ -102,8 +102,9 @@ async fn closed_loop(served: &Served, get_metrics: bool) -> Vec<f64> {
     tasks.join_all().await.concat()
 }
 
-type Client =
-    evenkeel::grpc::wire::external_scaler_client::ExternalScalerClient<tonic::transport::Channel>;
+type Client = evenkeel_scaler::grpc::wire::external_scaler_client::ExternalScalerClient<
+    tonic::transport::Channel,
+>;
 
 /// One call; its latency in milliseconds since it was `begun`.
 async fn call(mut client: Client, group: usize, get_metrics: bool, begun: Instant) -> f64 {

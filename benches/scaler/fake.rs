@@ -5,7 +5,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use evenkeel::demo::process::bound_command;
+use evenkeel_tools::demo::process::bound_command;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout};

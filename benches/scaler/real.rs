@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use evenkeel::demo::broker::client::Client;
-use evenkeel::demo::broker::{BrokerOptions, EmbeddedCluster};
+use evenkeel_tools::demo::broker::client::Client;
+use evenkeel_tools::demo::broker::{BrokerOptions, EmbeddedCluster};
 use kafka_protocol::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };

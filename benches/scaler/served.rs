@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use evenkeel::demo::process::bound_command;
-use evenkeel::grpc::wire::external_scaler_client::ExternalScalerClient;
-use evenkeel::grpc::wire::{GetMetricsRequest, ScaledObjectRef};
+use evenkeel_scaler::grpc::wire::external_scaler_client::ExternalScalerClient;
+use evenkeel_scaler::grpc::wire::{GetMetricsRequest, ScaledObjectRef};
+use evenkeel_tools::demo::process::bound_command;
 use tempfile::TempDir;
 use tokio::process::Child;
 use tokio::time::{Instant, sleep};

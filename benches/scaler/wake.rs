@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use evenkeel::demo::broker::{BrokerOptions, EmbeddedBroker};
+use evenkeel_tools::demo::broker::{BrokerOptions, EmbeddedBroker};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::real::{commit, produce};

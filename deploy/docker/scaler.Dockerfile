@@ -1,4 +1,5 @@
-# The scaler: one static program and the CA certificates, nothing else. Built natively for each
+# The scaler: one static program (serve, explain, top; the tools are for people's own machines) and the
+# CA certificates, nothing else. Built natively for each
 # platform (`docker buildx build --platform linux/amd64,linux/arm64 -f deploy/docker/scaler.Dockerfile .`),
 # from the repository's root. `make static` proves the program without a container engine.
 FROM rust:1.95.0-slim-bookworm AS build
@@ -14,7 +15,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target,id=evenkeel-$TARGETARCH \
     machine=$(uname -m) \
     && rustup target add "$machine-unknown-linux-musl" \
-    && cargo build --locked --release --package evenkeel --target "$machine-unknown-linux-musl" \
+    && cargo build --locked --release --package evenkeel --no-default-features --target "$machine-unknown-linux-musl" \
     && cp "target/$machine-unknown-linux-musl/release/evenkeel" /evenkeel
 
 FROM scratch

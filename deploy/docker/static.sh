@@ -27,7 +27,7 @@ done
 rustup target add "$machine"
 # The toolchain file stays outside, so the toolchain is named.
 (cd "$place/context" && CARGO_TARGET_DIR=$target RUSTUP_TOOLCHAIN=$(rustc --version | cut -d' ' -f2) \
-  cargo build --locked --release --package evenkeel --target "$machine")
+  cargo build --locked --release --package evenkeel --no-default-features --target "$machine")
 program=$target/$machine/release/evenkeel
 
 echo "== static, and below 20 MiB"

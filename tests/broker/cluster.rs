@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use evenkeel::demo::broker::topics::TopicAdmin;
-use evenkeel::demo::broker::{BrokerOptions, EmbeddedBroker};
+use evenkeel_tools::demo::broker::topics::TopicAdmin;
+use evenkeel_tools::demo::broker::{BrokerOptions, EmbeddedBroker};
 use tokio::time::Instant;
 
 /// What a test waits for comes within seconds; a machine that compiles beside it may need longer.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use evenkeel::demo::broker::{BrokerOptions, EmbeddedBroker, EmbeddedCluster};
-use evenkeel::observe::KafkaReading;
 use evenkeel_engine::{Cause, Desired, GroupState, Reading, Verdict};
+use evenkeel_scaler::observe::KafkaReading;
+use evenkeel_tools::demo::broker::{BrokerOptions, EmbeddedBroker, EmbeddedCluster};
 
 use crate::cluster::eventually;
 use crate::members::{QUICK, SLOW, join, produce};

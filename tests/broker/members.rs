@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use evenkeel::demo::process;
+use evenkeel_tools::demo::process;
 use tokio::process::{Child, Command};
 
 /// Longer than the programs take to drain: a batch in flight and the last revocation.

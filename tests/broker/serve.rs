@@ -5,11 +5,11 @@
 
 use std::collections::HashMap;
 
-use evenkeel::admin::api::{History, PointView, TargetDetail};
-use evenkeel::demo::broker::{BrokerOptions, EmbeddedBroker};
-use evenkeel::grpc::METRIC_NAME;
-use evenkeel::grpc::wire::external_scaler_client::ExternalScalerClient;
-use evenkeel::grpc::wire::{GetMetricsRequest, MetricSpec, ScaledObjectRef};
+use evenkeel_scaler::admin::api::{History, PointView, TargetDetail};
+use evenkeel_scaler::grpc::METRIC_NAME;
+use evenkeel_scaler::grpc::wire::external_scaler_client::ExternalScalerClient;
+use evenkeel_scaler::grpc::wire::{GetMetricsRequest, MetricSpec, ScaledObjectRef};
+use evenkeel_tools::demo::broker::{BrokerOptions, EmbeddedBroker};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
@@ -142,7 +142,7 @@ impl Keda {
 
     async fn fetch<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, String> {
         // The client asks for it even where nothing is encrypted. An error says it is there already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        evenkeel_scaler::tls::use_ring();
         let answer = in_time(reqwest::get(format!("{}{path}", self.admin))).await;
         let answer = answer.and_then(reqwest::Response::error_for_status);
         let answer = answer.map_err(|error| error.to_string())?;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use evenkeel::demo::broker::KafkaTools;
+use evenkeel_tools::demo::broker::KafkaTools;
 
 const CONSUMER_GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
 

@@ -6,17 +6,17 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use evenkeel::clock::Clock;
-use evenkeel::config::Config;
-use evenkeel::control::target::TargetSpec;
-use evenkeel::grpc::metadata;
-use evenkeel::metrics::Metrics;
-use evenkeel::observe::kafka::{KafkaObserver, KafkaObserverConfig};
-use evenkeel::observe::{Depth, KafkaReading, ObserveKafka as _, Request};
 use evenkeel_engine::{
     Committed, Decision, Desired, GroupObservation, GroupState, LogOffsets, Observation,
     PartitionObservation, PrometheusObservation, Reading, State, decide,
 };
+use evenkeel_scaler::clock::Clock;
+use evenkeel_scaler::config::Config;
+use evenkeel_scaler::control::target::TargetSpec;
+use evenkeel_scaler::grpc::metadata;
+use evenkeel_scaler::metrics::Metrics;
+use evenkeel_scaler::observe::kafka::{KafkaObserver, KafkaObserverConfig};
+use evenkeel_scaler::observe::{Depth, KafkaReading, ObserveKafka as _, Request};
 
 use crate::cluster::eventually;
 

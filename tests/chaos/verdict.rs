@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use evenkeel::demo::broker::KafkaTools;
+use evenkeel_tools::demo::broker::KafkaTools;
 
 use crate::world::{DEAD_LETTERS, Sent, World};
 

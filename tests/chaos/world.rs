@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use evenkeel::demo::broker::{BrokerOptions, EmbeddedBroker};
-use evenkeel::demo::postgres::EmbeddedPostgres;
-use evenkeel::demo::process::{self, bound_command};
+use evenkeel_tools::demo::broker::{BrokerOptions, EmbeddedBroker};
+use evenkeel_tools::demo::postgres::EmbeddedPostgres;
+use evenkeel_tools::demo::process::{self, bound_command};
 use serde::Deserialize;
 use tokio::process::Child;
 use tokio::time::Instant;

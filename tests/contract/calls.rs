@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use evenkeel::grpc::METRIC_NAME;
-use evenkeel::grpc::service::FIRST_OBSERVATION_WAIT;
-use evenkeel::grpc::wire::external_scaler_server::ExternalScaler as _;
-use evenkeel::grpc::wire::{GetMetricsRequest, MetricSpec, MetricValue};
 use evenkeel_engine::Cause;
+use evenkeel_scaler::grpc::METRIC_NAME;
+use evenkeel_scaler::grpc::service::FIRST_OBSERVATION_WAIT;
+use evenkeel_scaler::grpc::wire::external_scaler_server::ExternalScaler as _;
+use evenkeel_scaler::grpc::wire::{GetMetricsRequest, MetricSpec, MetricValue};
 use tonic::{Code, Request};
 
 use crate::world::{

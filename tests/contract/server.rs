@@ -1,7 +1,7 @@
 //! The server around the calls: health, reflection, bounds, and its end.
 
-use evenkeel::grpc::Readiness;
-use evenkeel::grpc::wire::external_scaler_client::ExternalScalerClient;
+use evenkeel_scaler::grpc::Readiness;
+use evenkeel_scaler::grpc::wire::external_scaler_client::ExternalScalerClient;
 use tonic::Code;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;

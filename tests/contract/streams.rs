@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use evenkeel::grpc::wire::external_scaler_server::ExternalScaler as _;
 use evenkeel_engine::Cause;
+use evenkeel_scaler::grpc::wire::external_scaler_server::ExternalScaler as _;
 use futures::{FutureExt as _, StreamExt as _};
 use tonic::Request;
 

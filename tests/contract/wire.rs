@@ -1,6 +1,6 @@
 //! The bytes on the wire, written out by hand: KEDA's field numbers and types.
 
-use evenkeel::grpc::wire::{
+use evenkeel_scaler::grpc::wire::{
     GetMetricSpecResponse, GetMetricsRequest, GetMetricsResponse, IsActiveResponse, MetricSpec,
     MetricValue, ScaledObjectRef,
 };

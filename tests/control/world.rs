@@ -8,24 +8,24 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use evenkeel::clock::Clock;
-use evenkeel::config::PollConfig;
-use evenkeel::control::cluster_loop::LoopContext;
-use evenkeel::control::registry::Registry;
-use evenkeel::control::supervisor::Supervisor;
-use evenkeel::control::target::{
-    ClusterRef, PrometheusRef, Published, Target, TargetKey, TargetSpec,
-};
-use evenkeel::control::{Decide, Sources};
-use evenkeel::metrics::Metrics;
-use evenkeel::observe::prometheus::{BaselineReading, ObservePrometheus, PrometheusQuery};
-use evenkeel::observe::{
-    Depth, Isolation, KafkaReading, ObserveKafka, Problem, Request, Subscription, TopicSelection,
-};
 use evenkeel_engine::{
     Cause, Committed, Decision, Desired, GroupObservation, GroupProtocol, GroupState, Inputs,
     LogOffsets, Observation, PartitionObservation, Policy, PrometheusObservation, Reading, State,
     Timestamp, TopicObservation, Verdict,
+};
+use evenkeel_scaler::clock::Clock;
+use evenkeel_scaler::config::PollConfig;
+use evenkeel_scaler::control::cluster_loop::LoopContext;
+use evenkeel_scaler::control::registry::Registry;
+use evenkeel_scaler::control::supervisor::Supervisor;
+use evenkeel_scaler::control::target::{
+    ClusterRef, PrometheusRef, Published, Target, TargetKey, TargetSpec,
+};
+use evenkeel_scaler::control::{Decide, Sources};
+use evenkeel_scaler::metrics::Metrics;
+use evenkeel_scaler::observe::prometheus::{BaselineReading, ObservePrometheus, PrometheusQuery};
+use evenkeel_scaler::observe::{
+    Depth, Isolation, KafkaReading, ObserveKafka, Problem, Request, Subscription, TopicSelection,
 };
 use tokio::time::Instant;
 

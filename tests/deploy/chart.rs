@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use evenkeel::config::Config;
+use evenkeel_scaler::config::Config;
 use expect_test::expect_file;
 use serde_json::Value;
 

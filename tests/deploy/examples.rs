@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use evenkeel::config::Config;
+use evenkeel_scaler::config::Config;
 use serde_json::Value;
 
 use super::chart_tool::{assert_valid, files, render, root};

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use evenkeel::metrics::{KafkaConnectionLabels, KafkaRequestLabels, Metrics};
-use evenkeel::observe::{KafkaReading, ObserveKafka};
 use evenkeel_engine::{Cause, GroupProtocol, Reading};
+use evenkeel_scaler::metrics::{KafkaConnectionLabels, KafkaRequestLabels, Metrics};
+use evenkeel_scaler::observe::{KafkaReading, ObserveKafka};
 
 use super::fake_broker::{Api, FakeCluster, How};
 use super::*;

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use evenkeel::clock::Clock;
-use evenkeel::metrics::Metrics;
-use evenkeel::observe::kafka::{KafkaObserver, KafkaObserverConfig};
-use evenkeel::observe::{Depth, ObserveKafka, Request, TopicSelection};
 use evenkeel_engine::{AssignedTopic, Cause, Committed, GroupProtocol, GroupState, Reading};
+use evenkeel_scaler::clock::Clock;
+use evenkeel_scaler::metrics::Metrics;
+use evenkeel_scaler::observe::kafka::{KafkaObserver, KafkaObserverConfig};
+use evenkeel_scaler::observe::{Depth, ObserveKafka, Request, TopicSelection};
 use kafka_protocol::ResponseError as E;
 
 use super::fake_broker::{Api, FakeCluster, FakeMember, Kind};

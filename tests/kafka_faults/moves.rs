@@ -1,7 +1,7 @@
 //! Leaders and coordinators that move, fail over, or are nowhere.
 
-use evenkeel::observe::ObserveKafka;
 use evenkeel_engine::{Cause, GroupState, Reading};
+use evenkeel_scaler::observe::ObserveKafka;
 use kafka_protocol::ResponseError as E;
 
 use super::fake_broker::Api;

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel::observe::{Isolation, ObserveKafka, PartitionSelection, Request, Subscription};
 use evenkeel_engine::{Cause, Reading};
+use evenkeel_scaler::observe::{
+    Isolation, ObserveKafka, PartitionSelection, Request, Subscription,
+};
 use kafka_protocol::ResponseError as E;
 
 use super::fake_broker::Api;

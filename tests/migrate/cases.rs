@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use evenkeel::grpc::wire::ScaledObjectRef;
+use evenkeel_scaler::grpc::wire::ScaledObjectRef;
 use expect_test::expect_file;
 use serde_json::Value;
 

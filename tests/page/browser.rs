@@ -85,8 +85,7 @@ impl Drop for Driver {
 impl Browser {
     /// Opens the page of `server`; `place` is what follows the `#`.
     pub async fn open(server: &Server, place: &str) -> Self {
-        // Another test of this process may have been first.
-        let _already = rustls::crypto::ring::default_provider().install_default();
+        evenkeel_scaler::tls::use_ring();
         let process = Driver::start();
         let mut wanted = ChromeCapabilities::new();
         wanted.set_headless().unwrap();

@@ -1,6 +1,6 @@
 //! The list: order, filter, bounds, and updates that take nothing away.
 
-use evenkeel::config::Limits;
+use evenkeel_scaler::config::Limits;
 
 use crate::admin_server::Server;
 use crate::browser::Browser;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel::control::target::Target;
+use evenkeel_scaler::control::target::Target;
 
 use crate::admin_server::Server;
 use crate::browser::Browser;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel::control::target::{Published, Target};
 use evenkeel_engine::{Desired, Timestamp, Verdict};
+use evenkeel_scaler::control::target::{Published, Target};
 
 use crate::admin_server::Server;
 use crate::decisions;

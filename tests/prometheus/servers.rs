@@ -115,8 +115,7 @@ impl Prometheus {
             process,
             _folder: folder,
         };
-        // Another test of this process may have been first.
-        let _already = rustls::crypto::ring::default_provider().install_default();
+        evenkeel_scaler::tls::use_ring();
         let ready = format!("{}/-/ready", prometheus.url);
         eventually("Prometheus is ready", async || {
             if let Some(status) = prometheus.process.try_wait().expect("a child process") {

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::process::{Serve, free_address, in_time};
-use evenkeel::grpc::METRIC_NAME;
-use evenkeel::grpc::wire::{GetMetricsRequest, ScaledObjectRef};
+use evenkeel_scaler::grpc::METRIC_NAME;
+use evenkeel_scaler::grpc::wire::{GetMetricsRequest, ScaledObjectRef};
 use tokio::net::{TcpListener, TcpStream};
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;

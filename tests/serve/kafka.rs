@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::process::{Serve, in_time};
-use evenkeel::demo::broker::{BrokerOptions, EmbeddedBroker, KafkaTools};
-use evenkeel::grpc::METRIC_NAME;
-use evenkeel::grpc::wire::external_scaler_client::ExternalScalerClient;
-use evenkeel::grpc::wire::{GetMetricsRequest, ScaledObjectRef};
+use evenkeel_scaler::grpc::METRIC_NAME;
+use evenkeel_scaler::grpc::wire::external_scaler_client::ExternalScalerClient;
+use evenkeel_scaler::grpc::wire::{GetMetricsRequest, ScaledObjectRef};
+use evenkeel_tools::demo::broker::{BrokerOptions, EmbeddedBroker, KafkaTools};
 use tonic::transport::Channel;
 
 const PARTITIONS: i32 = 3;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use evenkeel::grpc::wire::external_scaler_client::ExternalScalerClient;
+use evenkeel_scaler::grpc::wire::external_scaler_client::ExternalScalerClient;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -118,8 +118,7 @@ impl Serve {
 
     /// Asks the admin server; the status and what it says.
     pub async fn get(&self, path: &str) -> (u16, String) {
-        // Another test of this process may have been first.
-        let _already = rustls::crypto::ring::default_provider().install_default();
+        evenkeel_scaler::tls::use_ring();
         let url = format!("http://{}/{path}", self.admin);
         let answer = in_time(reqwest::get(url)).await.expect("an answer");
         let status = answer.status().as_u16();

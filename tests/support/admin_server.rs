@@ -7,12 +7,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel::admin::{self, Readiness, api};
-use evenkeel::cli::explain::client::AdminClient;
-use evenkeel::clock::Clock;
-use evenkeel::config::Limits;
-use evenkeel::control::registry::Registry;
-use evenkeel::metrics::Metrics;
+use evenkeel_scaler::admin::{self, Readiness, api};
+use evenkeel_scaler::cli::explain::client::AdminClient;
+use evenkeel_scaler::clock::Clock;
+use evenkeel_scaler::config::Limits;
+use evenkeel_scaler::control::registry::Registry;
+use evenkeel_scaler::metrics::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;

@@ -7,11 +7,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel::config::Limits;
-use evenkeel::control::target::{ClusterRef, PrometheusRef, Published, TargetKey, TargetSpec};
-use evenkeel::observe::{Isolation, Subscription, TopicSelection};
 use evenkeel_engine::decision::{Finding, Stage};
 use evenkeel_engine::{Cause, Decision, Desired, Inputs, Policy, Step, Timestamp, Verdict};
+use evenkeel_scaler::config::Limits;
+use evenkeel_scaler::control::target::{
+    ClusterRef, PrometheusRef, Published, TargetKey, TargetSpec,
+};
+use evenkeel_scaler::observe::{Isolation, Subscription, TopicSelection};
 use evenkeel_sim::rivals::default_policy;
 
 /// A target of the cluster profile `main` with a Prometheus baseline.

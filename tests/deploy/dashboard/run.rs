@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use evenkeel::clock::Clock;
-use evenkeel::demo::broker::{BrokerOptions, EmbeddedBroker};
-use evenkeel::demo::process;
-use evenkeel::grpc::METRIC_NAME;
-use evenkeel::grpc::wire::external_scaler_client::ExternalScalerClient;
-use evenkeel::grpc::wire::{GetMetricsRequest, ScaledObjectRef};
 use evenkeel_engine::Timestamp;
+use evenkeel_scaler::clock::Clock;
+use evenkeel_scaler::grpc::METRIC_NAME;
+use evenkeel_scaler::grpc::wire::external_scaler_client::ExternalScalerClient;
+use evenkeel_scaler::grpc::wire::{GetMetricsRequest, ScaledObjectRef};
+use evenkeel_tools::demo::broker::{BrokerOptions, EmbeddedBroker};
+use evenkeel_tools::demo::process;
 use serde_json::Value;
 use tokio::process::Child;
 use tokio::time::Instant;
@@ -89,7 +89,7 @@ fn chosen(expression: &str) -> String {
 impl Run {
     /// Everything but load and members.
     async fn start() -> Self {
-        let _already = rustls::crypto::ring::default_provider().install_default();
+        evenkeel_scaler::tls::use_ring();
         let clock = Clock::start();
         let began = clock.now();
         let broker = EmbeddedBroker::start(BrokerOptions::default())

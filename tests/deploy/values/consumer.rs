@@ -3,7 +3,7 @@
 //! The trigger's metadata is held against the one table of options, so that a typo is refused here
 //! already. Whether values go together is for `evenkeel check` to say.
 
-use evenkeel::grpc::options::{Kind, OPTIONS};
+use evenkeel_scaler::grpc::options::{Kind, OPTIONS};
 use serde_json::{Map, Value, json};
 
 use super::{

@@ -3,7 +3,7 @@
 //! The schema of `config` comes from the one table of settings, so the chart takes exactly what the
 //! process takes; what is not built yet is refused before anything is installed.
 
-use evenkeel::config::options::{Kind, SETTINGS};
+use evenkeel_scaler::config::options::{Kind, SETTINGS};
 use serde_json::{Value, json};
 
 use super::{

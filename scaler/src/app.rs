@@ -1,0 +1,282 @@
+//! Wires configuration, registry, loops and servers together, and takes them down in order.
+//!
+//! Both listeners are bound before anything starts, so that a port in use is said at once and
+//! nothing is half up. From then on three tasks are essential: the gRPC server, the admin server
+//! and the loops' supervisor. If one of them ends while it should not, the process ends with an
+//! error and whoever runs it starts it again: a scaler that half works freezes every target it has.
+//!
+//! The way down: readiness goes, streams end with OK, calls in flight finish within `grpc.drain`,
+//! the loops stop, and the admin server goes last so that the drain can be watched.
+
+pub mod logging;
+mod sources;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::{JoinError, JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use self::sources::RealSources;
+use crate::admin;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::control::cluster_loop::LoopContext;
+use crate::control::registry::Registry;
+use crate::control::supervisor::Supervisor;
+use crate::grpc;
+use crate::metrics::Metrics;
+use crate::observe::prometheus::PrometheusClientError;
+
+/// How much longer than `grpc.drain` the servers get to end by themselves. They bound themselves, so
+/// this only matters when one of them hangs; two seconds keep the whole within a pod's customary
+/// grace period.
+const DRAIN_MARGIN: Duration = Duration::from_secs(2);
+
+/// The whole process, bound and not yet running.
+#[derive(Debug)]
+pub struct App {
+    config: Arc<Config>,
+    clock: Clock,
+    metrics: Metrics,
+    registry: Arc<Registry>,
+    sources: Arc<RealSources>,
+    grpc: TcpListener,
+    admin: TcpListener,
+    grpc_address: SocketAddr,
+    admin_address: SocketAddr,
+}
+
+/// The essential tasks, and the means to end them.
+#[derive(Debug)]
+struct Running {
+    loops: JoinHandle<()>,
+    grpc_server: JoinHandle<Result<(), grpc::ServeError>>,
+    admin_server: JoinHandle<std::io::Result<()>>,
+    admin_readiness: admin::Readiness,
+    draining: CancellationToken,
+    admin_end: CancellationToken,
+    drain: Duration,
+}
+
+/// Why the process cannot start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A listening address cannot be had.
+    #[error("{setting} {address} cannot be listened on: {source}")]
+    Listen {
+        /// The setting it comes from.
+        setting: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Prometheus could never be asked.
+    #[error(transparent)]
+    Prometheus(#[from] PrometheusClientError),
+    /// The gRPC server failed.
+    #[error(transparent)]
+    Grpc(#[from] grpc::ServeError),
+    /// The admin server failed.
+    #[error("the admin server failed: {0}")]
+    Admin(#[source] std::io::Error),
+    /// An essential task ended that should run on.
+    #[error("{task} ended by itself, which is an error of this program")]
+    Ended {
+        /// Which.
+        task: &'static str,
+    },
+    /// An essential task panicked.
+    #[error("{task} crashed: {source}")]
+    Crashed {
+        /// Which.
+        task: &'static str,
+        /// The panic.
+        source: JoinError,
+    },
+}
+
+// === impl App ===
+
+impl App {
+    /// Binds both listeners and makes everything else; nothing runs yet.
+    ///
+    /// # Errors
+    /// When an address cannot be listened on.
+    pub async fn build(config: Config) -> Result<Self, AppError> {
+        crate::tls::use_ring();
+        let config = Arc::new(config);
+        let clock = Clock::start();
+        let metrics = Metrics::default();
+        let sources = Arc::new(RealSources::new(
+            Arc::clone(&config),
+            clock,
+            metrics.clone(),
+        )?);
+        let (grpc, grpc_address) = listen("grpc.listen", config.grpc.listen).await?;
+        let (admin, admin_address) = listen("admin.listen", config.admin.listen).await?;
+        Ok(Self {
+            registry: Arc::new(Registry::new(
+                config.limits.targets,
+                config.limits.history_points,
+            )),
+            config,
+            clock,
+            metrics,
+            sources,
+            grpc,
+            admin,
+            grpc_address,
+            admin_address,
+        })
+    }
+
+    /// Where the gRPC server listens: the real port where port 0 was asked for.
+    pub fn grpc_address(&self) -> SocketAddr {
+        self.grpc_address
+    }
+
+    /// Where the admin server listens.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// Serves until `shutdown` is cancelled, then takes everything down in order.
+    ///
+    /// # Errors
+    /// When an essential task failed, crashed or ended by itself.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), AppError> {
+        let mut running = self.start().await;
+        let failed = tokio::select! {
+            () = shutdown.cancelled() => None,
+            error = running.failure() => Some(error),
+        };
+        running.stop().await;
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    async fn start(self) -> Running {
+        // The listeners are bound, so whoever asks is answered: ready before the first answer.
+        let readiness = grpc::Readiness::new().await;
+        readiness.ready().await;
+        let admin_readiness = admin::Readiness::new();
+        admin_readiness.serving();
+        let draining = CancellationToken::new();
+        let admin_end = CancellationToken::new();
+        let router = admin::router(
+            Arc::clone(&self.registry),
+            &self.metrics,
+            self.config.limits,
+            self.clock,
+            admin_readiness.clone(),
+        );
+        let scaler = grpc::Scaler::new(
+            Arc::clone(&self.config),
+            Arc::clone(&self.registry),
+            self.clock,
+            self.metrics.clone(),
+            draining.clone(),
+        );
+        let supervisor = Supervisor::new(
+            LoopContext {
+                sources: self.sources,
+                registry: self.registry,
+                decide: evenkeel_engine::decide,
+                poll: self.config.poll,
+                prometheus_concurrency: self.config.limits.prometheus_concurrency,
+                clock: self.clock,
+                metrics: self.metrics,
+            },
+            self.config.limits.target_idle,
+        );
+        let drain = self.config.grpc.drain;
+        let grpc_server = tokio::spawn({
+            let draining = draining.clone();
+            async move { grpc::serve(self.grpc, &self.config, scaler, readiness, draining).await }
+        });
+        let admin_server = tokio::spawn(admin::serve(
+            self.admin,
+            router,
+            admin_end.clone().cancelled_owned(),
+        ));
+        let loops = tokio::spawn(supervisor.run());
+        Running {
+            loops,
+            grpc_server,
+            admin_server,
+            admin_readiness,
+            draining,
+            admin_end,
+            drain,
+        }
+    }
+}
+
+// === impl Running ===
+
+impl Running {
+    /// Waits for the first essential task to end, which none should.
+    async fn failure(&mut self) -> AppError {
+        tokio::select! {
+            ended = &mut self.loops => too_early("the loops' supervisor", ended),
+            ended = &mut self.grpc_server => match ended {
+                Ok(Err(error)) => error.into(),
+                ended => too_early("the gRPC server", ended),
+            },
+            ended = &mut self.admin_server => match ended {
+                Ok(Err(error)) => AppError::Admin(error),
+                ended => too_early("the admin server", ended),
+            },
+        }
+    }
+
+    async fn stop(mut self) {
+        tracing::info!(drain = ?self.drain, "shutting down");
+        self.admin_readiness.draining();
+        self.draining.cancel();
+        let grace = self.drain + DRAIN_MARGIN;
+        end_in_time("the gRPC server", grace, &mut self.grpc_server).await;
+        self.loops.abort();
+        self.admin_end.cancel();
+        end_in_time("the admin server", DRAIN_MARGIN, &mut self.admin_server).await;
+    }
+}
+
+async fn listen(
+    setting: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), AppError> {
+    let failed = |source| AppError::Listen {
+        setting,
+        address,
+        source,
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn too_early<T>(task: &'static str, ended: Result<T, JoinError>) -> AppError {
+    match ended {
+        Ok(_) => AppError::Ended { task },
+        Err(source) => AppError::Crashed { task, source },
+    }
+}
+
+/// Waits for a server to end, but not for ever.
+async fn end_in_time<T>(task: &str, grace: Duration, server: &mut JoinHandle<T>) {
+    // One that has ended before was the reason to stop, and was told of there.
+    if server.is_finished() {
+        return;
+    }
+    if tokio::time::timeout(grace, &mut *server).await.is_err() {
+        tracing::warn!(?grace, "{task} did not end in time and is cut off");
+        server.abort();
+    }
+}

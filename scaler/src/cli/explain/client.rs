@@ -1,0 +1,144 @@
+//! Asks the admin server of a running `evenkeel serve`, for `explain` and `top`.
+//!
+//! The one use of HTTP outside `observe`: it speaks to our own server only, and reads the very types
+//! that the server writes. It follows no redirects and takes no more than [`ANSWER_BYTES`].
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use reqwest::{Client, Url};
+use serde::de::DeserializeOwned;
+
+use crate::admin::api::{ApiError, History, TargetDetail, TargetList};
+
+/// Where a server listens that was given no other address.
+pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
+
+/// How long an answer may take: the server answers from memory, so this is for a port-forward that
+/// hangs.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest answer: a list of 10,000 targets or a history of 100,000 points is well below it.
+const ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+/// The server answered, and said no: its own sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(pub String);
+
+/// A running server.
+#[derive(Clone, Debug)]
+pub struct AdminClient {
+    server: Url,
+    http: Client,
+}
+
+// === impl AdminClient ===
+
+impl AdminClient {
+    /// Nothing is asked yet.
+    ///
+    /// # Errors
+    /// When `server` is no address.
+    pub fn new(server: &str) -> anyhow::Result<Self> {
+        let complaint = || format!("--server {server} is no address such as {DEFAULT_SERVER}");
+        let url = Url::parse(server).with_context(complaint)?;
+        if !matches!(url.scheme(), "http" | "https") {
+            bail!(complaint());
+        }
+        crate::tls::use_ring();
+        let http = Client::builder()
+            .timeout(TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        Ok(Self { server: url, http })
+    }
+
+    /// All targets.
+    ///
+    /// # Errors
+    /// When the server does not answer, or not with that.
+    pub async fn targets(&self) -> anyhow::Result<TargetList> {
+        self.ask(&["targets"], None).await
+    }
+
+    /// One target; of a ScaledObject with several triggers the one that is named, or the one that
+    /// KEDA asked for last.
+    ///
+    /// # Errors
+    /// When the server does not answer, or knows no such target: then a [`Refused`] with those it
+    /// knows.
+    pub async fn target(
+        &self,
+        namespace: &str,
+        name: &str,
+        trigger: Option<&str>,
+    ) -> anyhow::Result<TargetDetail> {
+        self.ask(&["targets", namespace, name], trigger).await
+    }
+
+    /// The history of one target.
+    ///
+    /// # Errors
+    /// As for [`Self::target`].
+    pub async fn history(
+        &self,
+        namespace: &str,
+        name: &str,
+        trigger: Option<&str>,
+    ) -> anyhow::Result<History> {
+        let path = ["targets", namespace, name, "history"];
+        self.ask(&path, trigger).await
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        trigger: Option<&str>,
+    ) -> anyhow::Result<T> {
+        let mut url = self.server.clone();
+        match url.path_segments_mut() {
+            Ok(mut segments) => segments.pop_if_empty().extend(["api", "v1"]).extend(path),
+            Err(()) => bail!("{} cannot have a path", self.server),
+        };
+        if let Some(trigger) = trigger {
+            url.query_pairs_mut().append_pair("trigger", trigger);
+        }
+        let mut response = self.http.get(url).send().await.map_err(|error| {
+            anyhow::anyhow!(
+                "no evenkeel answers at {}: {}. Is it running? Name its admin server with \
+                 --server; in a cluster, `kubectl port-forward` to its port 8080 first",
+                self.server,
+                root_cause(&error)
+            )
+        })?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            if body.len() + chunk.len() > ANSWER_BYTES {
+                bail!("{} answers more than {ANSWER_BYTES} bytes", self.server);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        if response.status().is_success() {
+            return serde_json::from_slice(&body)
+                .with_context(|| format!("{} does not answer as evenkeel does", self.server));
+        }
+        match serde_json::from_slice::<ApiError>(&body) {
+            Ok(refusal) => Err(Refused(super::render::printable(&refusal.error)).into()),
+            Err(_) => bail!(
+                "{} answers {}, which evenkeel does not: is --server its admin server?",
+                self.server,
+                response.status()
+            ),
+        }
+    }
+}
+
+/// The innermost reason, which is the one that says something ("Connection refused").
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}

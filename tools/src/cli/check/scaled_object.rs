@@ -1,0 +1,364 @@
+//! Finds our triggers in YAML documents and says what is wrong with their metadata, each with its line.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use super::traps;
+use crate::cli::finding::{self, Finding, Weight};
+use crate::cli::manifests;
+use evenkeel_scaler::config::Config;
+use evenkeel_scaler::config::yaml::{self, Node, Value};
+use evenkeel_scaler::grpc::metadata;
+use evenkeel_scaler::grpc::options;
+
+/// What the files are held against.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// The server's configuration, if it is to be checked against.
+    pub config: Option<&'a Config>,
+    /// The namespace of ScaledObjects that name none.
+    pub namespace: &'a str,
+}
+
+/// What was looked at and what was found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// What is to be changed, in the order of the file.
+    pub findings: Vec<Finding>,
+    scaled_objects: usize,
+    triggers: usize,
+}
+
+/// Checks every ScaledObject in `text`.
+pub fn check(text: &str, options: Options<'_>) -> Report {
+    let mut report = Report::default();
+    match yaml::read(text) {
+        Ok(documents) => {
+            for document in &documents {
+                manifests::objects(document, &mut |object| {
+                    check_object(object, options, &mut report);
+                });
+            }
+        }
+        Err(error) => {
+            let line = error.line.unwrap_or(1);
+            report.error(line, manifests::no_yaml(text, &error.why));
+        }
+    }
+    report.findings.sort_by_key(|finding| finding.line);
+    report
+}
+
+fn check_object(object: &Node, options: Options<'_>, report: &mut Report) {
+    let triggers = object.get("spec").and_then(|spec| spec.get("triggers"));
+    let triggers = triggers.map_or(&[][..], Node::items);
+    let mut ours = triggers
+        .iter()
+        .filter(|trigger| manifests::is_ours(trigger));
+    match manifests::kind(object) {
+        Some("ScaledObject") => report.scaled_objects += 1,
+        Some("ScaledJob") => {
+            if let Some(trigger) = ours.next() {
+                report.error(trigger.line, format!("kind: {}", manifests::NO_JOBS));
+            }
+            return;
+        }
+        _ => return,
+    }
+    if ours.next().is_none() {
+        return;
+    }
+    traps::check(object, triggers, report);
+    let name = manifests::about(object, "name").unwrap_or_default();
+    let namespace = manifests::about(object, "namespace").unwrap_or(options.namespace);
+    for (index, trigger) in triggers.iter().enumerate() {
+        let Some(metadata) = trigger
+            .get("metadata")
+            .filter(|_| manifests::is_ours(trigger))
+        else {
+            continue;
+        };
+        report.triggers += 1;
+        let place = Place {
+            name,
+            namespace,
+            index,
+        };
+        check_trigger(place, trigger, metadata, options, report);
+    }
+}
+
+/// Which trigger of which ScaledObject.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    name: &'a str,
+    namespace: &'a str,
+    index: usize,
+}
+
+fn check_trigger(
+    place: Place<'_>,
+    trigger: &Node,
+    node: &Node,
+    options: Options<'_>,
+    report: &mut Report,
+) {
+    let path = format!("triggers[{}]", place.index);
+    let beginning = trigger
+        .entries()
+        .iter()
+        .find(|entry| entry.key == "metadata")
+        .map_or(node.line, |entry| entry.line);
+    if node
+        .get("scalerAddress")
+        .and_then(Node::text)
+        .is_none_or(str::is_empty)
+    {
+        report.error(
+            beginning,
+            format!("{path}.metadata.scalerAddress: missing: where KEDA finds evenkeel, host:port"),
+        );
+    }
+    let mut pairs = HashMap::new();
+    for entry in node.entries() {
+        let path = format!("{path}.metadata.{}", entry.key);
+        match &entry.node.value {
+            Value::Text(text) => {
+                pairs.insert(entry.key.clone(), text.clone());
+            }
+            Value::Other(text) => {
+                report.error(
+                    entry.line,
+                    format!("{path}: has to be a string, which Kubernetes insists on: quote it"),
+                );
+                pairs.insert(entry.key.clone(), text.clone());
+            }
+            Value::Null => {
+                pairs.insert(entry.key.clone(), String::new());
+            }
+            Value::List(_) | Value::Map(_) => {
+                report.error(
+                    entry.line,
+                    format!("{path}: has to be a string; write lists with commas"),
+                );
+                // Present, so that it is not reported as missing too.
+                if options::find(&entry.key).is_some() {
+                    continue;
+                }
+                pairs.insert(entry.key.clone(), String::new());
+            }
+        }
+    }
+    let checked = metadata::check(place.namespace, place.name, &pairs, options.config);
+    for error in checked.err().map_or_else(Vec::new, |errors| errors.0) {
+        let entry = node.entries().iter().find(|entry| entry.key == error.key);
+        let line = entry.map_or(beginning, |entry| entry.line);
+        report.error(line, format!("{path}.metadata.{error}"));
+    }
+}
+
+// === impl Report ===
+
+impl Report {
+    /// A file that could not be read.
+    pub fn unreadable(error: &std::io::Error) -> Self {
+        let mut report = Self::default();
+        report.error(1, format!("the file cannot be read: {error}"));
+        report
+    }
+
+    /// Adds another file's report.
+    pub fn add(&mut self, other: Self) {
+        self.findings.extend(other.findings);
+        self.scaled_objects += other.scaled_objects;
+        self.triggers += other.triggers;
+    }
+
+    /// Something that would be refused, or cannot work.
+    pub fn error(&mut self, line: u64, text: impl Into<String>) {
+        self.find(line, Weight::Error, text.into());
+    }
+
+    /// Something that works and does something else than people expect.
+    pub fn warn(&mut self, line: u64, text: impl Into<String>) {
+        self.find(line, Weight::Warning, text.into());
+    }
+
+    fn find(&mut self, line: u64, weight: Weight, text: String) {
+        self.findings.push(Finding { line, weight, text });
+    }
+
+    /// How many errors there are.
+    pub fn errors(&self) -> usize {
+        finding::errors(&self.findings)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} in {}, {}",
+            counted(self.triggers, "evenkeel trigger"),
+            counted(self.scaled_objects, "ScaledObject"),
+            counted(self.errors(), "error")
+        )?;
+        match self.findings.len() - self.errors() {
+            0 => Ok(()),
+            warnings => write!(f, ", {}", counted(warnings, "warning")),
+        }
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RIGHT: &str = "\
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata:
+  name: consumer
+  namespace: shop
+spec:
+  scaleTargetRef: {name: consumer}
+  triggers:
+    - type: external-push
+      metricType: AverageValue
+      metadata:
+        scalerAddress: evenkeel.keda:9090
+        cluster: main
+        consumerGroup: trades
+        topic: orders
+        lagThreshold: \"100\"
+  advanced:
+    horizontalPodAutoscalerConfig:
+      behavior:
+        scaleDown: {stabilizationWindowSeconds: 0}
+";
+
+    /// Checks that exactly these findings come, as `line: text`.
+    #[track_caller]
+    fn check_findings(text: &str, config: Option<&Config>, expected: &[&str]) {
+        let options = Options {
+            config,
+            namespace: "default",
+        };
+        let report = check(text, options);
+        let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+        assert_eq!(findings, expected);
+    }
+
+    #[test]
+    fn nothing_is_wrong_with_what_is_right() {
+        check_findings(RIGHT, None, &[]);
+    }
+
+    #[test]
+    fn every_error_comes_with_its_line() {
+        let wrong = RIGHT
+            .replace("AverageValue", "Value")
+            .replace("cluster: main", "clustr: main")
+            .replace("\"100\"", "100")
+            .replace("topic: orders", "topic: [a, b]")
+            .replace("scalerAddress: evenkeel.keda:9090", "catchUpSeconds: soon");
+        check_findings(
+            &wrong,
+            None,
+            &[
+                "10: error: triggers[0].metricType: has to be AverageValue or absent: with another the \
+                 HPA would not land on the number it is given",
+                "11: error: triggers[0].metadata.scalerAddress: missing: where KEDA finds evenkeel, \
+                 host:port",
+                "11: error: triggers[0].metadata.cluster: missing: give cluster, the name of a \
+                 connection profile, or bootstrapServers",
+                "12: error: triggers[0].metadata.catchUpSeconds = \"soon\": has to be a whole number \
+                 from 1 to 86400",
+                "13: error: triggers[0].metadata.clustr: unknown key, did you mean cluster?",
+                "15: error: triggers[0].metadata.topic: has to be a string; write lists with commas",
+                "16: error: triggers[0].metadata.lagThreshold: has to be a string, which Kubernetes \
+                 insists on: quote it",
+            ],
+        );
+    }
+
+    #[test]
+    fn every_document_and_every_item_of_a_list_is_checked() {
+        let second = RIGHT.replace("lagThreshold: \"100\"", "lagThreshold: none");
+        let documents = format!("{RIGHT}---\n# nothing\n---\n{second}");
+        let expected = "39: error: triggers[0].metadata.lagThreshold = \"none\": has to be a whole \
+                        number, 1 or more";
+        check_findings(&documents, None, &[expected]);
+        let indented = second.replace('\n', "\n    ");
+        let list = format!("kind: List\nitems:\n  -\n    {indented}\n");
+        check_findings(
+            &list,
+            None,
+            &[
+                "19: error: triggers[0].metadata.lagThreshold = \"none\": has to be a whole number, 1 or \
+               more",
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_not_ours_is_left_alone() {
+        let other = RIGHT
+            .replace("evenkeel.keda", "other")
+            .replace("cluster:", "foo:")
+            .replace("consumerGroup:", "bar:")
+            .replace("topic:", "baz:")
+            .replace("lagThreshold: \"100\"", "value: 5");
+        check_findings(&other, None, &[]);
+        let built_in = RIGHT.replace("external-push", "kafka");
+        check_findings(&built_in, None, &[]);
+        check_findings("kind: Deployment\nspec: {triggers: [1]}\n", None, &[]);
+        check_findings("just text\n---\n- a list\n", None, &[]);
+    }
+
+    #[test]
+    fn with_a_configuration_its_profiles_count() {
+        let yaml = "clusters: {mian: {bootstrapServers: [a:1]}}";
+        let config = Config::read(yaml, None, std::iter::empty()).unwrap();
+        check_findings(
+            RIGHT,
+            Some(&config),
+            &[
+                "13: error: triggers[0].metadata.cluster = \"main\": no such connection profile; there \
+               are mian, did you mean mian?",
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_no_yaml_is_said_so() {
+        let report = check(
+            "a: [\n",
+            Options {
+                config: None,
+                namespace: "default",
+            },
+        );
+        assert_eq!(report.findings.len(), 1);
+        assert!(report.findings[0].text.starts_with("no YAML"), "{report:?}");
+    }
+
+    #[test]
+    fn the_summary_counts() {
+        let options = Options {
+            config: None,
+            namespace: "default",
+        };
+        let mut report = check(RIGHT, options);
+        report.add(check(&RIGHT.replace("cluster", "clustr"), options));
+        assert_eq!(
+            report.to_string(),
+            "2 evenkeel triggers in 2 ScaledObjects, 2 errors"
+        );
+    }
+}

@@ -1,0 +1,118 @@
+//! A `prometheus` trigger beside a Kafka trigger: is it the inbound rate?
+//!
+//! If so it becomes the baseline of evenkeel's trigger. Only a query that plainly counts what is
+//! written to a topic is taken: taking a consumption rate for an inbound one would let a group that
+//! has stalled look as if nothing came in.
+
+use crate::cli::manifests;
+use evenkeel_scaler::config::yaml::{Node, Value};
+
+/// What names of metrics say when they count what is written: Kafka's own counter of messages in, and
+/// the exporters' log end offsets.
+const INBOUND: &[&str] = &[
+    "messagesin",
+    "messages_in",
+    "topic_partition_current_offset",
+    "log_end_offset",
+    "logendoffset",
+    "high_water_mark",
+    "highwatermark",
+];
+/// What they say when they count something else, outside of quoted labels.
+const NOT_INBOUND: &[&str] = &["lag", "consumer", "committed"];
+/// What evenkeel can take over of the trigger, or needs not.
+const KNOWN: &[&str] = &[
+    "serverAddress",
+    "query",
+    "threshold",
+    "activationThreshold",
+    "ignoreNullValues",
+    "metricName",
+    "timeout",
+];
+
+/// An inbound rate that evenkeel can ask for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// The keys of evenkeel's trigger.
+    pub keys: Vec<(String, String)>,
+    /// What one replica was given, in records/s.
+    pub capacity: Option<String>,
+    /// A key or section that evenkeel cannot take over; then nothing is asked for.
+    pub obstacle: Option<String>,
+}
+
+/// The inbound rate that `trigger` asks for; none where it asks for something else.
+pub fn read(trigger: &Node) -> Option<Rate> {
+    if manifests::trigger_type(trigger) != Some("prometheus") {
+        return None;
+    }
+    let metadata = trigger.get("metadata")?;
+    let query = metadata.get("query").and_then(Node::text)?;
+    if !is_inbound_rate(query) {
+        return None;
+    }
+    let unknown = metadata.entries().iter().map(|entry| entry.key.as_str());
+    let obstacle = unknown
+        .chain(
+            trigger
+                .get("authenticationRef")
+                .map(|_| "authenticationRef"),
+        )
+        .find(|key| !KNOWN.contains(key))
+        .map(ToOwned::to_owned);
+    let text = |key: &str| match &metadata.get(key)?.value {
+        Value::Text(text) | Value::Other(text) => Some(text.clone()),
+        _ => None,
+    };
+    let is_a_replicas = matches!(
+        trigger.get("metricType").and_then(Node::text),
+        None | Some("AverageValue")
+    );
+    let keys = match &obstacle {
+        Some(_) => Vec::new(),
+        None => ["serverAddress", "query", "activationThreshold"]
+            .iter()
+            .filter_map(|key| Some(((*key).to_owned(), text(key)?.trim().to_owned())))
+            .collect(),
+    };
+    Some(Rate {
+        keys,
+        capacity: text("threshold").filter(|_| is_a_replicas),
+        obstacle,
+    })
+}
+
+fn is_inbound_rate(query: &str) -> bool {
+    let query = query.to_ascii_lowercase();
+    // Every second part is inside quotes: a topic may be called after its consumer.
+    let bare: String = query.split(['"', '\'']).step_by(2).collect();
+    bare.contains("rate(")
+        && INBOUND.iter().any(|word| query.contains(word))
+        && !NOT_INBOUND.iter().any(|word| bare.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_written_to_a_topic_is_an_inbound_rate() {
+        for inbound in [
+            r#"sum(rate(kafka_server_BrokerTopicMetrics_Count{name="MessagesInPerSec",topic="t"}[1m]))"#,
+            r#"sum(irate(kafka_topic_partition_current_offset{topic="consumer-lag"}[2m]))"#,
+            r#"sum(rate(kafka_log_Log_Value{name="LogEndOffset"}[1m]))"#,
+        ] {
+            assert!(is_inbound_rate(inbound), "{inbound}");
+        }
+        for other in [
+            r#"sum(kafka_consumergroup_lag{group="g"})"#,
+            r#"sum(rate(kafka_consumergroup_current_offset{group="g"}[1m]))"#,
+            r#"sum(rate(http_requests_total{topic="MessagesIn"}[1m])) * on() kafka_consumer_lag"#,
+            r#"sum(kafka_topic_partition_current_offset{topic="t"})"#,
+            r#"avg(rate(container_cpu_usage_seconds_total[1m]))"#,
+        ] {
+            assert!(!is_inbound_rate(other), "{other}");
+        }
+    }
+}
