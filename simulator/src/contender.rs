@@ -1,4 +1,5 @@
-//! Who takes part: every policy with the setting of its main knob, and how it gets its ScaledObject.
+//! Who takes part: every policy with the setting of its main knob, how it gets its ScaledObject, and
+//! its run of a scenario.
 //!
 //! A policy is a curve, not a point: rivals are swept over their knob, ours runs on its defaults.
 //! Thresholds in records are given in seconds of a pod's capacity.
@@ -9,8 +10,9 @@ use evenkeel_engine::Policy;
 
 use crate::chance::whole;
 use crate::hpa::{Behavior, DEFAULT_TOLERANCE, Rules, ToleranceRule};
+use crate::outcome::Outcome;
 use crate::rivals::{CloudRun, Even, Evenkeel, Flink, KedaTriggers, Oracle, default_policy};
-use crate::run::ScaledObject;
+use crate::run::{Run, ScaledObject};
 use crate::scaler::Scaler;
 use crate::scenario::Scenario;
 
@@ -251,5 +253,18 @@ impl Contender {
             },
             fallback: None,
         }
+    }
+
+    /// One run of a scenario with it.
+    pub fn run(&self, scenario: &Scenario, knowledge: Knowledge, seed: u64) -> Outcome {
+        Run::new(
+            &scenario.workload,
+            scenario.world,
+            self.scaler(scenario, knowledge, seed),
+            self.object(scenario),
+            scenario.applied_at_second,
+            seed,
+        )
+        .to_the_end()
     }
 }

@@ -10,6 +10,7 @@
 
 mod bend;
 mod laws;
+mod past;
 mod plan;
 mod watch;
 

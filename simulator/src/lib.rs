@@ -17,6 +17,7 @@ pub mod keda;
 pub mod outcome;
 pub mod plot;
 pub mod prometheus;
+pub mod reference;
 pub mod report;
 pub mod rivals;
 pub mod run;

@@ -8,7 +8,6 @@
 //! which the next ten minutes would have been carried as well.
 
 use crate::rivals::enough;
-use crate::run::Change;
 use crate::workload::Workload;
 use crate::world::{Minute, World};
 
@@ -17,6 +16,21 @@ pub const OBJECTIVE_SECONDS: f64 = 30.0;
 
 /// Two changes in opposite directions within this contradict each other.
 const CONTRADICTION_SECONDS: u64 = 600;
+
+/// One change of the replica count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Seconds since the run began.
+    pub second: u64,
+    /// Pods before.
+    pub from: u32,
+    /// Pods after.
+    pub to: u32,
+    /// The group was in the middle of a rebalance.
+    pub rebalancing: bool,
+    /// Records that waited.
+    pub waiting: u64,
+}
 
 /// The figures of one run.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::chance::{Purpose, stream};
 use crate::hpa::{Behavior, Hpa};
 use crate::keda::{Activation, Fallback};
-use crate::outcome::Outcome;
+use crate::outcome::{Change, Outcome};
 use crate::prometheus::Prometheus;
 use crate::scaler::{Answer, Scaler, Sight};
 use crate::workload::Workload;
@@ -34,21 +34,6 @@ pub struct ScaledObject {
     pub behavior: Behavior,
     /// `fallback`, applied to each trigger.
     pub fallback: Option<Fallback>,
-}
-
-/// One change of the replica count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// Seconds since the run began.
-    pub second: u64,
-    /// Pods before.
-    pub from: u32,
-    /// Pods after.
-    pub to: u32,
-    /// The group was in the middle of a rebalance.
-    pub rebalancing: bool,
-    /// Records that waited.
-    pub waiting: u64,
 }
 
 /// One run, ready to go.

@@ -5,13 +5,9 @@
 //! was recorded over days fits into some, and so that their bursts are as sudden as those of the
 //! product's users: within a minute, or less.
 
-pub mod reference;
 mod seed;
 
 use crate::chance::Spread;
-use crate::contender::{Contender, Knowledge};
-use crate::outcome::Outcome;
-use crate::run::Run;
 use crate::workload::{
     Disturbance, Replay, Skew, Trace, TraceError, Trouble, Workload, market_day,
 };
@@ -315,18 +311,5 @@ impl Scenario {
         scenario.world.start = Spread(&[20.0, 30.0, 45.0, 70.0, 150.0]);
         scenario.world.session_seconds = 45;
         scenario
-    }
-
-    /// One run of a contender.
-    pub fn run(&self, contender: &Contender, knowledge: Knowledge, seed: u64) -> Outcome {
-        Run::new(
-            &self.workload,
-            self.world,
-            contender.scaler(self, knowledge, seed),
-            contender.object(self),
-            self.applied_at_second,
-            seed,
-        )
-        .to_the_end()
     }
 }

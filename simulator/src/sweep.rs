@@ -97,7 +97,7 @@ pub fn runs_on(
                 if seed >= seeds {
                     return mine;
                 }
-                mine.push((seed, scenario.run(contender, knowledge, seed)));
+                mine.push((seed, contender.run(scenario, knowledge, seed)));
                 done();
             }
         };

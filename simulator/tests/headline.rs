@@ -7,10 +7,10 @@
 use evenkeel_sim::contender::{Contender, Knowledge};
 use evenkeel_sim::outcome::Outcome;
 use evenkeel_sim::prometheus::Prometheus;
+use evenkeel_sim::reference::Reference;
 use evenkeel_sim::rivals::{Evenkeel, default_policy};
 use evenkeel_sim::scaler::{Scaler, Sight};
 use evenkeel_sim::scenario::Scenario;
-use evenkeel_sim::scenario::reference::Reference;
 use evenkeel_sim::scoreboard::SeedFigures;
 use evenkeel_sim::workload::Workload;
 use evenkeel_sim::world::{Protocol, World};
@@ -32,7 +32,7 @@ fn scenario(name: &str) -> Scenario {
 fn runs(scenario: &Scenario, contender: &Contender, seeds: u64) -> Vec<Outcome> {
     let exact = Knowledge::Times(1.0);
     (0..seeds)
-        .map(|seed| scenario.run(contender, exact, seed))
+        .map(|seed| contender.run(scenario, exact, seed))
         .collect()
 }
 
@@ -123,7 +123,7 @@ fn the_simulator_comes_out_like_the_real_runs() {
 #[test]
 fn the_same_seed_gives_the_same_run_and_another_does_not() {
     let scenario = scenario("rough");
-    let run = |seed| scenario.run(&Contender::evenkeel(), Knowledge::Learned, seed);
+    let run = |seed| Contender::evenkeel().run(&scenario, Knowledge::Learned, seed);
     let once = run(3);
     assert_eq!(once, run(3));
     assert_ne!(once, run(4));

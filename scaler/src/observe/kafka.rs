@@ -14,6 +14,7 @@
 //! answers. [`metadata`], [`coordinators`], [`offsets`], [`members`], [`groups`], [`log`],
 //! [`starts`]: what is asked. [`assembly`]: what comes out.
 
+mod address;
 mod assembly;
 mod brokers;
 mod connect;
@@ -28,6 +29,7 @@ mod offsets;
 mod protocol;
 mod shape;
 mod starts;
+mod transport;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

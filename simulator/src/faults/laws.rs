@@ -13,8 +13,8 @@ use evenkeel_engine::{Decision, Desired, Observation, State, Timestamp, Verdict,
 use fastrand::Rng;
 
 use super::bend::Bent;
+use super::past::Past;
 use super::plan::Plan;
-use super::watch::Past;
 use super::{Complaint, LAWS};
 use crate::scaler::Sight;
 

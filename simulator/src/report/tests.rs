@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::contender::Contender;
+use crate::outcome::Change;
 use crate::outcome::RunMinute;
-use crate::run::Change;
 use crate::sweep;
 use crate::workload::Workload;
 

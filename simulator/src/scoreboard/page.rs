@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::{Board, COMPARED, Plan, SeedFigures, Standing};
 use crate::plot::{Dimension, Point, Scale, Scatter, Series};
-use crate::scenario::reference::{MESSAGE_TOLERANCE, PODS_TOLERANCE, Reference, within};
+use crate::reference::{MESSAGE_TOLERANCE, PODS_TOLERANCE, Reference, within};
 use crate::sweep::Row;
 use crate::variants::Kind;
 

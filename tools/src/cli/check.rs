@@ -5,6 +5,7 @@
 //! do; warnings are what works and does something else than people expect. Only ScaledObjects with a
 //! trigger of ours are looked at. Nothing is asked of Kafka or Kubernetes.
 
+mod report;
 mod scaled_object;
 mod traps;
 
@@ -14,7 +15,8 @@ use std::process::ExitCode;
 use super::manifests;
 use evenkeel_scaler::cli::EXIT_USAGE;
 use evenkeel_scaler::config::Config;
-use scaled_object::{Options, Report};
+use report::Report;
+use scaled_object::Options;
 
 /// Arguments of `evenkeel check`.
 #[derive(Debug, clap::Args)]

@@ -10,7 +10,8 @@
 pub mod client;
 pub mod jars;
 mod node;
-pub mod template;
+mod runtime;
+mod template;
 pub mod topics;
 
 use std::ffi::OsStr;
@@ -25,7 +26,7 @@ use tempfile::TempDir;
 
 use client::ClientError;
 use node::{Node, NodePorts};
-use template::Runtime;
+use runtime::Runtime;
 use topics::TopicAdmin;
 
 use crate::demo::process;
@@ -176,7 +177,7 @@ pub enum BrokerError {
 /// When Java or Maven is missing, or what Maven brings is not what the lock lists name.
 pub async fn prepare(progress: &Progress) -> Result<(), BrokerError> {
     let cache = jars::cache_folder()?;
-    Runtime::prepare(&cache, progress).await?;
+    template::prepare(&cache, progress).await?;
     jars::KAFKA_TOOLS.provision(&cache, progress).await?;
     jars::JMX_AGENT.provision(&cache, progress).await?;
     Ok(())
@@ -271,7 +272,7 @@ impl EmbeddedCluster {
     /// As [`EmbeddedBroker::start`].
     pub async fn start_with(count: usize, options: BrokerOptions) -> Result<Self, BrokerError> {
         let cache = jars::cache_folder()?;
-        let mut runtime = Runtime::prepare(&cache, &options.progress).await?;
+        let mut runtime = template::prepare(&cache, &options.progress).await?;
         if options.jmx {
             runtime.add_jmx_agent(&cache, &options.progress).await?;
         }

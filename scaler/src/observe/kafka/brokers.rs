@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::connect::Address;
+use super::address::Address;
+use super::connect::connect;
 use super::connection::{BOOTSTRAP, Connection, Context};
 use super::failure::Failure;
 use super::protocol::Ask;
@@ -141,7 +142,7 @@ impl Broker {
             connection.set_node_id(node_id);
             return Ok(connection);
         }
-        Connection::open(&self.context, &self.address, &resolved, node_id, deadline)
+        connect(&self.context, &self.address, &resolved, node_id, deadline)
             .await
             .map(Arc::new)
     }

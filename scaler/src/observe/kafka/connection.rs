@@ -20,11 +20,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::connect::{Address, Authentication, Transport};
 use super::failure::Failure;
 use super::protocol::{Ask, decode};
 use super::shape::without_header_tags;
-use crate::metrics::{KafkaConnectionLabels, KafkaRequestLabels, Metrics};
+use super::transport::Stream;
+use crate::metrics::{KafkaRequestLabels, Metrics};
 
 /// What the scaler calls itself in a broker's logs, quotas and metrics.
 const CLIENT_ID: &str = "evenkeel";
@@ -73,46 +73,10 @@ struct Waiting {
 // === impl Connection ===
 
 impl Connection {
-    /// Opens a connection to one of `resolved`, the addresses of `address`, and negotiates.
-    ///
-    /// # Errors
-    /// When it cannot be opened, or what answers is not a Kafka broker.
-    pub async fn open(
-        context: &Arc<Context>,
-        address: &Address,
-        resolved: &[SocketAddr],
-        node_id: i32,
-        deadline: Instant,
-    ) -> Result<Self, Failure> {
-        let opened = Self::establish(context, address, resolved, node_id, deadline).await;
-        let result = match &opened {
-            Ok(_) => "ok",
-            Err(failure) => failure.cause().label(),
-        };
-        context
-            .metrics
-            .kafka_connections
-            .get_or_create(&KafkaConnectionLabels {
-                cluster: context.cluster.clone(),
-                result,
-            })
-            .inc();
-        opened
-    }
-
-    async fn establish(
-        context: &Arc<Context>,
-        address: &Address,
-        resolved: &[SocketAddr],
-        node_id: i32,
-        deadline: Instant,
-    ) -> Result<Self, Failure> {
-        let stream = Transport::default()
-            .open(address, resolved, deadline)
-            .await?;
+    /// A connection over an open stream to `address`; nothing is asked yet, so it has no versions.
+    pub fn over(context: &Arc<Context>, address: String, stream: Stream, node_id: i32) -> Self {
         let waiting = Arc::new(Mutex::new(Waiting::default()));
         let (outgoing, queue) = mpsc::channel(WRITE_QUEUE);
-        let address = address.to_string();
         let (reading, writing) = stream.io.into_split();
         let task = tokio::spawn({
             let (context, address, waiting) =
@@ -125,7 +89,7 @@ impl Connection {
                 close(&waiting, failure);
             }
         });
-        let mut connection = Self {
+        Self {
             context: Arc::clone(context),
             address,
             peer: stream.peer,
@@ -134,17 +98,15 @@ impl Connection {
             outgoing,
             versions: BTreeMap::new(),
             task: AbortOnDropHandle::new(task),
-        };
-        connection.versions = connection.negotiate(deadline).await?;
-        Authentication::default()
-            .prove(&connection, deadline)
-            .await?;
-        Ok(connection)
+        }
     }
 
     /// Asks for the broker's versions: first in version 3, which names the client, then in version 0
     /// for brokers that do not know that.
-    async fn negotiate(&self, deadline: Instant) -> Result<BTreeMap<i16, VersionRange>, Failure> {
+    ///
+    /// # Errors
+    /// When what answers is not a Kafka broker.
+    pub async fn negotiate(&mut self, deadline: Instant) -> Result<(), Failure> {
         let request = ApiVersionsRequest::default()
             .with_client_software_name(StrBytes::from_static_str(CLIENT_ID))
             .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
@@ -157,14 +119,15 @@ impl Connection {
         if let Some(error) = ResponseError::try_from_code(answer.error_code) {
             return Err(Failure::Broker(error));
         }
-        Ok(answer
+        self.versions = answer
             .api_keys
             .iter()
             .map(|api| {
                 let (min, max) = (api.min_version, api.max_version);
                 (api.api_key, VersionRange { min, max })
             })
-            .collect())
+            .collect();
+        Ok(())
     }
 
     /// The newest version of `R` that both sides speak.

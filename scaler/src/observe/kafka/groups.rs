@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, HashMap};
 
 use evenkeel_engine::{GroupObservation, GroupProtocol, GroupState};
 use futures::future::join_all;
-use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{ConsumerGroupDescribeRequest, DescribeGroupsRequest, GroupId};
 use kafka_protocol::protocol::StrBytes;
 use tokio::time::Instant;
@@ -17,23 +16,13 @@ use tokio::time::Instant;
 use super::brokers::Brokers;
 use super::coordinators::Coordinators;
 use super::failure::Failure;
-use super::members;
+use super::members::{self, Described, Description};
 use super::offsets::{self, GroupOffsets, Wanted};
-use crate::observe::Problem;
 
 /// Groups of one describing request. A member takes some four hundred bytes (its ids, subscription
 /// and assignment), so that two thousand groups of forty members each stay within the default limit
 /// of an answer, 32 MiB. With fewer, 5,000 groups on three brokers would take several requests each.
 const GROUPS_PER_REQUEST: usize = 2_000;
-
-/// A group as its coordinator describes it.
-#[derive(Clone, Debug)]
-pub struct Description {
-    /// The group.
-    pub observation: GroupObservation,
-    /// What about it could not be understood.
-    pub problems: Vec<Problem>,
-}
 
 /// Everything that was asked about one group.
 #[derive(Clone, Debug)]
@@ -43,9 +32,6 @@ pub struct GroupAnswer {
     /// What it is.
     pub description: Result<Description, Failure>,
 }
-
-/// A group in one protocol: none when the coordinator knows no such group in that protocol.
-pub type Described = Result<Option<Description>, Failure>;
 
 /// What is remembered about groups between ticks.
 #[derive(Debug, Default)]
@@ -300,13 +286,4 @@ fn all_failed(groups: &[&str], failure: &Failure) -> BTreeMap<String, Described>
         .iter()
         .map(|&group| (group.to_owned(), Err(failure.clone())))
         .collect()
-}
-
-/// Whether an error says that there is no such group in the protocol asked for.
-pub fn is_absent(error: ResponseError) -> bool {
-    matches!(
-        error,
-        // KIP-848 known to the broker but switched off (group.version 0).
-        ResponseError::GroupIdNotFound | ResponseError::UnsupportedVersion
-    )
 }

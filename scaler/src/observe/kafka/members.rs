@@ -15,7 +15,6 @@ use kafka_protocol::messages::consumer_group_describe_response::{
 use kafka_protocol::messages::describe_groups_response::DescribedGroup as ClassicGroup;
 
 use super::failure::Failure;
-use super::groups::{Described, Description, is_absent};
 use super::protocol::decode;
 use super::shape::ASSIGNMENT;
 use crate::observe::Problem;
@@ -25,6 +24,18 @@ const CONSUMER_PROTOCOL_TYPE: &str = "consumer";
 
 /// The newest version of the assignment that is known. Newer ones only add to its end.
 const NEWEST_ASSIGNMENT: i16 = 3;
+
+/// A group as its coordinator describes it.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// The group.
+    pub observation: GroupObservation,
+    /// What about it could not be understood.
+    pub problems: Vec<Problem>,
+}
+
+/// A group in one protocol: none when the coordinator knows no such group in that protocol.
+pub type Described = Result<Option<Description>, Failure>;
 
 /// A group from an answer to DescribeGroups.
 pub fn classic(group: &ClassicGroup) -> (String, Described) {
@@ -203,6 +214,15 @@ fn sorted<'a>(owned: impl Iterator<Item = (&'a str, &'a [i32])>) -> Vec<Assigned
             }
         })
         .collect()
+}
+
+/// Whether an error says that there is no such group in the protocol asked for.
+fn is_absent(error: ResponseError) -> bool {
+    matches!(
+        error,
+        // KIP-848 known to the broker but switched off (group.version 0).
+        ResponseError::GroupIdNotFound | ResponseError::UnsupportedVersion
+    )
 }
 
 #[cfg(test)]

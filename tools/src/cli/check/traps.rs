@@ -3,7 +3,7 @@
 //! Each comes with what it does and what to set instead. What KEDA's own schema checks is left to
 //! KEDA, and so is everything about a ScaledObject without a trigger of ours.
 
-use super::scaled_object::Report;
+use super::report::Report;
 use crate::cli::manifests::{self, KEDA_MAX_REPLICAS, trigger_type};
 use evenkeel_scaler::config::yaml::{Node, Value};
 

@@ -14,7 +14,7 @@ use tokio::process::Child;
 use tokio::time::Instant;
 
 use super::client::Client;
-use super::template::Runtime;
+use super::runtime::Runtime;
 use super::{BrokerError, BrokerOptions, io_error, node_id_of};
 use crate::demo::process;
 

@@ -6,15 +6,15 @@
 //! halves the start; it is tied to the very Java and class path, so its folder is named after both,
 //! and it is best effort: without it a start takes four seconds.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use super::jars::{self, JMX_AGENT, KAFKA, KAFKA_TOOLS};
-use super::{BrokerError, BrokerOptions, Progress, copy_folder, free_ports, io_error};
+use super::jars::{self, KAFKA};
+use super::node::Node;
+use super::runtime::{Archive, Runtime, find_java};
+use super::topics::TopicAdmin;
+use super::{BrokerError, BrokerOptions, Progress, free_ports, io_error};
 use crate::demo::process;
-
-/// The oldest Java that Kafka 4 runs on.
-const MIN_JAVA: u32 = 17;
 
 /// How long Java may take to write the class archive after SIGTERM. 4.5 s were measured.
 const ARCHIVE_GRACE: Duration = Duration::from_secs(60);
@@ -22,297 +22,99 @@ const ARCHIVE_GRACE: Duration = Duration::from_secs(60);
 /// The cluster's id in every template: any UUID in base64 will do.
 const CLUSTER_ID: &str = "AAAAAAAAQACAAAAAAAAAAQ";
 
-/// How to run Java on a bundle's classes.
-#[derive(Clone, Debug)]
-pub struct Runtime {
-    java: PathBuf,
-    class_path: String,
-    template: Option<PathBuf>,
-    archive: Archive,
-    jmx_agent: Option<PathBuf>,
-}
-
-/// What this run does about the class archive.
-#[derive(Clone, Debug)]
-enum Archive {
-    None,
-    Use(PathBuf),
-    Write(PathBuf),
-}
-
-// === impl Runtime ===
-
-impl Runtime {
-    /// Everything that a broker needs, fetched and prepared now if it is not there.
-    ///
-    /// # Errors
-    /// When Java or Maven is missing, the jars are wrong, or formatting fails.
-    pub async fn prepare(cache: &Path, progress: &Progress) -> Result<Self, BrokerError> {
-        let (java, version) = find_java().await?;
-        let jars = KAFKA.provision(cache, progress).await?;
-        let mut runtime = Self {
-            java,
-            class_path: KAFKA.class_path(&jars),
-            template: None,
-            archive: Archive::None,
-            jmx_agent: None,
-        };
-        let name = format!("{}-{}-java-{version}", KAFKA.name, KAFKA.fingerprint());
-        let prepared = cache.join(&name);
+/// Everything that a broker needs, fetched and prepared now if it is not there.
+///
+/// # Errors
+/// When Java or Maven is missing, the jars are wrong, or formatting fails.
+pub(super) async fn prepare(cache: &Path, progress: &Progress) -> Result<Runtime, BrokerError> {
+    let (java, version) = find_java().await?;
+    let jars = KAFKA.provision(cache, progress).await?;
+    let mut runtime = Runtime::new(java, KAFKA.class_path(&jars));
+    let name = format!("{}-{}-java-{version}", KAFKA.name, KAFKA.fingerprint());
+    let prepared = cache.join(&name);
+    if !prepared.join("template").is_dir() {
+        let _lock = jars::lock(cache, &name).await?;
         if !prepared.join("template").is_dir() {
-            let _lock = jars::lock(cache, &name).await?;
-            if !prepared.join("template").is_dir() {
-                runtime.make(cache, &prepared, progress).await?;
-            }
+            make(&runtime, cache, &prepared, progress).await?;
         }
-        let archive = prepared.join("kafka.jsa");
-        if archive.is_file() {
-            runtime.archive = Archive::Use(archive);
-        }
-        runtime.template = Some(prepared.join("template"));
-        Ok(runtime)
     }
-
-    /// The same for Kafka's command-line tools.
-    pub(super) async fn of_tools(cache: &Path, progress: &Progress) -> Result<Self, BrokerError> {
-        let (java, _) = find_java().await?;
-        let jars = KAFKA_TOOLS.provision(cache, progress).await?;
-        Ok(Self {
-            java,
-            class_path: KAFKA_TOOLS.class_path(&jars),
-            template: None,
-            archive: Archive::None,
-            jmx_agent: None,
-        })
+    let archive = prepared.join("kafka.jsa");
+    if archive.is_file() {
+        runtime.archive = Archive::Use(archive);
     }
-
-    /// Adds the agent that shows request counters. It changes the class path at run time, which the
-    /// class archive does not stand, so that is left out.
-    pub(super) async fn add_jmx_agent(
-        &mut self,
-        cache: &Path,
-        progress: &Progress,
-    ) -> Result<(), BrokerError> {
-        let folder = JMX_AGENT.provision(cache, progress).await?;
-        self.jmx_agent = Some(PathBuf::from(JMX_AGENT.class_path(&folder)));
-        self.archive = Archive::None;
-        Ok(())
-    }
-
-    pub(super) fn java(&self) -> &Path {
-        &self.java
-    }
-
-    pub(super) fn jmx_agent(&self) -> Option<&Path> {
-        self.jmx_agent.as_deref()
-    }
-
-    /// Java's arguments up to the main class. The light collector and the first compiler tier alone
-    /// start fastest and are enough for 50,000 records/s.
-    pub(super) fn flags(&self, heap_megabytes: u32) -> Vec<String> {
-        let mut flags = vec![
-            "-Xms32m".to_owned(),
-            format!("-Xmx{heap_megabytes}m"),
-            "-XX:+UseSerialGC".to_owned(),
-            "-XX:TieredStopAtLevel=1".to_owned(),
-            // Its file under the temporary folder would outlive a kill.
-            "-XX:-UsePerfData".to_owned(),
-            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn".to_owned(),
-        ];
-        match &self.archive {
-            Archive::None => {}
-            Archive::Use(path) => flags.push(format!("-XX:SharedArchiveFile={}", path.display())),
-            Archive::Write(path) => {
-                flags.push(format!("-XX:ArchiveClassesAtExit={}", path.display()));
-            }
-        }
-        flags.extend(["-cp".to_owned(), self.class_path.clone()]);
-        flags
-    }
-
-    /// Puts a formatted data folder for node `id` into `data`.
-    pub(super) fn copy_template(&self, data: &Path, id: i32) -> Result<(), BrokerError> {
-        let Some(template) = &self.template else {
-            return Ok(());
-        };
-        let copying = "copying the formatted data folder";
-        copy_folder(template, data).map_err(io_error(copying))?;
-        let path = data.join("meta.properties");
-        let meta = std::fs::read_to_string(&path).map_err(io_error(copying))?;
-        std::fs::write(&path, meta_for_node(&meta, id)).map_err(io_error(copying))
-    }
-
-    /// Formats the template and writes the class archive, then moves both into place at once.
-    async fn make(
-        &self,
-        cache: &Path,
-        prepared: &Path,
-        progress: &Progress,
-    ) -> Result<(), BrokerError> {
-        progress.say("Formatting Kafka's data folder");
-        let work = tempfile::Builder::new()
-            .prefix(".prepare-")
-            .tempdir_in(cache)
-            .map_err(io_error("making a folder in the cache"))?;
-        let result = work.path().join("result");
-        let template = result.join("template");
-        std::fs::create_dir_all(&template).map_err(io_error("making a folder in the cache"))?;
-        self.format(work.path(), &template).await?;
-
-        progress.say("Writing Kafka's class archive, for quicker starts");
-        let archive = result.join("kafka.jsa");
-        let mut writer = self.clone();
-        writer.template = Some(template);
-        writer.archive = Archive::Write(archive.clone());
-        // Best effort: whatever goes wrong here only costs two seconds a start.
-        if writer.run_once(work.path()).await.is_err() || !archive.is_file() {
-            progress.say("No class archive could be written; brokers will start slower");
-            let _ = std::fs::remove_file(&archive);
-        }
-        // A folder without a template is the rest of an older layout.
-        let _ = std::fs::remove_dir_all(prepared);
-        std::fs::rename(&result, prepared).map_err(io_error("moving the template into the cache"))
-    }
-
-    async fn format(&self, work: &Path, template: &Path) -> Result<(), BrokerError> {
-        let properties = work.join("format.properties");
-        let lines = format!(
-            "process.roles=broker,controller\nnode.id=1\n\
-             controller.quorum.voters=1@127.0.0.1:1\ncontroller.listener.names=CONTROLLER\n\
-             listeners=PLAINTEXT://127.0.0.1:2,CONTROLLER://127.0.0.1:1\nlog.dirs={}\n",
-            template.display()
-        );
-        std::fs::write(&properties, lines).map_err(io_error("writing Kafka's configuration"))?;
-        let output = process::bound_command(&self.java)
-            .args(self.flags(256))
-            .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
-            .arg(&properties)
-            .output()
-            .await
-            .map_err(io_error("running Kafka's storage tool"))?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
-        said.push_str(&String::from_utf8_lossy(&output.stderr));
-        Err(BrokerError::Format {
-            output: process::tail(&said, 20),
-        })
-    }
-
-    /// Runs a broker once through what every start does, so that Java writes the archive at its end.
-    async fn run_once(&self, work: &Path) -> Result<(), BrokerError> {
-        let options = BrokerOptions::default();
-        let ports = free_ports(1, false)?;
-        for own in &ports {
-            let mut node = super::node::Node::create(0, own.clone(), &ports, work, self, &options)?;
-            node.spawn()?;
-            node.wait_ready(1).await?;
-            let topics = super::topics::TopicAdmin::new(vec![node.address()]);
-            topics.create_topic("warm-up", 1, 1, &[]).await?;
-            node.stop_within(ARCHIVE_GRACE).await;
-        }
-        Ok(())
-    }
+    runtime.template = Some(prepared.join("template"));
+    Ok(runtime)
 }
 
-/// The template's meta.properties for another node. Both ids have to differ between nodes.
-fn meta_for_node(meta: &str, id: i32) -> String {
-    let mut lines: Vec<String> = meta
-        .lines()
-        .map(|line| match line.split_once('=') {
-            Some(("node.id", _)) => format!("node.id={id}"),
-            Some(("directory.id", _)) => format!("directory.id={}", directory_id(id)),
-            _ => line.to_owned(),
-        })
-        .collect();
-    lines.push(String::new());
-    lines.join("\n")
+/// Formats the template and writes the class archive, then moves both into place at once.
+async fn make(
+    runtime: &Runtime,
+    cache: &Path,
+    prepared: &Path,
+    progress: &Progress,
+) -> Result<(), BrokerError> {
+    progress.say("Formatting Kafka's data folder");
+    let work = tempfile::Builder::new()
+        .prefix(".prepare-")
+        .tempdir_in(cache)
+        .map_err(io_error("making a folder in the cache"))?;
+    let result = work.path().join("result");
+    let template = result.join("template");
+    std::fs::create_dir_all(&template).map_err(io_error("making a folder in the cache"))?;
+    format(runtime, work.path(), &template).await?;
+
+    progress.say("Writing Kafka's class archive, for quicker starts");
+    let archive = result.join("kafka.jsa");
+    let mut writer = runtime.clone();
+    writer.template = Some(template);
+    writer.archive = Archive::Write(archive.clone());
+    // Best effort: whatever goes wrong here only costs two seconds a start.
+    if run_once(&writer, work.path()).await.is_err() || !archive.is_file() {
+        progress.say("No class archive could be written; brokers will start slower");
+        let _ = std::fs::remove_file(&archive);
+    }
+    // A folder without a template is the rest of an older layout.
+    let _ = std::fs::remove_dir_all(prepared);
+    std::fs::rename(&result, prepared).map_err(io_error("moving the template into the cache"))
 }
 
-/// A UUID in base64 whose last byte is the node's id: 22 characters, of which the last two carry the
-/// last byte (six bits and two).
-fn directory_id(id: i32) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let byte = usize::try_from(id & 0xff).unwrap_or(0);
-    let letter = |index: usize| char::from(ALPHABET.get(index).copied().unwrap_or(b'A'));
-    format!(
-        "AAAAAAAAQACBAAAAAAAA{}{}",
-        letter(byte >> 2),
-        letter((byte & 3) << 4)
-    )
-}
-
-/// Java, and what it calls its version (a word that can stand in a folder's name).
-async fn find_java() -> Result<(PathBuf, String), BrokerError> {
-    let home = std::env::var_os("JAVA_HOME").filter(|home| !home.is_empty());
-    let java = home
-        .map(|home| PathBuf::from(home).join("bin/java"))
-        .filter(|java| java.is_file())
-        .or_else(|| process::find_program("java"))
-        .ok_or(BrokerError::MissingProgram {
-            program: "java",
-            wanted: "Java 17 or newer, which Kafka runs on,",
-        })?;
-    let output = process::bound_command(&java)
-        .arg("-version")
+async fn format(runtime: &Runtime, work: &Path, template: &Path) -> Result<(), BrokerError> {
+    let properties = work.join("format.properties");
+    let lines = format!(
+        "process.roles=broker,controller\nnode.id=1\n\
+         controller.quorum.voters=1@127.0.0.1:1\ncontroller.listener.names=CONTROLLER\n\
+         listeners=PLAINTEXT://127.0.0.1:2,CONTROLLER://127.0.0.1:1\nlog.dirs={}\n",
+        template.display()
+    );
+    std::fs::write(&properties, lines).map_err(io_error("writing Kafka's configuration"))?;
+    let output = process::bound_command(runtime.java())
+        .args(runtime.flags(256))
+        .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
+        .arg(&properties)
         .output()
         .await
-        .map_err(io_error("running java -version"))?;
-    // It says so on standard error.
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    match java_version(&said) {
-        Some((major, version)) if major >= MIN_JAVA => Ok((java, version)),
-        _ => Err(BrokerError::OldJava {
-            found: said.lines().next().unwrap_or_default().to_owned(),
-        }),
+        .map_err(io_error("running Kafka's storage tool"))?;
+    if output.status.success() {
+        return Ok(());
     }
+    let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
+    said.push_str(&String::from_utf8_lossy(&output.stderr));
+    Err(BrokerError::Format {
+        output: process::tail(&said, 20),
+    })
 }
 
-/// `openjdk version "17.0.15" 2025-04-15` is (17, `17.0.15`); Java 8 called itself `1.8.0`.
-fn java_version(said: &str) -> Option<(u32, String)> {
-    let line = said.lines().find(|line| line.contains("version \""))?;
-    let version = line.split('"').nth(1)?;
-    let mut parts = version.split(|letter: char| !letter.is_ascii_digit());
-    let major: u32 = match parts.next()?.parse().ok()? {
-        1 => parts.next()?.parse().ok()?,
-        major => major,
-    };
-    let word = version.replace(|letter: char| !letter.is_ascii_alphanumeric(), ".");
-    Some((major, word))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn java_names_its_version_in_two_ways() {
-        let check = |said: &str, expected: Option<(u32, &str)>| {
-            let expected = expected.map(|(major, word)| (major, word.to_owned()));
-            assert_eq!(java_version(said), expected, "{said:?}");
-        };
-        check(
-            "openjdk version \"17.0.15\" 2025-04-15\n",
-            Some((17, "17.0.15")),
-        );
-        check(
-            "Picked up JAVA_TOOL_OPTIONS: x\nopenjdk version \"21\"\n",
-            Some((21, "21")),
-        );
-        check("java version \"1.8.0_402\"", Some((8, "1.8.0.402")));
-        check("openjdk version \"25-ea\"", Some((25, "25.ea")));
-        check("no java here", None);
+/// Runs a broker once through what every start does, so that Java writes the archive at its end.
+async fn run_once(runtime: &Runtime, work: &Path) -> Result<(), BrokerError> {
+    let options = BrokerOptions::default();
+    let ports = free_ports(1, false)?;
+    for own in &ports {
+        let mut node = Node::create(0, own.clone(), &ports, work, runtime, &options)?;
+        node.spawn()?;
+        node.wait_ready(1).await?;
+        let topics = TopicAdmin::new(vec![node.address()]);
+        topics.create_topic("warm-up", 1, 1, &[]).await?;
+        node.stop_within(ARCHIVE_GRACE).await;
     }
-
-    #[test]
-    fn each_node_gets_ids_of_its_own() {
-        let meta = "#\ncluster.id=c\ndirectory.id=x\nnode.id=1\nversion=1\n";
-        assert_eq!(
-            meta_for_node(meta, 2),
-            "#\ncluster.id=c\ndirectory.id=AAAAAAAAQACBAAAAAAAAAg\nnode.id=2\nversion=1\n"
-        );
-        assert_eq!(directory_id(1), "AAAAAAAAQACBAAAAAAAAAQ");
-        assert_eq!(directory_id(5), "AAAAAAAAQACBAAAAAAAABQ");
-    }
+    Ok(())
 }

@@ -7,10 +7,10 @@
 //! each of its minutes has to lie in the range, give or take the tolerance. The pods of the record are
 //! those of the Deployment.
 
-use super::Scenario;
 use crate::chance::Spread;
 use crate::contender::{Contender, Knowledge};
 use crate::outcome::RunMinute;
+use crate::scenario::Scenario;
 
 /// How far pods may be off.
 pub const PODS_TOLERANCE: f64 = 0.15;
@@ -169,7 +169,7 @@ impl Reference {
     /// The simulated run, minute by minute.
     pub fn minutes(self, seed: u64) -> Vec<RunMinute> {
         let exact = Knowledge::Times(1.0);
-        self.scenario().run(&self.contender(), exact, seed).minutes
+        self.contender().run(&self.scenario(), exact, seed).minutes
     }
 }
 
