@@ -11,6 +11,31 @@ use std::fmt::Write as _;
 use evenkeel_scaler::config::options::{Kind as SettingKind, SETTINGS};
 use evenkeel_scaler::grpc::options::{Kind, MetadataOption, OPTIONS, Origin};
 use expect_test::expect_file;
+use prost::Message as _;
+
+#[test]
+fn the_protocols_code_is_what_comes_of_its_proto() {
+    let proto = concat!(env!("CARGO_MANIFEST_DIR"), "/scaler/proto");
+    let wire = concat!(env!("CARGO_MANIFEST_DIR"), "/scaler/src/grpc/wire");
+    let descriptors = protox::compile(["externalscaler.proto"], [proto]).unwrap();
+    let bytes = descriptors.encode_to_vec();
+    let out = tempfile::tempdir().unwrap();
+    tonic_prost_build::configure()
+        .out_dir(out.path())
+        .compile_fds(descriptors)
+        .unwrap();
+    let code = std::fs::read_to_string(out.path().join("externalscaler.rs")).unwrap();
+    expect_file!["../scaler/src/grpc/wire/externalscaler.rs"].assert_eq(&code);
+
+    let path = format!("{wire}/externalscaler.bin");
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(&path, &bytes).unwrap();
+    }
+    assert!(
+        std::fs::read(&path).unwrap() == bytes,
+        "{path} is not what comes of the proto: run make generate"
+    );
+}
 
 #[test]
 fn docs_configuration_md_says_what_the_tables_say() {
