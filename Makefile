@@ -15,7 +15,7 @@ help:  ## What there is
 
 setup:  ## Everything a fresh machine lacks: system packages, our programs, Kafka's jars
 	@bash setup/setup.sh
-	@cargo build --workspace
+	@cargo build --locked --workspace
 	@$(TARGET)/debug/evenkeel demo --prepare
 
 demo: setup  ## The main job on a real Kafka broker; options as DEMO="--policy keda-lag"
@@ -24,38 +24,41 @@ demo: setup  ## The main job on a real Kafka broker; options as DEMO="--policy k
 test: setup  ## All tests: real Kafka, real Prometheus, real processes, helm, a real browser
 	@bash setup/deploy.sh
 	@bash setup/browser.sh
-	@cargo test --package evenkeel-consumer --features msk-iam --lib --test msk_iam
-	@cargo test --workspace
+	@cargo test --locked --package evenkeel-consumer --features msk-iam --lib --test msk_iam
+	@cargo test --locked --workspace
 
 swarm:  ## Every law over 10,000 runs with random faults, on all cores; SWARM_RUNS and SWARM_SEED choose others
-	@SWARM_RUNS=$(or $(SWARM_RUNS),10000) cargo test --release -p evenkeel-sim --test swarm -- --nocapture
+	@SWARM_RUNS=$(or $(SWARM_RUNS),10000) cargo test --locked --release -p evenkeel-sim --test swarm -- --nocapture
 
 scoreboard:  ## Every policy on every scenario with 20 seeds: docs/SCOREBOARD.md and docs/scoreboard/
-	@cargo run --release --quiet -p evenkeel-sim --bin scoreboard -- docs
+	@cargo run --locked --release --quiet -p evenkeel-sim --bin scoreboard -- docs
 
-lint:  ## Format, clippy with warnings as errors, docs, licences, unused dependencies, Dockerfiles
+lint:  ## Format, clippy with warnings as errors, docs, licences, advisories, unused dependencies, scripts, Dockerfiles
 	@bash setup/setup.sh
 	@bash setup/tools.sh
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --quiet -- -D warnings
-	cargo clippy --package evenkeel-consumer --features msk-iam --all-targets --quiet -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --quiet
-	cargo deny --workspace check bans licenses sources
+	PATH="$(TARGET)/linters/bin:$$PATH" shellcheck .ci/run $$(git ls-files '*.sh')
+	$(TARGET)/linters/bin/hadolint deploy/docker/*.Dockerfile
 	cargo machete
-	$(TARGET)/hadolint/bin/hadolint deploy/docker/*.Dockerfile
+	cargo deny --workspace --locked check bans licenses sources
+	@bash setup/advisories.sh
+	cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
+	cargo clippy --locked --package evenkeel --no-default-features --quiet -- -D warnings
+	cargo clippy --locked --package evenkeel-consumer --features msk-iam --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
 
 generate:  ## Rewrite the committed generated files
 	@bash setup/deploy.sh
-	@UPDATE_EXPECT=1 cargo test --test generated --test deploy --test migrate -- --skip chart:: --skip run:: --skip files::
-	@UPDATE_EXPECT=1 cargo test --test deploy what_is_rendered_is_what_is_committed
+	@UPDATE_EXPECT=1 cargo test --locked --test generated --test deploy --test migrate -- --skip chart:: --skip run:: --skip files::
+	@UPDATE_EXPECT=1 cargo test --locked --test deploy what_is_rendered_is_what_is_committed
 
 static:  ## The scaler as its image has it: static, small, in an empty root with the chart's arguments (root)
 	@bash deploy/docker/static.sh
 
 bench:  ## Measured tables: requests and CPU a tick, calls a second, waking, microseconds a decision, records/s of the consumer
 	@bash setup/setup.sh
-	@cargo build --release --workspace --bins --examples
-	@cargo bench --workspace
+	@cargo build --locked --release --workspace --bins --examples
+	@cargo bench --locked --workspace
 
 chaos: setup  ## Kills, freezes and crashes around the consumer for an hour; CHAOS_SECONDS=600 for less
-	@EVENKEEL_CHAOS_SECONDS=$(or $(CHAOS_SECONDS),3600) cargo test --test chaos -- --nocapture
+	@EVENKEEL_CHAOS_SECONDS=$(or $(CHAOS_SECONDS),3600) cargo test --locked --test chaos -- --nocapture

@@ -181,8 +181,8 @@ async fn the_list_says_who_needs_somebody_and_why() {
         [
             None,
             Some((api::Severity::Warning, stuck)),
-            error("KEDA is answered an error: the last decision is too old"),
-            error("KEDA is answered an error: unreachable"),
+            error("evenkeel returns UNAVAILABLE to KEDA: the last decision is too old"),
+            error("evenkeel returns UNAVAILABLE to KEDA: unreachable"),
             None,
         ]
     );

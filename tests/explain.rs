@@ -82,7 +82,7 @@ async fn explain_says_why_there_is_no_answer() {
     target.publish(decisions::unreachable(now, now));
     let detail = detail_at_two_seconds(&server, "dark").await;
     expect![[r#"
-        shop/dark: KEDA is answered an error and keeps what there is: unreachable (Stale).
+        shop/dark: evenkeel returns UNAVAILABLE, KEDA keeps the current replicas: unreachable (Stale).
         Decided 2.0 s ago from data 2.0 s old.
         Cluster main, consumer group dark-group, topic orders.
 

@@ -1,7 +1,7 @@
 //! Kafka and Prometheus in, observations out: the only place that knows `kafka-protocol` or
 //! `reqwest`.
 //!
-//! Foreign types stop here. This room decides nothing: what is missing is reported as unknown with a
+//! Foreign types stop here. This module decides nothing: what is missing is reported as unknown with a
 //! cause, and one broken topic, group or series never hides another.
 
 pub mod kafka;

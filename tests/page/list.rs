@@ -47,7 +47,7 @@ async fn the_worst_comes_first_and_says_why() {
     assert_eq!(
         rows[0][1..7],
         [
-            "Stale: KEDA is answered an error: unreachable",
+            "Stale: evenkeel returns UNAVAILABLE to KEDA: unreachable",
             "–",
             "–",
             "–",

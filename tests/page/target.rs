@@ -149,7 +149,7 @@ async fn a_target_says_why_and_follows_what_is_decided() {
     browser
         .until_it_says(
             "#lead",
-            "KEDA is answered an error: unreachable. The replicas stay as they are.",
+            "evenkeel returns UNAVAILABLE to KEDA: unreachable. The replicas stay as they are.",
         )
         .await;
     let problems = browser.text("#problems").await;

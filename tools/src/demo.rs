@@ -1,10 +1,10 @@
 //! The demo: a real broker, real consumers, and a driver that calls as KEDA and the HPA do.
 //!
 //! Nothing here is needed to serve: the scaler never starts a process. The embedded broker
-//! ([`broker`]) is also what the tests and benches run against. A run is a [`stage`] that is set
-//! (broker, topic, scaler, producer, no pods yet), played second by second, and struck again whatever
-//! happens. The arithmetic of Kubernetes and KEDA is the simulator's ([`evenkeel_sim::hpa`],
-//! [`evenkeel_sim::keda`]), the figures are pure too ([`report`]); all policies run on the same stage and are measured by the same eyes ([`watch`]).
+//! ([`broker`]) is also what the tests and benches run against. A [`run`] is started (broker,
+//! topic, scaler, producer, no pods yet), goes on second by second, and is stopped whatever happens. The arithmetic of Kubernetes and KEDA is the simulator's ([`evenkeel_sim::hpa`],
+//! [`evenkeel_sim::keda`]), the figures are pure too ([`report`]); all policies run on the same
+//! broker, pods and load ([`run`]) and are measured in the same way ([`watch`]).
 
 pub mod broker;
 pub mod driver;
@@ -14,9 +14,9 @@ pub mod postgres;
 pub mod process;
 pub mod programs;
 pub mod report;
+pub mod run;
 pub mod scaler;
 mod settings;
-pub mod stage;
 pub mod view;
 pub mod watch;
 
@@ -26,7 +26,7 @@ use std::time::Duration;
 use broker::BrokerError;
 use load::Load;
 use report::Report;
-use stage::Stage;
+use run::Run;
 use tokio_util::sync::CancellationToken;
 
 /// What to run.
@@ -132,12 +132,12 @@ pub enum DemoError {
 /// # Errors
 /// When a part of it cannot be started or ends too early. Whatever was started has been ended.
 pub async fn run(options: &Options, stop: &CancellationToken) -> Result<Option<Report>, DemoError> {
-    // Dropping a half-set stage kills what it has started.
-    let Some(stage) = stop.run_until_cancelled(Stage::set(options)).await else {
+    // Dropping a half-started run kills what it has started.
+    let Some(run) = stop.run_until_cancelled(Run::start(options)).await else {
         return Ok(None);
     };
-    let mut stage = stage?;
-    let played = stage.play(options, stop).await;
-    stage.strike().await;
-    played.map(Some)
+    let mut run = run?;
+    let ended = run.go_on(options, stop).await;
+    run.stop().await;
+    ended.map(Some)
 }

@@ -96,7 +96,7 @@ pub struct Attention {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// KEDA is answered an error.
+    /// evenkeel returns UNAVAILABLE to KEDA.
     Error,
     /// KEDA is answered, and replicas alone do not make it right.
     Warning,

@@ -188,10 +188,10 @@ const TARGET_GAUGES: [TargetGauge; 18] = [
     },
 ];
 
-/// A witness of the inbound rate: its label and its figure.
-type Witness = (&'static str, fn(&Inputs) -> Option<f64>);
+/// A source of the inbound rate: its label, `witness` since the first release, and its figure.
+type RateSource = (&'static str, fn(&Inputs) -> Option<f64>);
 
-const WITNESSES: [Witness; 5] = [
+const RATE_SOURCES: [RateSource; 5] = [
     ("used_up", |inputs| inputs.inbound_up),
     ("used_down", |inputs| inputs.inbound_down),
     ("offsets_fast", |inputs| inputs.inbound_offsets_fast),
@@ -307,15 +307,15 @@ fn same_object(one: &Target, other: &Target) -> bool {
 fn encode_inbound(encoder: &mut DescriptorEncoder<'_>, scraped: &[Scraped]) -> fmt::Result {
     let mut family = encoder.encode_descriptor(
         "evenkeel_target_inbound_records_per_second",
-        "The inbound rate by witness; used_up and used_down are what sizing took from them",
+        "The inbound rate by source; used_up and used_down are what sizing took from them",
         None,
         MetricType::Gauge,
     )?;
     for it in scraped {
-        for (witness, rate) in WITNESSES {
+        for (source, rate) in RATE_SOURCES {
             if let Some(value) = it.inputs().and_then(rate) {
                 let [namespace, name] = it.labels();
-                let labels = [namespace, name, ("witness", witness)];
+                let labels = [namespace, name, ("witness", source)];
                 ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
             }
         }

@@ -36,13 +36,13 @@ fn attention(decision: &Decision, now: Timestamp) -> Option<Attention> {
         Desired::Unknown { cause } => (
             Severity::Error,
             format!(
-                "KEDA is answered an error: {}",
+                "evenkeel returns UNAVAILABLE to KEDA: {}",
                 cause.label().replace('_', " ")
             ),
         ),
         Desired::Known { .. } if now > decision.valid_until => (
             Severity::Error,
-            "KEDA is answered an error: the last decision is too old".to_owned(),
+            "evenkeel returns UNAVAILABLE to KEDA: the last decision is too old".to_owned(),
         ),
         Desired::Known { .. } if is_calm(decision.verdict) => return None,
         Desired::Known { .. } => (Severity::Warning, meaning(decision.verdict).to_owned()),

@@ -189,7 +189,7 @@ pub const PANELS: &[Panel] = &[
         ],
     },
     Panel {
-        title: "Inbound rate by witness",
+        title: "Inbound rate by source",
         description: "The log's own offsets over 5 s and 300 s, Prometheus where there is a query, and what sizing takes of them for going up and down.",
         unit: "short",
         shape: Shape::Lines,

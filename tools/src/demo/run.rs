@@ -42,7 +42,7 @@ const START_POLL: Duration = Duration::from_millis(100);
 /// How long consumers may work the rest off when the load is over.
 const DRAIN: Duration = Duration::from_secs(120);
 
-/// One request of the watching eyes.
+/// How long one measurement of the broker may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The longest answer they read.
@@ -50,7 +50,7 @@ const FRAME_LIMIT_BYTES: usize = 16 * 1024 * 1024;
 
 /// Everything that runs.
 #[derive(Debug)]
-pub struct Stage {
+pub struct Run {
     clock: Clock,
     driver: Driver,
     pods: Pods,
@@ -76,14 +76,14 @@ struct Record {
     last_sight: Option<(Timestamp, Sight)>,
 }
 
-// === impl Stage ===
+// === impl Run ===
 
-impl Stage {
+impl Run {
     /// Sets everything up; the load begins at the end of it.
     ///
     /// # Errors
     /// When a part cannot be started. Dropping what is there ends the others.
-    pub async fn set(options: &Options) -> Result<Self, DemoError> {
+    pub async fn start(options: &Options) -> Result<Self, DemoError> {
         let programs = Programs::find(options.bin_folder.as_deref())?;
         let folder = tempfile::Builder::new()
             .prefix("evenkeel-demo-")
@@ -164,7 +164,7 @@ impl Stage {
     ///
     /// # Errors
     /// When a part ends too early.
-    pub async fn play(
+    pub async fn go_on(
         &mut self,
         options: &Options,
         stop: &CancellationToken,
@@ -202,7 +202,7 @@ impl Stage {
     }
 
     /// Ends everything, in order.
-    pub async fn strike(&mut self) {
+    pub async fn stop(&mut self) {
         self.end_producer(&mut Counts::default()).await;
         self.pods.end().await;
         if let Some(mut scaler) = self.scaler.take() {

@@ -58,7 +58,7 @@ function figuresOf({ target, source, decision: { inputs } }) {
   return [
     ["Replicas", `${count(inputs.observed_replicas)} in the group, ${count(inputs.replicas_in_flight)} on their way, ${count(target.desired_replicas)} decided`],
     ["Inbound", `${perSecond(inputs.inbound_up_records_per_second)} for going up, ${perSecond(inputs.inbound_down_records_per_second)} for going down`],
-    ["Witnesses", `log ends ${perSecond(inputs.inbound_offsets_fast_records_per_second)} fast, ${perSecond(inputs.inbound_offsets_slow_records_per_second)} slow; Prometheus ${source.prometheus_query ? perSecond(inputs.inbound_prometheus_records_per_second) : "not asked"}`],
+    ["Rate sources", `log ends ${perSecond(inputs.inbound_offsets_fast_records_per_second)} fast, ${perSecond(inputs.inbound_offsets_slow_records_per_second)} slow; Prometheus ${source.prometheus_query ? perSecond(inputs.inbound_prometheus_records_per_second) : "not asked"}`],
     ["Processed", perSecond(inputs.processing_records_per_second)],
     ["Capacity", known(inputs.capacity_per_replica_records_per_second) ? perSecond(inputs.capacity_per_replica_records_per_second) + " a replica" + learned : "not known yet"],
     ["In use", known(inputs.utilization) ? Math.round(inputs.utilization * 100) + " %" : "unknown"],

@@ -183,7 +183,7 @@ fn lead(text: &mut String, title: &str, detail: &TargetDetail, decision: &Decisi
             format!("{replicas} {noun}, {active}, because {}", decision.meaning)
         }
         (cause, _) => format!(
-            "KEDA is answered an error and keeps what there is: {}",
+            "evenkeel returns UNAVAILABLE, KEDA keeps the current replicas: {}",
             cause.as_deref().unwrap_or("unknown")
         ),
     };
@@ -199,7 +199,7 @@ fn lead(text: &mut String, title: &str, detail: &TargetDetail, decision: &Decisi
     } else {
         let over = millis_between(decision.valid_until_millis, now);
         format!(
-            "; too old since {}, so KEDA is answered an error",
+            "; too old since {}, so evenkeel returns UNAVAILABLE and KEDA keeps the current replicas",
             age(over)
         )
     };

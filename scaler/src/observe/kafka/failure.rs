@@ -155,9 +155,15 @@ impl Failure {
             // The others say themselves what to do.
             _ => String::new(),
         };
+        let does_not_exist = match self {
+            Self::Broker(
+                ResponseError::UnknownTopicOrPartition | ResponseError::UnknownTopicId,
+            ) => "it does not exist, ",
+            _ => "",
+        };
         Problem {
             cause,
-            sentence: format!("{what}: {self}{advice}"),
+            sentence: format!("{what}: {does_not_exist}{self}{advice}"),
         }
     }
 }

@@ -153,7 +153,7 @@ fn timing(spec: &Node, triggers: &[Node], replicas: Replicas, report: &mut Repor
         report.warn(
             cooldown.line,
             format!(
-                "cooldownPeriod: has no effect: it rules the way to zero only, and minReplicaCount is \
+                "cooldownPeriod: has no effect: it applies when scaling to zero only, and minReplicaCount is \
                  {}; coming down is scaleDownStabilizationWindowSeconds in the trigger",
                 replicas.least
             ),
