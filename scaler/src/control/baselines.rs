@@ -32,13 +32,13 @@ const SPACING: Duration = Duration::from_secs(4);
 pub struct Baselines<P> {
     prometheus: Arc<P>,
     concurrency: usize,
-    board: Arc<Mutex<Board>>,
+    answers: Arc<Mutex<Answers>>,
     rounds: JoinSet<()>,
 }
 
 /// What is known and what is being asked.
 #[derive(Debug, Default)]
-struct Board {
+struct Answers {
     readings: BTreeMap<PrometheusQuery, BaselineReading>,
     answered: BTreeSet<PrometheusQuery>,
     in_flight: BTreeSet<PrometheusQuery>,
@@ -56,7 +56,7 @@ impl<P: ObservePrometheus> Baselines<P> {
         Self {
             prometheus,
             concurrency: concurrency.max(1),
-            board: Arc::default(),
+            answers: Arc::default(),
             rounds: JoinSet::new(),
         }
     }
@@ -66,19 +66,19 @@ impl<P: ObservePrometheus> Baselines<P> {
         while self.rounds.try_join_next().is_some() {}
         let mut due: BTreeMap<&str, Vec<Due>> = BTreeMap::new();
         {
-            let mut board = lock(&self.board);
+            let mut answers = lock(&self.answers);
             if self.rounds.is_empty() {
                 // Nothing runs, so nothing is in flight: a round that panicked left its mark.
-                board.in_flight.clear();
+                answers.in_flight.clear();
             }
             for query in queries {
-                let asked = board.asked_at.get(query);
+                let asked = answers.asked_at.get(query);
                 if asked.is_some_and(|at| *at <= now && now.since(*at) < SPACING) {
                     continue;
                 }
-                if board.in_flight.insert(query.clone()) {
-                    board.asked_at.insert(query.clone(), now);
-                    let cold = !board.answered.contains(query);
+                if answers.in_flight.insert(query.clone()) {
+                    answers.asked_at.insert(query.clone(), now);
+                    let cold = !answers.answered.contains(query);
                     due.entry(&query.url)
                         .or_default()
                         .push((query.clone(), cold));
@@ -89,7 +89,7 @@ impl<P: ObservePrometheus> Baselines<P> {
         for queries in due.into_values() {
             let round = Round {
                 prometheus: Arc::clone(&self.prometheus),
-                board: Arc::clone(&self.board),
+                answers: Arc::clone(&self.answers),
             };
             self.rounds.spawn(round.run(queries, share));
         }
@@ -97,9 +97,9 @@ impl<P: ObservePrometheus> Baselines<P> {
 
     /// Waits for the answers to `queries`, but not long.
     pub async fn settle(&mut self, queries: &BTreeSet<PrometheusQuery>) {
-        let board = Arc::clone(&self.board);
+        let answers = Arc::clone(&self.answers);
         let settled = async {
-            while !lock(&board).in_flight.is_disjoint(queries) {
+            while !lock(&answers).in_flight.is_disjoint(queries) {
                 if self.rounds.join_next().await.is_none() {
                     return;
                 }
@@ -111,7 +111,7 @@ impl<P: ObservePrometheus> Baselines<P> {
 
     /// The newest reading of `query`.
     pub fn reading(&self, query: &PrometheusQuery) -> BaselineReading {
-        lock(&self.board)
+        lock(&self.answers)
             .readings
             .get(query)
             .cloned()
@@ -123,17 +123,17 @@ impl<P: ObservePrometheus> Baselines<P> {
 
     /// Forgets every query that is not among `queries`.
     pub fn keep_only(&mut self, queries: &BTreeSet<PrometheusQuery>) {
-        let mut board = lock(&self.board);
-        board.readings.retain(|query, _| queries.contains(query));
-        board.answered.retain(|query| queries.contains(query));
-        board.asked_at.retain(|query, _| queries.contains(query));
+        let mut answers = lock(&self.answers);
+        answers.readings.retain(|query, _| queries.contains(query));
+        answers.answered.retain(|query| queries.contains(query));
+        answers.asked_at.retain(|query, _| queries.contains(query));
     }
 }
 
 /// One round's questions to one server.
 struct Round<P> {
     prometheus: Arc<P>,
-    board: Arc<Mutex<Board>>,
+    answers: Arc<Mutex<Answers>>,
 }
 
 // === impl Round ===
@@ -164,12 +164,12 @@ impl<P: ObservePrometheus> Round<P> {
     }
 
     fn note(&self, query: PrometheusQuery, reading: BaselineReading) {
-        let mut board = lock(&self.board);
-        board.in_flight.remove(&query);
+        let mut answers = lock(&self.answers);
+        answers.in_flight.remove(&query);
         if let PrometheusObservation::Known { .. } = reading.observation {
-            board.answered.insert(query.clone());
+            answers.answered.insert(query.clone());
         }
-        board.readings.insert(query, reading);
+        answers.readings.insert(query, reading);
     }
 }
 

@@ -266,7 +266,12 @@ fn figures(text: &mut String, inputs: &InputsView) {
         "group",
         format!(
             "{}, {} replicas, {} more on their way",
-            inputs.group_state.as_deref().unwrap_or("state unknown"),
+            match inputs.group_state.as_deref() {
+                // Kafka's word for a group that it does not know.
+                Some("Dead") => "does not exist (Dead)",
+                Some(state) => state,
+                None => "state unknown",
+            },
             inputs.observed_replicas,
             inputs.replicas_in_flight
         ),
