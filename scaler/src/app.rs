@@ -55,7 +55,7 @@ struct Running {
     loops: JoinHandle<()>,
     grpc_server: JoinHandle<Result<(), grpc::ServeError>>,
     admin_server: JoinHandle<std::io::Result<()>>,
-    admin_readiness: admin::Readiness,
+    readiness: admin::Readiness,
     draining: CancellationToken,
     admin_end: CancellationToken,
     drain: Duration,
@@ -163,10 +163,10 @@ impl App {
 
     async fn start(self) -> Running {
         // The listeners are bound, so whoever asks is answered: ready before the first answer.
-        let readiness = grpc::Readiness::new().await;
-        readiness.ready().await;
-        let admin_readiness = admin::Readiness::new();
-        admin_readiness.serving();
+        let health = grpc::Health::new().await;
+        health.ready().await;
+        let readiness = admin::Readiness::new();
+        readiness.serving();
         let draining = CancellationToken::new();
         let admin_end = CancellationToken::new();
         let router = admin::router(
@@ -174,7 +174,7 @@ impl App {
             &self.metrics,
             self.config.limits,
             self.clock,
-            admin_readiness.clone(),
+            readiness.clone(),
         );
         let scaler = grpc::Scaler::new(
             Arc::clone(&self.config),
@@ -198,7 +198,7 @@ impl App {
         let drain = self.config.grpc.drain;
         let grpc_server = tokio::spawn({
             let draining = draining.clone();
-            async move { grpc::serve(self.grpc, &self.config, scaler, readiness, draining).await }
+            async move { grpc::serve(self.grpc, &self.config, scaler, health, draining).await }
         });
         let admin_server = tokio::spawn(admin::serve(
             self.admin,
@@ -210,7 +210,7 @@ impl App {
             loops,
             grpc_server,
             admin_server,
-            admin_readiness,
+            readiness,
             draining,
             admin_end,
             drain,
@@ -238,7 +238,7 @@ impl Running {
 
     async fn stop(mut self) {
         tracing::info!(drain = ?self.drain, "shutting down");
-        self.admin_readiness.draining();
+        self.readiness.draining();
         self.draining.cancel();
         let grace = self.drain + DRAIN_MARGIN;
         end_in_time("the gRPC server", grace, &mut self.grpc_server).await;

@@ -2,8 +2,10 @@
 //!
 //! Handlers read published decisions and compute nothing; the first call of a ScaledObject
 //! registers it. [`options`] is the one table of trigger metadata, [`metadata`] reads it,
-//! [`service`] answers, [`status`] says no, [`server`] holds the socket.
+//! [`service`] answers, [`status`] says no, [`health`] says whether to ask, [`server`]
+//! holds the socket.
 
+pub mod health;
 pub mod metadata;
 pub mod options;
 pub mod server;
@@ -11,5 +13,6 @@ pub mod service;
 pub mod status;
 pub mod wire;
 
-pub use server::{Readiness, ServeError, serve};
+pub use health::Health;
+pub use server::{ServeError, serve};
 pub use service::{METRIC_NAME, Scaler};

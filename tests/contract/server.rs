@@ -1,6 +1,6 @@
 //! The server around the calls: health, reflection, bounds, and its end.
 
-use evenkeel_scaler::grpc::Readiness;
+use evenkeel_scaler::grpc::Health;
 use evenkeel_scaler::grpc::wire::external_scaler_client::ExternalScalerClient;
 use tonic::Code;
 use tonic::transport::Channel;
@@ -31,7 +31,7 @@ async fn health_tells_alive_from_ready() {
         (true, ServingStatus::Serving),
         (false, ServingStatus::NotServing),
     ] {
-        set(&server.readiness, ready).await;
+        set(&server.health, ready).await;
         assert_eq!(health(&mut client, "").await, Ok(expected));
         assert_eq!(health(&mut client, "readiness").await, Ok(expected));
         assert_eq!(health(&mut client, "liveness").await, alive);
@@ -40,18 +40,18 @@ async fn health_tells_alive_from_ready() {
     server.stop().await;
 }
 
-async fn set(readiness: &Readiness, ready: bool) {
+async fn set(health: &Health, ready: bool) {
     if ready {
-        readiness.ready().await;
+        health.ready().await;
     } else {
-        readiness.not_ready().await;
+        health.not_ready().await;
     }
 }
 
 #[tokio::test]
 async fn readiness_goes_when_the_shutdown_begins_and_a_watcher_cannot_delay_it_for_ever() {
     let server = Running::start("grpc: {drain: 300ms}").await;
-    server.readiness.ready().await;
+    server.health.ready().await;
     let mut client = HealthClient::new(server.channel().await);
     let mut watch = client
         .watch(HealthCheckRequest {

@@ -12,7 +12,7 @@ use evenkeel_scaler::control::registry::Registry;
 use evenkeel_scaler::control::target::{Published, Target};
 use evenkeel_scaler::grpc::wire::external_scaler_client::ExternalScalerClient;
 use evenkeel_scaler::grpc::wire::{GetMetricsRequest, ScaledObjectRef};
-use evenkeel_scaler::grpc::{METRIC_NAME, Readiness, Scaler, ServeError, serve};
+use evenkeel_scaler::grpc::{Health, METRIC_NAME, Scaler, ServeError, serve};
 use evenkeel_scaler::metrics::{Metrics, RpcLabels};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -36,7 +36,7 @@ pub struct World {
 pub struct Running {
     pub world: World,
     pub address: SocketAddr,
-    pub readiness: Readiness,
+    pub health: Health,
     pub served: JoinHandle<Result<(), ServeError>>,
 }
 
@@ -104,18 +104,18 @@ impl Running {
         let world = World::new(yaml);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let readiness = Readiness::new().await;
+        let health = Health::new().await;
         let served = tokio::spawn({
             let config = Arc::clone(&world.config);
             let scaler = world.scaler.clone();
-            let readiness = readiness.clone();
+            let health = health.clone();
             let shutdown = world.shutdown.clone();
-            async move { serve(listener, &config, scaler, readiness, shutdown).await }
+            async move { serve(listener, &config, scaler, health, shutdown).await }
         });
         Self {
             world,
             address,
-            readiness,
+            health,
             served,
         }
     }

@@ -10,10 +10,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
-use tonic_health::ServingStatus;
-use tonic_health::pb::health_server::HealthServer;
-use tonic_health::server::{HealthReporter, HealthService};
 
+use super::health::Health;
 use super::service::Scaler;
 use super::wire::FILE_DESCRIPTOR_SET;
 use super::wire::external_scaler_server::ExternalScalerServer;
@@ -31,11 +29,6 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// connection.
 const STREAMS_PER_TARGET: usize = 2;
 
-/// The health services that say whether calls can be answered. The empty name is the whole server.
-const READINESS_SERVICES: [&str; 2] = ["", "readiness"];
-/// The health service that says whether the process runs.
-const LIVENESS_SERVICE: &str = "liveness";
-
 /// What can go wrong with the server as a whole.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -47,49 +40,10 @@ pub enum ServeError {
     Transport(#[from] tonic::transport::Error),
 }
 
-/// Tells health checks whether the server is ready. Cheap to clone; starts as alive and not ready.
-#[derive(Clone, Debug)]
-pub struct Readiness {
-    reporter: HealthReporter,
-}
-
-// === impl Readiness ===
-
-impl Readiness {
-    /// Alive, and not ready yet.
-    pub async fn new() -> Self {
-        let readiness = Self {
-            reporter: HealthReporter::new(),
-        };
-        readiness.not_ready().await;
-        readiness
-            .reporter
-            .set_service_status(LIVENESS_SERVICE, ServingStatus::Serving)
-            .await;
-        readiness
-    }
-
-    /// Calls can be answered.
-    pub async fn ready(&self) {
-        self.set(ServingStatus::Serving).await;
-    }
-
-    /// Calls cannot be answered, or not for much longer.
-    pub async fn not_ready(&self) {
-        self.set(ServingStatus::NotServing).await;
-    }
-
-    async fn set(&self, status: ServingStatus) {
-        for service in READINESS_SERVICES {
-            self.reporter.set_service_status(service, status).await;
-        }
-    }
-}
-
 /// Serves on `listener` until `shutdown` is cancelled and the calls in flight are done, at most
 /// `grpc.drain` after that.
 ///
-/// `readiness` is the caller's to set; it is withdrawn here when the shutdown begins.
+/// `health` is the caller's to set; its readiness is withdrawn here when the shutdown begins.
 ///
 /// # Errors
 /// When the server cannot be built or its transport fails.
@@ -97,12 +51,9 @@ pub async fn serve(
     listener: TcpListener,
     config: &Config,
     scaler: Scaler,
-    readiness: Readiness,
+    health: Health,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    let health = HealthServer::new(HealthService::from_health_reporter(
-        readiness.reporter.clone(),
-    ));
     let limits = config.limits;
     let streams = limits.targets.saturating_mul(STREAMS_PER_TARGET);
     let max_streams =
@@ -117,7 +68,7 @@ pub async fn serve(
         .add_service(
             ExternalScalerServer::new(scaler).max_decoding_message_size(limits.grpc_message_bytes),
         )
-        .add_service(health)
+        .add_service(health.service())
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
 
@@ -125,7 +76,7 @@ pub async fn serve(
         let shutdown = shutdown.clone();
         async move {
             shutdown.cancelled().await;
-            readiness.not_ready().await;
+            health.not_ready().await;
         }
     };
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
