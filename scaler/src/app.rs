@@ -180,9 +180,9 @@ impl App {
             Arc::clone(&self.config),
             Arc::clone(&self.registry),
             self.clock,
-            self.metrics.clone(),
             draining.clone(),
         );
+        let metrics = self.metrics.clone();
         let supervisor = Supervisor::new(
             LoopContext {
                 sources: self.sources,
@@ -198,7 +198,7 @@ impl App {
         let drain = self.config.grpc.drain;
         let grpc_server = tokio::spawn({
             let draining = draining.clone();
-            async move { grpc::serve(self.grpc, &self.config, scaler, health, draining).await }
+            async move { grpc::serve(self.grpc, &self.config, scaler, health, &metrics, draining).await }
         });
         let admin_server = tokio::spawn(admin::serve(
             self.admin,

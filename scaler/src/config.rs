@@ -101,7 +101,7 @@ pub struct Limits {
     pub adhoc_clusters: usize,
     /// Bytes of one gRPC request.
     pub grpc_message_bytes: usize,
-    /// gRPC calls in flight a connection.
+    /// gRPC calls in flight, over all connections; more are refused at once.
     pub grpc_concurrency: usize,
     /// Bytes of one answer from a broker.
     pub kafka_frame_bytes: usize,

@@ -2,10 +2,11 @@
 //!
 //! Handlers read published decisions and compute nothing; the first call of a ScaledObject
 //! registers it. [`options`] is the one table of trigger metadata, [`metadata`] reads it,
-//! [`service`] answers, [`status`] says no, [`health`] says whether to ask, [`server`]
-//! holds the socket.
+//! [`service`] answers, [`status`] says no, [`health`] says whether to ask, [`layers`] count, time,
+//! trace and bound every call, [`server`] holds the socket.
 
 pub mod health;
+pub mod layers;
 pub mod metadata;
 pub mod options;
 pub mod server;

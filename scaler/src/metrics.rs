@@ -4,10 +4,13 @@
 //! published decisions when Prometheus asks, so that a target that is gone leaves no stale series
 //! (`admin`). Label values are bounded: apis, brokers, methods and codes are closed or small sets.
 
+use std::time::Duration;
+
 use evenkeel_engine::Verdict;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 /// Handles to the counters; cheap to clone, all clones count together.
@@ -19,8 +22,10 @@ pub struct Metrics {
     pub kafka_connections: Family<KafkaConnectionLabels, Counter>,
     /// Queries to Prometheus.
     pub prometheus_requests: Family<PrometheusRequestLabels, Counter>,
-    /// Calls from KEDA.
+    /// gRPC calls that have ended.
     pub rpcs: Family<RpcLabels, Counter>,
+    /// How long gRPC calls take.
+    pub rpc_durations: RpcDurations,
     /// Ticks of the observing loops.
     pub ticks: Family<TickLabels, Counter>,
     /// Panics of the engine; the target's last decision stood.
@@ -60,14 +65,25 @@ pub struct PrometheusRequestLabels {
     pub result: &'static str,
 }
 
-/// One call from KEDA.
+/// One gRPC call that has ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RpcLabels {
-    /// The method's name.
+    /// The method; `other` for every path that is none of ours.
     pub method: &'static str,
     /// The gRPC code (`OK`, `UNAVAILABLE`, ...).
     pub code: &'static str,
 }
+
+/// The method of gRPC calls.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RpcMethodLabels {
+    /// As in [`RpcLabels`].
+    pub method: &'static str,
+}
+
+/// A histogram for every method, in seconds.
+#[derive(Clone, Debug)]
+pub struct RpcDurations(Family<RpcMethodLabels, Histogram>);
 
 /// One tick of an observing loop.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -83,6 +99,32 @@ pub struct TickLabels {
 pub struct DecisionLabels {
     /// The verdict's label.
     pub verdict: &'static str,
+}
+
+/// Upper bounds of the histogram's buckets in seconds: an answer from memory takes 0.1 ms, a call
+/// that waits for a target's first observation 2 s and a little, and 10 s is the longest that any
+/// may take.
+const RPC_DURATION_BUCKETS: [f64; 11] = [
+    0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 2.5, 10.0,
+];
+
+// === impl RpcDurations ===
+
+impl Default for RpcDurations {
+    fn default() -> Self {
+        Self(Family::new_with_constructor(|| {
+            Histogram::new(RPC_DURATION_BUCKETS)
+        }))
+    }
+}
+
+impl RpcDurations {
+    /// Adds a call that took `duration`.
+    pub fn observe(&self, method: &'static str, duration: Duration) {
+        self.0
+            .get_or_create(&RpcMethodLabels { method })
+            .observe(duration.as_secs_f64());
+    }
 }
 
 // === impl Metrics ===
@@ -115,8 +157,13 @@ impl Metrics {
         );
         registry.register(
             "evenkeel_rpcs",
-            "Calls by method and gRPC code",
+            "gRPC calls that have ended, by method and code; a stream counts when it ends",
             self.rpcs.clone(),
+        );
+        registry.register(
+            "evenkeel_rpc_duration_seconds",
+            "Time to the answer of gRPC calls, by method; for streams to the head of the answer",
+            self.rpc_durations.0.clone(),
         );
         registry.register(
             "evenkeel_ticks",

@@ -1,7 +1,8 @@
 //! The contract with KEDA, held over real gRPC: what every call answers, and when it refuses.
 //!
 //! Decisions are published by hand, so nothing here depends on Kafka or on the engine. Where time
-//! has to pass, the handlers are called without a socket under tokio's paused clock.
+//! has to pass or to stand still, the handlers, or the services in their layers, are called without a
+//! socket under tokio's paused clock.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,6 +12,7 @@
 )]
 
 mod calls;
+mod layers;
 mod server;
 mod streams;
 mod wire;

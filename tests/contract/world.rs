@@ -10,13 +10,15 @@ use evenkeel_scaler::clock::Clock;
 use evenkeel_scaler::config::Config;
 use evenkeel_scaler::control::registry::Registry;
 use evenkeel_scaler::control::target::{Published, Target};
+use evenkeel_scaler::grpc::layers::observe::Observe;
 use evenkeel_scaler::grpc::wire::external_scaler_client::ExternalScalerClient;
 use evenkeel_scaler::grpc::wire::{GetMetricsRequest, ScaledObjectRef};
-use evenkeel_scaler::grpc::{Health, METRIC_NAME, Scaler, ServeError, serve};
+use evenkeel_scaler::grpc::{Health, METRIC_NAME, Scaler, ServeError, layers, serve};
 use evenkeel_scaler::metrics::{Metrics, RpcLabels};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
 use tonic::transport::{Channel, Endpoint};
 
 /// The longest that anything here is waited for; only a defect takes so long.
@@ -54,7 +56,6 @@ impl World {
             Arc::clone(&config),
             Arc::clone(&registry),
             clock,
-            metrics.clone(),
             shutdown.clone(),
         );
         Self {
@@ -65,6 +66,13 @@ impl World {
             metrics,
             shutdown,
         }
+    }
+
+    /// The services in their layers without a socket: a client of it does no I/O, so that tokio's
+    /// paused clock stands still while a call can go on.
+    pub fn services(&self, health: &Health) -> Observe<Routes> {
+        let limits = self.config.limits;
+        layers::services(limits, self.scaler.clone(), health, &self.metrics).unwrap()
     }
 
     pub fn target(&self, name: &str) -> Arc<Target> {
@@ -97,6 +105,17 @@ impl World {
             .get_or_create(&RpcLabels { method, code })
             .get()
     }
+
+    /// Calls that the histogram has a sample of, by method.
+    pub fn timed(&self, method: &str) -> u64 {
+        let sample = format!("evenkeel_rpc_duration_seconds_count{{method=\"{method}\"}} ");
+        let mut registry = prometheus_client::registry::Registry::default();
+        self.metrics.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let mut counts = text.lines().filter_map(|line| line.strip_prefix(&sample));
+        counts.next().map_or(0, |count| count.parse().unwrap())
+    }
 }
 
 impl Running {
@@ -109,8 +128,9 @@ impl Running {
             let config = Arc::clone(&world.config);
             let scaler = world.scaler.clone();
             let health = health.clone();
+            let metrics = world.metrics.clone();
             let shutdown = world.shutdown.clone();
-            async move { serve(listener, &config, scaler, health, shutdown).await }
+            async move { serve(listener, &config, scaler, health, &metrics, shutdown).await }
         });
         Self {
             world,

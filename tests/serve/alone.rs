@@ -148,6 +148,30 @@ async fn without_a_kafka_the_spec_is_answered_and_a_value_is_unavailable_with_a_
 }
 
 #[tokio::test]
+async fn at_debug_every_call_is_logged_with_its_target_code_and_reason() {
+    let serve = Serve::start_in("", &[("EVENKEEL_LOG", "evenkeel=debug")]).await;
+    let mut client = serve.client().await;
+    let mut object = scaled_object("orders", "localhost:1");
+    in_time(client.get_metric_spec(object.clone()))
+        .await
+        .unwrap();
+    object.scaler_metadata.remove("topic");
+    object
+        .scaler_metadata
+        .insert("lagTreshold".to_owned(), "5".to_owned());
+    in_time(client.is_active(object)).await.unwrap_err();
+    for (method, outcome) in [
+        ("GetMetricSpec", r#"code="OK""#),
+        ("IsActive", r#"code="INVALID_ARGUMENT""#),
+    ] {
+        let span = format!(r#"rpc{{method="{method}" namespace="shop" name="orders"}}: "#);
+        serve.logged(&span).await;
+        serve.logged(outcome).await;
+    }
+    serve.logged("did you mean lagThreshold?").await;
+}
+
+#[tokio::test]
 async fn one_cluster_without_a_profile_too_many_is_told_the_limit() {
     let serve = Serve::start("adhocClusters: true\nlimits:\n  adhocClusters: 1").await;
     let mut client = serve.client().await;

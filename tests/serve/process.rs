@@ -95,7 +95,12 @@ impl Serve {
 
     /// Starts the binary and waits until it listens.
     pub async fn start(yaml: &str) -> Self {
-        let mut spawned = Self::spawn(yaml, &[], &[]);
+        Self::start_in(yaml, &[]).await
+    }
+
+    /// The same with variables of the environment.
+    pub async fn start_in(yaml: &str, environment: &[(&str, &str)]) -> Self {
+        let mut spawned = Self::spawn(yaml, &[], environment);
         let ready = spawned.path("ready");
         let text = eventually("the server listens", async || {
             if let Some(status) = spawned.process.try_wait().expect("a child process") {

@@ -255,7 +255,7 @@ pub const SETTINGS: &[Setting] = &[
         "Clusters at once that are no profile.",
     ),
     // The metadata of a trigger is some 2 KiB; a query of several screens and every key at its
-    // longest stay below 64 KiB. Times grpcConcurrency it bounds what one connection can hold.
+    // longest stay below 64 KiB. Times grpcConcurrency it bounds what those calls hold.
     setting(
         "limits.grpcMessageBytes",
         integer(1_024, 16_777_216),
@@ -263,12 +263,13 @@ pub const SETTINGS: &[Setting] = &[
         "Bytes of one call's request.",
     ),
     // KEDA calls one after the other a ScaledObject; at its start it asks about all of them at
-    // once, and each may wait 2 s for its first observation.
+    // once, and each may wait 2 s for its first observation. So the default is above the targets'.
     setting(
         "limits.grpcConcurrency",
         integer(1, 100_000),
-        Some("1024"),
-        "Calls in flight on one connection; more wait.",
+        Some("2048"),
+        "Calls in flight over all connections; the next one gets RESOURCE_EXHAUSTED. Open streams, \
+         health checks and GetMetricSpec take no part. Keep it above the number of ScaledObjects.",
     ),
     setting(
         "limits.kafkaFrameBytes",

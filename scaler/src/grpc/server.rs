@@ -1,4 +1,4 @@
-//! The gRPC server around the service: health, reflection, bounds, and an orderly end.
+//! The socket of the gRPC server: bounds of its connections, and an orderly end.
 //!
 //! On shutdown readiness goes first, then every stream ends with OK (KEDA then comes back after 2 s
 //! instead of backing off), calls in flight finish, and what is still open after the drain time is
@@ -12,10 +12,10 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
 use super::health::Health;
+use super::layers;
 use super::service::Scaler;
-use super::wire::FILE_DESCRIPTOR_SET;
-use super::wire::external_scaler_server::ExternalScalerServer;
 use crate::config::Config;
+use crate::metrics::Metrics;
 
 /// How often an idle connection is probed. KEDA's client does not probe at all, so a peer that
 /// vanished without a word would hold its connection, and its push streams, for good.
@@ -23,7 +23,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// How long a probe may stay unanswered.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that a call may take to send its request and get its answer; handlers themselves
-/// are bounded at 2 s. It frees what a client holds that sends a request byte by byte.
+/// are bounded at 2 s. It frees what a client holds that sends a request byte by byte; such a call
+/// ends as CANCELLED.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// KEDA opens two streams a ScaledObject (StreamIsActive and StreamMetricSpec), all on one
 /// connection.
@@ -52,25 +53,21 @@ pub async fn serve(
     config: &Config,
     scaler: Scaler,
     health: Health,
+    metrics: &Metrics,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
     let limits = config.limits;
+    let services = layers::services(limits, scaler, &health, metrics)?;
+    // KEDA has one connection: room for all its streams beside as many calls as are let in.
     let streams = limits.targets.saturating_mul(STREAMS_PER_TARGET);
     let max_streams =
         u32::try_from(limits.grpc_concurrency.saturating_add(streams)).unwrap_or(u32::MAX);
-    let router = Server::builder()
+    let server = Server::builder()
         .http2_keepalive_interval(Some(PING_INTERVAL))
         .http2_keepalive_timeout(Some(PING_TIMEOUT))
         .max_connection_age(config.grpc.max_connection_age)
-        .concurrency_limit_per_connection(limits.grpc_concurrency)
         .max_concurrent_streams(max_streams)
-        .timeout(CALL_TIMEOUT)
-        .add_service(
-            ExternalScalerServer::new(scaler).max_decoding_message_size(limits.grpc_message_bytes),
-        )
-        .add_service(health.service())
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?);
+        .timeout(CALL_TIMEOUT);
 
     let withdrawn = {
         let shutdown = shutdown.clone();
@@ -80,7 +77,7 @@ pub async fn serve(
         }
     };
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let serving = router.serve_with_incoming_shutdown(incoming, withdrawn);
+    let serving = server.serve_with_incoming_shutdown(services, incoming, withdrawn);
     let drained = async {
         shutdown.cancelled().await;
         tokio::time::sleep(config.grpc.drain).await;
@@ -92,10 +89,4 @@ pub async fn serve(
             Ok(())
         }
     }
-}
-
-fn reflection() -> tonic_reflection::server::Builder<'static> {
-    tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }

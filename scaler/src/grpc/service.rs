@@ -16,10 +16,11 @@ use futures::{Stream, StreamExt as _};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
+use tracing::Span;
 
 use super::metadata;
-use super::status::{Refusal, code_label};
+use super::status::Refusal;
 use super::wire::external_scaler_server::ExternalScaler;
 use super::wire::{
     GetMetricSpecResponse, GetMetricsRequest, GetMetricsResponse, IsActiveResponse, MetricSpec,
@@ -29,7 +30,6 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::registry::Registry;
 use crate::control::target::{Published, StreamGuard, Target};
-use crate::metrics::{Metrics, RpcLabels};
 
 /// The one metric. KEDA puts it into the HPA as it is, so it keeps to letters that a URL takes;
 /// another name would be another metric to every HPA there is.
@@ -49,7 +49,6 @@ pub struct Scaler {
     config: Arc<Config>,
     registry: Arc<Registry>,
     clock: Clock,
-    metrics: Metrics,
     shutdown: CancellationToken,
 }
 
@@ -64,14 +63,12 @@ impl Scaler {
         config: Arc<Config>,
         registry: Arc<Registry>,
         clock: Clock,
-        metrics: Metrics,
         shutdown: CancellationToken,
     ) -> Self {
         Self {
             config,
             registry,
             clock,
-            metrics,
             shutdown,
         }
     }
@@ -83,6 +80,9 @@ impl Scaler {
             namespace,
             scaler_metadata,
         } = scaled_object;
+        let span = Span::current();
+        span.record("namespace", namespace.as_str());
+        span.record("name", name.as_str());
         let now = self.clock.now();
         let key = metadata::key(namespace, name, scaler_metadata);
         if let Some(target) = self.registry.get(&key, now) {
@@ -152,24 +152,6 @@ impl Scaler {
         }
     }
 
-    /// Counts a call and turns its outcome into what goes over the wire.
-    fn counted<T>(
-        &self,
-        method: &'static str,
-        outcome: Result<T, Refusal>,
-    ) -> Result<Response<T>, Status> {
-        let code = outcome.as_ref().err().map_or(Code::Ok, Refusal::code);
-        let labels = RpcLabels {
-            method,
-            code: code_label(code),
-        };
-        self.metrics.rpcs.get_or_create(&labels).inc();
-        if let Err(refusal) = &outcome {
-            tracing::debug!(method, "{refusal}");
-        }
-        outcome.map(Response::new).map_err(Status::from)
-    }
-
     /// When a stream opened now ends by itself. A connection that has reached its age closes only
     /// once its streams have ended; KEDA opens them anew on a new connection after an OK.
     fn stream_end(&self) -> Instant {
@@ -186,33 +168,30 @@ impl ExternalScaler for Scaler {
         &self,
         request: Request<ScaledObjectRef>,
     ) -> Result<Response<IsActiveResponse>, Status> {
-        let decided = self.decided(request.get_ref()).await;
-        let reply = decided.map(|(_, active)| IsActiveResponse { result: active });
-        self.counted("IsActive", reply)
+        let (_, active) = self.decided(request.get_ref()).await?;
+        Ok(Response::new(IsActiveResponse { result: active }))
     }
 
     async fn stream_is_active(
         &self,
         request: Request<ScaledObjectRef>,
     ) -> Result<Response<Self::StreamIsActiveStream>, Status> {
-        let opened = self.target(request.get_ref()).map(|target| {
-            let edges = Edges {
-                decisions: target.subscribe(),
-                _guard: target.open_stream(),
-                scaler: self.clone(),
-                end: self.stream_end(),
-                last: None,
-            };
-            edges.into_stream()
-        });
-        self.counted("StreamIsActive", opened)
+        let target = self.target(request.get_ref())?;
+        let edges = Edges {
+            decisions: target.subscribe(),
+            _guard: target.open_stream(),
+            scaler: self.clone(),
+            end: self.stream_end(),
+            last: None,
+        };
+        Ok(Response::new(edges.into_stream()))
     }
 
     async fn get_metric_spec(
         &self,
         request: Request<ScaledObjectRef>,
     ) -> Result<Response<GetMetricSpecResponse>, Status> {
-        self.counted("GetMetricSpec", self.spec(request.get_ref()))
+        Ok(Response::new(self.spec(request.get_ref())?))
     }
 
     async fn get_metrics(
@@ -223,33 +202,27 @@ impl ExternalScaler for Scaler {
             scaled_object_ref,
             metric_name,
         } = request.into_inner();
-        let decided = match scaled_object_ref {
-            Some(scaled_object) => self.decided(&scaled_object).await,
-            None => Err(Refusal::NoScaledObject),
-        };
-        let reply = decided.map(|(replicas, _)| metric_value(metric_name, replicas));
-        self.counted("GetMetrics", reply)
+        let scaled_object = scaled_object_ref.ok_or(Refusal::NoScaledObject)?;
+        let (replicas, _) = self.decided(&scaled_object).await?;
+        Ok(Response::new(metric_value(metric_name, replicas)))
     }
 
     async fn stream_metric_spec(
         &self,
         request: Request<ScaledObjectRef>,
     ) -> Result<Response<Self::StreamMetricSpecStream>, Status> {
+        let spec = self.spec(request.get_ref())?;
         let end = self.stream_end();
         let shutdown = self.shutdown.clone();
-        let opened = self.spec(request.get_ref()).map(|spec| {
-            let ended = async move {
-                tokio::select! {
-                    () = tokio::time::sleep_until(end) => {}
-                    () = shutdown.cancelled_owned() => {}
-                }
-            };
-            let stays_open = futures::stream::once(ended).filter_map(|()| async { None });
-            futures::stream::once(async { Ok(spec) })
-                .chain(stays_open)
-                .boxed()
-        });
-        self.counted("StreamMetricSpec", opened)
+        let ended = async move {
+            tokio::select! {
+                () = tokio::time::sleep_until(end) => {}
+                () = shutdown.cancelled_owned() => {}
+            }
+        };
+        let stays_open = futures::stream::once(ended).filter_map(|()| async { None });
+        let replies = futures::stream::once(async { Ok(spec) }).chain(stays_open);
+        Ok(Response::new(replies.boxed()))
     }
 }
 

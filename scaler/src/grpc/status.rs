@@ -58,6 +58,15 @@ pub enum Refusal {
         /// What went wrong while observing.
         problems: Vec<String>,
     },
+    /// Too many calls are in flight. KEDA asks again at its next poll and leaves the replicas alone.
+    #[error(
+        "{limit} calls are in flight, which is limits.grpcConcurrency: ask again; raise it where \
+         KEDA has more ScaledObjects than that"
+    )]
+    Overloaded {
+        /// The limit.
+        limit: usize,
+    },
     /// The server is going away.
     #[error("the server is shutting down: ask again")]
     ShuttingDown,
@@ -71,7 +80,7 @@ impl Refusal {
         match self {
             Self::Metadata(errors) if errors.only_forbidden() => Code::PermissionDenied,
             Self::NoScaledObject | Self::Metadata(_) => Code::InvalidArgument,
-            Self::Full(_) => Code::ResourceExhausted,
+            Self::Full(_) | Self::Overloaded { .. } => Code::ResourceExhausted,
             Self::NotYet { .. }
             | Self::Unknown { .. }
             | Self::Stale { .. }
