@@ -321,8 +321,8 @@ pub const PANELS: &[Panel] = &[
         )],
     },
     Panel {
-        title: "Calls of KEDA",
-        description: "Calls by method and code; and KEDA's own errors about this ScaledObject.",
+        title: "gRPC calls",
+        description: "Calls that have ended, by method and code, the kubelet's probes among them; and KEDA's own errors about this ScaledObject. RESOURCE_EXHAUSTED is a limit of evenkeel's: the answer names it.",
         unit: "reqps",
         shape: Shape::Lines,
         width: 8,
@@ -337,5 +337,17 @@ pub const PANELS: &[Panel] = &[
                 "KEDA's errors",
             ),
         ],
+    },
+    Panel {
+        title: "Time to answer",
+        description: "What 99 of 100 gRPC calls stay below, by method. Answers come from memory: 2 s are the wait for a target's first observation. Of a stream it is the time until it is open.",
+        unit: "s",
+        shape: Shape::Lines,
+        width: 8,
+        height: 6,
+        queries: &[(
+            r#"histogram_quantile(0.99, sum by (method, le) (rate(evenkeel_rpc_duration_seconds_bucket[$__rate_interval])))"#,
+            "{{method}}",
+        )],
     },
 ];
