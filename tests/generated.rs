@@ -8,8 +8,9 @@
 
 use std::fmt::Write as _;
 
-use evenkeel_scaler::config::options::{Kind as SettingKind, SETTINGS};
-use evenkeel_scaler::grpc::options::{Kind, MetadataOption, OPTIONS, Origin};
+use evenkeel_scaler::schema::process::SETTINGS;
+use evenkeel_scaler::schema::trigger::METADATA;
+use evenkeel_scaler::schema::{Absent, Kind, Setting};
 use expect_test::expect_file;
 use prost::Message as _;
 
@@ -45,7 +46,7 @@ fn docs_configuration_md_says_what_the_tables_say() {
 fn configuration() -> String {
     let mut text = String::from(
         "\
-<!-- Written from scaler/src/grpc/options.rs and scaler/src/config/options.rs by `make generate`. -->
+<!-- Written from scaler/src/schema/trigger.rs and scaler/src/schema/process.rs by `make generate`. -->
 # Configuration
 
 evenkeel is configured in two places: what belongs to one ScaledObject stands in its trigger's
@@ -53,38 +54,29 @@ metadata, what belongs to the process in one YAML file.
 
 ## Trigger metadata
 
-All values are strings, as Kubernetes wants them. Names and defaults are KEDA's where KEDA's `kafka`
-or `prometheus` trigger has the key. Unknown keys are errors, and so is a wrong value; all errors
-come at once, in the ScaledObject's events and from `evenkeel check`. `xFromEnv` takes the value of
-`x` from the environment of the scaled workload, as in KEDA's own triggers.
+All values are strings, as Kubernetes wants them; lists are separated by commas. Names and defaults
+are KEDA's where KEDA's `kafka` or `prometheus` trigger has the key. Unknown keys are errors, and so
+is a wrong value; all errors come at once, in the ScaledObject's events and from `evenkeel check`.
+`xFromEnv` takes the value of `x` from the environment of the scaled workload, as in KEDA's own
+triggers.
 
 | key | takes | default | meaning |
 |---|---|---|---|
 ",
     );
-    for option in OPTIONS.iter().filter(|option| is_read(option)) {
-        let key = match option.origin {
-            Origin::Keda => format!("`{}`", option.key),
-            Origin::Evenkeel => format!("`{}` ¹", option.key),
-        };
-        let default = option.default.map(|text| format!("`{text}`"));
-        row(
-            &mut text,
-            &[
-                &key,
-                &option.kind.expected(),
-                &default.unwrap_or_default(),
-                option.meaning,
-            ],
-        );
+    for setting in METADATA.iter().filter(|setting| setting.kind.is_read()) {
+        let mark = if setting.is_kedas { "" } else { " ¹" };
+        described(&mut text, setting, mark);
     }
     text.push_str("\n¹ evenkeel's own; KEDA's triggers do not have it.\n");
     text.push_str(
         "\nAccepted without effect, so that a trigger can be moved over as it is:\n\n\
          | key | why |\n|---|---|\n",
     );
-    for option in OPTIONS.iter().filter(|option| option.kind == Kind::Ignored) {
-        row(&mut text, &[&format!("`{}`", option.key), option.meaning]);
+    for setting in METADATA {
+        if setting.kind == Kind::Ignored {
+            row(&mut text, &[&format!("`{}`", setting.key), setting.meaning]);
+        }
     }
     let passed = keys(|kind| *kind == Kind::Passed);
     let credentials = keys(|kind| matches!(kind, Kind::Credential { .. }));
@@ -103,7 +95,8 @@ come at once, in the ScaledObject's events and from `evenkeel check`. `xFromEnv`
 `evenkeel serve --config evenkeel.yaml`. Every setting can also be given, or overridden, by a
 variable: `EVENKEEL__` and the path in capitals with two underscores between its parts, such as
 `EVENKEEL__POLL__INTERVAL=2s` or `EVENKEEL__CLUSTERS__MAIN__BOOTSTRAPSERVERS=a:9092,b:9092`. It is
-checked before anything is opened, all errors at once, and the process ends with code 64.
+checked before anything is opened: all errors come at once, each with its line or its variable, and
+the process ends with code 64.
 
 `NAME` is the name of a profile, which triggers use in `cluster` and `prometheus`. A profile is also
 meant by its addresses, and its permissions apply either way.
@@ -113,20 +106,7 @@ meant by its addresses, and its permissions apply either way.
 ",
     );
     for setting in SETTINGS {
-        let default = setting.default.map(|text| format!("`{text}`"));
-        let takes = match setting.kind {
-            SettingKind::NotYet => "nothing yet".to_owned(),
-            kind => kind.expected(),
-        };
-        row(
-            &mut text,
-            &[
-                &format!("`{}`", setting.path),
-                &takes,
-                &default.unwrap_or_default(),
-                setting.meaning,
-            ],
-        );
+        described(&mut text, setting, "");
     }
     text.push_str(
         "
@@ -147,19 +127,25 @@ adhocClusters: false
     text
 }
 
-/// Whether the key has a value that is read.
-fn is_read(option: &MetadataOption) -> bool {
-    !matches!(
-        option.kind,
-        Kind::Passed | Kind::Ignored | Kind::Credential { .. }
-    )
+/// A setting as a row of four cells.
+fn described(text: &mut String, setting: &Setting, mark: &str) {
+    let absent = match setting.absent {
+        Absent::Default(default) => format!("`{default}`"),
+        Absent::Optional => String::new(),
+        Absent::Required => "required".to_owned(),
+    };
+    let key = format!("`{}`{mark}", setting.key);
+    row(
+        text,
+        &[&key, &setting.kind.expected(), &absent, setting.meaning],
+    );
 }
 
 fn keys(wanted: impl Fn(&Kind) -> bool) -> String {
-    let keys: Vec<String> = OPTIONS
+    let keys: Vec<String> = METADATA
         .iter()
-        .filter(|option| wanted(&option.kind))
-        .map(|option| format!("`{}`", option.key))
+        .filter(|setting| wanted(&setting.kind))
+        .map(|setting| format!("`{}`", setting.key))
         .collect();
     keys.join(", ")
 }

@@ -1,8 +1,8 @@
 //! What the user asked for: the validated form of one ScaledObject's trigger metadata.
 //!
-//! Parsing strings, defaults and did-you-mean live in the scaler's option table; this file holds
+//! Parsing strings, defaults and did-you-mean live in the scaler's schema; this file holds
 //! what the engine needs and refuses values that would make no sense ([`Policy::validate`]). There
-//! is no `Default`: defaults stand in one place, the option table.
+//! is no `Default`: defaults stand in one place, the schema.
 
 use std::time::Duration;
 

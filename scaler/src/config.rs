@@ -2,10 +2,9 @@
 //!
 //! Read and checked before any socket opens; every error is reported at once. What belongs to one
 //! target comes from its trigger metadata instead (`grpc::metadata`). This file holds the types;
-//! `options` is the table of settings with their defaults, `load` reads them.
+//! `schema::process` is the table of settings with their defaults, `load` reads them.
 
 pub mod load;
-pub mod options;
 pub mod yaml;
 
 use std::collections::BTreeMap;

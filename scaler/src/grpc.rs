@@ -1,14 +1,13 @@
 //! What KEDA sees: the external scaler's gRPC server.
 //!
 //! Handlers read published decisions and compute nothing; the first call of a ScaledObject
-//! registers it. [`options`] is the one table of trigger metadata, [`metadata`] reads it,
-//! [`service`] answers, [`status`] says no, [`health`] says whether to ask, [`layers`] count, time,
-//! trace and bound every call, [`server`] holds the socket.
+//! registers it. [`metadata`] turns a trigger's metadata into a target, [`service`] answers,
+//! [`status`] says no, [`health`] says whether to ask, [`layers`] count, time, trace and bound every
+//! call, [`server`] holds the socket.
 
 pub mod health;
 pub mod layers;
 pub mod metadata;
-pub mod options;
 pub mod server;
 pub mod service;
 pub mod status;

@@ -14,4 +14,5 @@ pub mod control;
 pub mod grpc;
 pub mod metrics;
 pub mod observe;
+pub mod schema;
 pub mod tls;

@@ -76,6 +76,30 @@ const LAYERS: &[Layer] = &[
             "evenkeel_engine::decide",
         ],
     },
+    // Everything may use the schema; it uses nothing, and the configuration only it.
+    Layer {
+        prefix: "scaler/src/schema",
+        forbidden: &[
+            "crate::",
+            "kafka_protocol::",
+            "reqwest::",
+            "std::fs",
+            "std::env",
+        ],
+    },
+    Layer {
+        prefix: "scaler/src/config",
+        forbidden: &[
+            "kafka_protocol::",
+            "reqwest::",
+            "crate::observe",
+            "crate::control",
+            "crate::grpc",
+            "crate::admin",
+            "crate::app",
+            "crate::cli",
+        ],
+    },
     Layer {
         prefix: "scaler/src/control",
         forbidden: &[

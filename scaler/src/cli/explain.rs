@@ -9,7 +9,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use self::client::{AdminClient, DEFAULT_SERVER, Refused};
-use crate::grpc::metadata::error::closest;
+use crate::schema::closest;
 
 /// Arguments of `evenkeel explain`.
 #[derive(Debug, clap::Args)]

@@ -49,7 +49,7 @@ impl Args {
         let mut config = match Config::load(self.config.as_deref(), environment()) {
             Ok(config) => config,
             Err(errors) => {
-                eprintln!("evenkeel: {errors}");
+                eprintln!("evenkeel: {errors:#}");
                 return Ok(ExitCode::from(EXIT_USAGE));
             }
         };

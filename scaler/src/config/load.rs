@@ -1,48 +1,34 @@
 //! Loads the process configuration: a file, variables over it, all errors at once.
 //!
 //! First everything that is given is laid out by path and held against the table of settings, so
-//! that unknown keys are found wherever they stand; then each setting is read by its kind
-//! (`settings`). Nothing is opened here but the file itself.
-
-pub mod error;
-mod settings;
+//! that unknown keys are found wherever they stand; then each setting is read by its kind. Nothing
+//! is opened here but the file itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-pub use error::{ConfigError, ConfigErrors, Origin};
-
-use super::Config;
-use super::options::{Kind, SETTINGS, Setting};
 use super::yaml::{self, Node, Value};
-use crate::grpc::metadata::error::closest;
+use super::{
+    AdminConfig, ClusterConfig, Config, Globs, GrpcConfig, Limits, PollConfig, PrometheusConfig,
+};
+use crate::schema::process::SETTINGS;
+use crate::schema::values::has_to_be;
+use crate::schema::{Content, Error, Errors, Given, Kind, NAME, Place, Setting, Values};
 
 /// What the variables begin with; further levels follow after two underscores each.
 const VARIABLE_PREFIX: &str = "EVENKEEL__";
-/// The table's word for a profile's name.
-const NAME: &str = "NAME";
 /// The longest profile name: it becomes a label.
 const MAX_PROFILE_NAME_BYTES: usize = 63;
 /// The largest file. Thousands of profiles fit.
 const MAX_FILE_BYTES: u64 = 1_048_576;
 
-/// A setting as it was given.
+/// Everything that is given, by where it belongs, and what is wrong with its shape.
 #[derive(Debug)]
-struct Given {
-    values: Vec<String>,
-    is_list: bool,
-    origin: Origin,
-}
-
-type SettingPath = Vec<String>;
-
-/// Everything that is given, by path, and what is wrong with it.
-#[derive(Debug, Default)]
 struct Loader {
-    given: BTreeMap<SettingPath, Given>,
-    /// Profiles by section, with the line where each begins.
-    profiles: BTreeMap<&'static str, BTreeMap<String, Origin>>,
-    errors: Vec<ConfigError>,
+    process: Values,
+    /// Those of the profiles, by section and name.
+    profiles: BTreeMap<(String, String), Values>,
+    errors: Vec<Error>,
 }
 
 // === impl Config ===
@@ -55,7 +41,7 @@ impl Config {
     pub fn load(
         path: Option<&Path>,
         environment: impl Iterator<Item = (String, String)>,
-    ) -> Result<Self, ConfigErrors> {
+    ) -> Result<Self, Errors> {
         let Some(path) = path else {
             return Self::read("", None, environment);
         };
@@ -69,15 +55,11 @@ impl Config {
         });
         match readable {
             Ok(text) => Self::read(&text, Some(file), environment),
-            Err(error) => Err(ConfigErrors {
-                file: Some(file),
-                errors: vec![ConfigError {
-                    path: String::new(),
-                    origin: Origin::Absent,
-                    why: format!("the file cannot be read: {error}"),
-                    suggestion: None,
-                }],
-            }),
+            Err(error) => {
+                let why = format!("the file cannot be read: {error}");
+                let errors = vec![Error::new("", why)];
+                Err(all(Some(file), errors))
+            }
         }
     }
 
@@ -89,31 +71,44 @@ impl Config {
         text: &str,
         file: Option<String>,
         environment: impl Iterator<Item = (String, String)>,
-    ) -> Result<Self, ConfigErrors> {
-        let mut loader = Loader::default();
+    ) -> Result<Self, Errors> {
+        let mut loader = Loader {
+            process: Values::new(SETTINGS, "", Place::Unknown),
+            profiles: BTreeMap::new(),
+            errors: Vec::new(),
+        };
         match yaml::read(text) {
             Ok(documents) => loader.lay_out_file(&documents),
             Err(error) => {
-                let origin = error.line.map_or(Origin::Absent, Origin::Line);
-                loader.error(&[], origin, error.why);
+                let place = error.line.map_or(Place::Unknown, Place::Line);
+                loader.error(&[], place, error.why);
             }
         }
-        // Sorted, so that the errors come in the same order every time.
+        // Sorted, so that of two that mean one setting the same one counts every time.
         let variables: BTreeMap<String, String> = environment
             .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX))
             .collect();
         for (name, value) in variables {
-            loader.lay_out_variable(&name, &value);
+            loader.lay_out_variable(&name, value);
         }
         let config = loader.config();
+        let mut errors = loader.errors;
+        let profiles = loader.profiles.into_values();
+        for values in profiles.chain([loader.process]) {
+            errors.extend(values.errors);
+        }
+        errors.sort_by(|left, right| left.place.cmp(&right.place));
         match config {
-            Some(config) if loader.errors.is_empty() => Ok(config),
-            _ => Err(ConfigErrors {
-                file,
-                errors: loader.errors,
-            }),
+            Some(config) if errors.is_empty() => Ok(config),
+            _ => Err(all(file, errors)),
         }
     }
+}
+
+fn all(file: Option<String>, errors: Vec<Error>) -> Errors {
+    let file = file.unwrap_or_else(|| format!("in {VARIABLE_PREFIX} variables"));
+    let subject = format!("the configuration {file}");
+    Errors { subject, errors }
 }
 
 // === impl Loader ===
@@ -122,125 +117,128 @@ impl Config {
 enum Meaning {
     Setting(&'static Setting),
     Section,
-    Unknown(Vec<&'static str>),
+    Unknown(BTreeSet<&'static str>),
 }
 
 impl Loader {
-    fn error(&mut self, path: &[String], origin: Origin, why: impl Into<String>) {
-        self.errors.push(ConfigError {
-            path: path.join("."),
-            origin,
-            why: why.into(),
-            suggestion: None,
-        });
+    fn error(&mut self, path: &[String], place: Place, why: impl Into<String>) {
+        let error = Error::new(path.join("."), why).at(place);
+        self.errors.push(error);
     }
 
     fn lay_out_file(&mut self, documents: &[Node]) {
         if let Some(second) = documents.get(1) {
-            self.error(
-                &[],
-                Origin::Line(second.line),
-                "a second document: the configuration is one",
-            );
+            let why = "a second document: the configuration is one";
+            self.error(&[], Place::Line(second.line), why);
         }
         if let Some(first) = documents.first() {
             self.lay_out_section(&mut Vec::new(), first);
         }
     }
 
-    fn lay_out_section(&mut self, path: &mut SettingPath, node: &Node) {
+    fn lay_out_section(&mut self, path: &mut Vec<String>, node: &Node) {
         match &node.value {
             Value::Null => {}
             Value::Map(entries) => {
                 for entry in entries {
                     path.push(entry.key.clone());
-                    self.lay_out_entry(path, entry.line, &entry.node);
+                    let place = Place::Line(entry.line);
+                    match meaning(path) {
+                        Meaning::Section => {
+                            self.values(path, &place);
+                            self.lay_out_section(path, &entry.node);
+                        }
+                        Meaning::Setting(setting) => {
+                            self.lay_out_setting(path, setting, place, &entry.node);
+                        }
+                        Meaning::Unknown(names) => self.unknown(path, place, &names),
+                    }
                     path.pop();
                 }
             }
-            _ => self.error(path, Origin::Line(node.line), "has to be a mapping"),
-        }
-    }
-
-    fn lay_out_entry(&mut self, path: &mut SettingPath, line: u64, node: &Node) {
-        let origin = Origin::Line(line);
-        match meaning(path) {
-            Meaning::Section => {
-                self.note_profile(path, origin);
-                self.lay_out_section(path, node);
-            }
-            Meaning::Setting(setting) => self.lay_out_setting(path, setting, origin, node),
-            Meaning::Unknown(siblings) => self.unknown(path, origin, &siblings),
+            _ => self.error(path, Place::Line(node.line), "has to be a mapping"),
         }
     }
 
     fn lay_out_setting(
         &mut self,
-        path: &SettingPath,
-        setting: &Setting,
-        origin: Origin,
+        path: &[String],
+        setting: &'static Setting,
+        place: Place,
         node: &Node,
     ) {
-        if setting.kind == Kind::NotYet {
-            self.error(path, origin, "is not supported yet: remove it");
-            return;
-        }
-        let (values, is_list) = match &node.value {
-            Value::Null => return,
-            Value::Text(text) | Value::Other(text) => (vec![text.clone()], false),
+        let content = match &node.value {
+            _ if setting.kind == Kind::NotYet => None,
+            Value::Null => None,
+            Value::Text(text) | Value::Other(text) => Some(Content::Text(text.clone())),
             Value::List(items) => {
-                let values = items.iter().map(|item| match &item.value {
+                let plain = items.iter().map(|item| match &item.value {
                     Value::Text(text) | Value::Other(text) => Some(text.clone()),
                     _ => None,
                 });
-                let Some(values) = values.collect() else {
-                    self.error(path, origin, "has to be a list of plain values");
+                let Some(items) = plain.collect() else {
+                    self.error(path, place, "has to be a list of plain values");
                     return;
                 };
-                (values, true)
+                Some(Content::List(items))
             }
             Value::Map(_) => {
-                let why = format!("has to be {}, not a mapping", setting.kind.expected());
-                self.error(path, origin, why);
+                let why = format!("{}, not a mapping", has_to_be(&setting.kind));
+                self.error(path, place, why);
                 return;
             }
         };
-        let given = Given {
-            values,
-            is_list,
-            origin,
-        };
-        self.given.insert(path.clone(), given);
+        self.give(path, setting, place, content);
     }
 
-    fn lay_out_variable(&mut self, variable: &str, value: &str) {
-        let origin = Origin::Variable(variable.to_owned());
-        let rest = variable.strip_prefix(VARIABLE_PREFIX).unwrap_or_default();
-        let mut path = SettingPath::new();
-        for segment in rest.split("__") {
-            let canonical = self.canonical(&path, segment);
-            path.push(canonical);
+    fn lay_out_variable(&mut self, variable: &str, value: String) {
+        let place = Place::Variable(variable.to_owned());
+        let path = variable.strip_prefix(VARIABLE_PREFIX).unwrap_or_default();
+        let mut names = Vec::new();
+        for segment in path.split("__") {
+            let name = self.canonical(&names, segment);
+            names.push(name);
         }
-        match meaning(&path) {
-            Meaning::Setting(setting) if setting.kind == Kind::NotYet => {
-                self.error(&path, origin, "is not supported yet: remove it");
+        match meaning(&names) {
+            Meaning::Setting(setting) => {
+                // An empty variable is one that a template did not fill in.
+                let content = (!value.trim().is_empty()).then_some(Content::Text(value));
+                self.give(&names, setting, place, content);
             }
-            // An empty variable is one that a template did not fill in.
-            Meaning::Setting(_) if value.trim().is_empty() => {}
-            Meaning::Setting(_) => {
-                for end in 1..path.len() {
-                    let section = path.iter().take(end).cloned().collect::<Vec<_>>();
-                    self.note_profile(&section, origin.clone());
-                }
-                let given = Given {
-                    values: vec![value.to_owned()],
-                    is_list: false,
-                    origin,
-                };
-                self.given.insert(path, given);
+            Meaning::Section => self.error(&names, place, "is a section, not a setting"),
+            Meaning::Unknown(siblings) => self.unknown(&names, place, &siblings),
+        }
+    }
+
+    fn give(
+        &mut self,
+        path: &[String],
+        setting: &'static Setting,
+        place: Place,
+        content: Option<Content>,
+    ) {
+        if setting.kind == Kind::NotYet {
+            self.error(path, place, "is not supported yet: remove it");
+        } else if let Some(content) = content {
+            let given = Given {
+                written: path.join("."),
+                place: place.clone(),
+                content,
+                is_shown: true,
+            };
+            self.values(path, &place).give(setting, given);
+        }
+    }
+
+    /// Where the settings at and below `path` belong; a profile that is new begins at `place`.
+    fn values(&mut self, path: &[String], place: &Place) -> &mut Values {
+        match path {
+            [section, name, ..] if names_within(std::slice::from_ref(section)).contains(NAME) => {
+                let values = || Values::new(SETTINGS, name, place.clone());
+                let profile = (section.clone(), name.clone());
+                self.profiles.entry(profile).or_insert_with(values)
             }
-            Meaning::Section => self.error(&path, origin, "is a section, not a setting"),
-            Meaning::Unknown(siblings) => self.unknown(&path, origin, &siblings),
+            _ => &mut self.process,
         }
     }
 
@@ -249,15 +247,16 @@ impl Loader {
     /// with dashes.
     fn canonical(&self, path: &[String], segment: &str) -> String {
         let plain = |name: &str| name.replace(['_', '-'], "").to_lowercase();
-        let names = names_within(path);
         let wanted = plain(segment);
-        if names.contains(&NAME) {
-            let section = path.first().map(String::as_str).unwrap_or_default();
-            let profiles = self.profiles.get(section);
+        let names = names_within(path);
+        if names.contains(NAME) {
+            let mut profiles = self.profiles.keys();
             return profiles
-                .and_then(|profiles| profiles.keys().find(|name| plain(name) == wanted))
-                .cloned()
-                .unwrap_or_else(|| segment.to_lowercase().replace('_', "-"));
+                .find(|(section, name)| path.first() == Some(section) && plain(name) == wanted)
+                .map_or_else(
+                    || segment.to_lowercase().replace('_', "-"),
+                    |(_, name)| name.clone(),
+                );
         }
         names
             .into_iter()
@@ -265,33 +264,73 @@ impl Loader {
             .map_or_else(|| segment.to_lowercase(), ToOwned::to_owned)
     }
 
-    fn unknown(&mut self, path: &[String], origin: Origin, siblings: &[&'static str]) {
+    /// Refuses a name that is not among `names`, where it could stand.
+    fn unknown(&mut self, path: &[String], place: Place, names: &BTreeSet<&'static str>) {
+        if names.contains(NAME) {
+            let why =
+                "is no profile name: letters, digits, dots, dashes and underscores, at most 63";
+            self.error(path, place, why);
+            return;
+        }
         let last = path.last().map(String::as_str).unwrap_or_default();
-        let why = if siblings.contains(&NAME) {
-            "is no profile name: letters, digits, dots, dashes and underscores, at most 63"
-        } else {
-            "no such setting"
-        };
-        self.errors.push(ConfigError {
-            path: path.join("."),
-            origin,
-            why: why.to_owned(),
-            suggestion: closest(last, siblings.iter().copied().filter(|name| *name != NAME))
-                .map(ToOwned::to_owned),
-        });
+        let error = Error::unknown(path.join("."), last, names.iter().copied());
+        self.errors.push(error.at(place));
     }
 
-    fn note_profile(&mut self, path: &[String], origin: Origin) {
-        let [section, name] = path else { return };
-        for known in ["clusters", "prometheus"] {
-            if section == known {
-                self.profiles
-                    .entry(known)
-                    .or_default()
-                    .entry(name.clone())
-                    .or_insert_with(|| origin.clone());
+    /// The whole configuration. Every setting is read, whatever is wrong with another: a wrong one
+    /// falls back to its default after its error is noted.
+    fn config(&mut self) -> Option<Config> {
+        let mut clusters = BTreeMap::new();
+        let mut prometheus = BTreeMap::new();
+        for ((section, name), values) in &mut self.profiles {
+            if section == "clusters" {
+                let bootstrap_servers = values.addresses("clusters.NAME.bootstrapServers");
+                let cluster = ClusterConfig {
+                    namespaces: Globs(values.globs("clusters.NAME.namespaces")),
+                    topics: Globs(values.globs("clusters.NAME.topics")),
+                    consumer_groups: Globs(values.globs("clusters.NAME.consumerGroups")),
+                    bootstrap_servers: bootstrap_servers.unwrap_or_default(),
+                };
+                clusters.insert(name.clone(), cluster);
+            } else {
+                let server = PrometheusConfig {
+                    url: values.url("prometheus.NAME.url").unwrap_or_default(),
+                    query: values.text("prometheus.NAME.query"),
+                    namespaces: Globs(values.globs("prometheus.NAME.namespaces")),
+                };
+                prometheus.insert(name.clone(), server);
             }
         }
+        let process = &mut self.process;
+        Some(Config {
+            grpc: GrpcConfig {
+                listen: process.listen("grpc.listen")?,
+                max_connection_age: process.duration("grpc.maxConnectionAge")?,
+                drain: process.duration("grpc.drain")?,
+            },
+            admin: AdminConfig {
+                listen: process.listen("admin.listen")?,
+            },
+            poll: PollConfig {
+                interval: process.duration("poll.interval")?,
+                asleep_interval: process.duration("poll.asleepInterval")?,
+                request_timeout: process.duration("poll.requestTimeout")?,
+            },
+            clusters,
+            prometheus,
+            adhoc_clusters: process.boolean("adhocClusters"),
+            limits: Limits {
+                targets: process.integer("limits.targets")?,
+                target_idle: process.duration("limits.targetIdle")?,
+                adhoc_clusters: process.integer("limits.adhocClusters")?,
+                grpc_message_bytes: process.integer("limits.grpcMessageBytes")?,
+                grpc_concurrency: process.integer("limits.grpcConcurrency")?,
+                kafka_frame_bytes: process.integer("limits.kafkaFrameBytes")?,
+                history_points: process.integer("limits.historyPoints")?,
+                prometheus_concurrency: process.integer("limits.prometheusConcurrency")?,
+            },
+            log_json: process.chose("log.format", "json"),
+        })
     }
 }
 
@@ -299,15 +338,10 @@ impl Loader {
 fn meaning(path: &[String]) -> Meaning {
     let mut is_section = false;
     for setting in SETTINGS {
-        let mut wanted = setting.path.split('.');
-        let begins = path
-            .iter()
-            .all(|segment| wanted.next().is_some_and(|word| matches(word, segment)));
-        if begins {
-            if wanted.next().is_none() {
-                return Meaning::Setting(setting);
-            }
-            is_section = true;
+        match below(setting, path).map(|mut words| words.next()) {
+            Some(None) => return Meaning::Setting(setting),
+            Some(Some(_)) => is_section = true,
+            None => {}
         }
     }
     if is_section {
@@ -318,28 +352,26 @@ fn meaning(path: &[String]) -> Meaning {
 }
 
 /// The table's names one level below `path`.
-fn names_within(path: &[String]) -> Vec<&'static str> {
-    let names: BTreeSet<&'static str> = SETTINGS
-        .iter()
-        .filter_map(|setting| {
-            let mut words = setting.path.split('.');
-            path.iter()
-                .all(|segment| words.next().is_some_and(|word| matches(word, segment)))
-                .then(|| words.next())
-                .flatten()
-        })
-        .collect();
-    names.into_iter().collect()
+fn names_within(path: &[String]) -> BTreeSet<&'static str> {
+    let words = SETTINGS.iter().filter_map(|setting| below(setting, path));
+    words.filter_map(|mut words| words.next()).collect()
 }
 
-fn matches(word: &str, segment: &str) -> bool {
+/// The words of the setting's path below `path`; none where it does not stand there.
+fn below(setting: &Setting, path: &[String]) -> Option<impl Iterator<Item = &'static str>> {
+    let mut words = setting.key.split('.');
+    path.iter()
+        .all(|name| words.next().is_some_and(|word| is_named(word, name)))
+        .then_some(words)
+}
+
+/// Whether `name` stands for a word of the table.
+fn is_named(word: &str, name: &str) -> bool {
+    let takes = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     if word == NAME {
-        (1..=MAX_PROFILE_NAME_BYTES).contains(&segment.len())
-            && segment
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+        (1..=MAX_PROFILE_NAME_BYTES).contains(&name.len()) && name.bytes().all(takes)
     } else {
-        word == segment
+        word == name
     }
 }
 

@@ -227,11 +227,9 @@ mod tests {
     /// The figures in the documentation of `limits.historyPoints`.
     #[test]
     fn the_default_is_two_hours_and_56_kib_a_target() {
-        let limit: usize = crate::config::options::SETTINGS
-            .iter()
-            .find(|setting| setting.path == "limits.historyPoints")
-            .and_then(|setting| setting.default?.parse().ok())
-            .unwrap();
+        use crate::schema::{find, process::SETTINGS};
+        let setting = find(SETTINGS, "limits.historyPoints").unwrap();
+        let limit: usize = setting.default().unwrap().parse().unwrap();
         let mut full = History::new(limit);
         for second in (0..=20_000).step_by(2) {
             full.push(point(second));

@@ -1,14 +1,14 @@
 //! Trigger metadata: strings in, a checked target out, every error at once.
 //!
 //! KEDA does not check the metadata of an external scaler, so a typo would otherwise be silent: an
-//! unknown key is an error here. What a key takes and its default stand in `options`; this file
-//! says which keys go together, as KEDA's own Kafka trigger does, and builds the target.
+//! unknown key is an error here (`given`). What a key takes and its default stand in
+//! `schema::trigger`; this file says which keys go together, as KEDA's own Kafka trigger does, and
+//! builds the target.
 //!
 //! It does not ask Kafka anything: whether the topic exists is found out by observing.
 
-pub mod error;
-pub mod fields;
-pub mod sources;
+mod given;
+mod sources;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,13 +16,14 @@ use std::time::Duration;
 
 use evenkeel_engine::{OffsetReset, Policy, Tuning};
 
-pub use error::{ErrorKind, MetadataError, MetadataErrors};
-use fields::{Environment, Fields};
+use given::Environment;
 use sources::Asker;
 
 use crate::config::Config;
 use crate::control::target::{ClusterRef, TargetKey, TargetSpec};
-use crate::observe::{Isolation, Subscription, TopicSelection};
+use crate::observe::{Isolation, PartitionSelection, Subscription, TopicSelection};
+use crate::schema::process::SETTINGS;
+use crate::schema::{Errors, Place, Values};
 
 /// How far back the log is asked at a cold start: the slow window over which the engine judges
 /// whether the inbound rate has really dropped. With less a restarted scaler would have to wait for
@@ -44,21 +45,22 @@ pub fn parse(
     name: &str,
     metadata: &HashMap<String, String>,
     config: &Config,
-) -> Result<TargetSpec, MetadataErrors> {
+) -> Result<TargetSpec, Errors> {
     let pairs = sorted(metadata);
-    let mut fields = Fields::read(&pairs, Environment::Resolved);
-    let draft = draft(&mut fields, namespace, name, Some(config));
-    let errors = std::mem::take(&mut fields.errors);
+    let (mut values, notes) = given::read(&pairs, Environment::Resolved);
+    let draft = draft(&mut values, namespace, name, Some(config));
     match draft {
-        Some((cluster, subscription, prometheus, policy)) if errors.is_empty() => Ok(TargetSpec {
-            key: key(namespace, name, metadata),
-            cluster,
-            subscription: Arc::new(subscription),
-            prometheus,
-            policy,
-            notes: fields.notes,
-        }),
-        _ => Err(MetadataErrors(errors)),
+        Some((cluster, subscription, prometheus, policy)) if values.errors.is_empty() => {
+            Ok(TargetSpec {
+                key: key(namespace, name, metadata),
+                cluster,
+                subscription: Arc::new(subscription),
+                prometheus,
+                policy,
+                notes,
+            })
+        }
+        _ => Err(all(values)),
     }
 }
 
@@ -72,15 +74,22 @@ pub fn check(
     name: &str,
     metadata: &HashMap<String, String>,
     config: Option<&Config>,
-) -> Result<Vec<String>, MetadataErrors> {
+) -> Result<Vec<String>, Errors> {
     let pairs = sorted(metadata);
-    let mut fields = Fields::read(&pairs, Environment::Names);
+    let (mut values, notes) = given::read(&pairs, Environment::Names);
     // A key whose value is not known yet leaves the draft incomplete, which is no error.
-    draft(&mut fields, namespace, name, config);
-    if fields.errors.is_empty() {
-        Ok(fields.notes)
+    draft(&mut values, namespace, name, config);
+    if values.errors.is_empty() {
+        Ok(notes)
     } else {
-        Err(MetadataErrors(fields.errors))
+        Err(all(values))
+    }
+}
+
+fn all(values: Values) -> Errors {
+    Errors {
+        subject: "the trigger metadata".to_owned(),
+        errors: values.errors,
     }
 }
 
@@ -126,19 +135,19 @@ type Draft = (
     Policy,
 );
 
-/// Everything but the key; none where a part is missing. What is wrong is noted in `fields`.
+/// Everything but the key; none where a part is missing. What is wrong is noted in `values`.
 fn draft(
-    fields: &mut Fields<'_>,
+    values: &mut Values,
     namespace: &str,
     name: &str,
     config: Option<&Config>,
 ) -> Option<Draft> {
-    identity(fields, "namespace", namespace);
-    identity(fields, "name", name);
-    let consumer_group = consumer_group(fields);
-    let topics = topics(fields);
-    let partitions = fields.partitions();
-    let isolation = if fields.chose("isolationLevel", "read_committed") {
+    identity(values, "namespace", namespace);
+    identity(values, "name", name);
+    let consumer_group = consumer_group(values);
+    let topics = topics(values);
+    let partitions = values.partitions("partitionLimitation");
+    let isolation = if values.chose("isolationLevel", "read_committed") {
         Isolation::ReadCommitted
     } else {
         Isolation::ReadUncommitted
@@ -148,14 +157,14 @@ fn draft(
         consumer_group: consumer_group.as_deref(),
         topics: &topics,
     };
-    let cluster = sources::cluster(fields, config, asker);
-    let prometheus = sources::prometheus(fields, config, asker);
-    let policy = policy(fields, config);
-    combinations(fields, &policy, config);
+    let cluster = sources::cluster(values, config, asker);
+    let prometheus = sources::prometheus(values, config, asker);
+    let policy = policy(values, config);
+    combinations(values, &policy, config);
     let subscription = Subscription {
         consumer_group: consumer_group?,
         topics,
-        partitions,
+        partitions: partitions.map(PartitionSelection),
         isolation,
         history: HISTORY,
     };
@@ -163,49 +172,31 @@ fn draft(
 }
 
 /// Refuses what is no Kubernetes name: it becomes a label and part of a path.
-fn identity(fields: &mut Fields<'_>, what: &str, text: &str) {
+fn identity(values: &mut Values, what: &str, text: &str) {
     let right = (1..=MAX_NAME_BYTES).contains(&text.len())
         && text.bytes().all(|byte| {
             byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-')
         });
     if !right {
-        fields.errors.push(MetadataError::new(
-            ErrorKind::Invalid,
-            format!("ScaledObject {what}"),
-            "is no Kubernetes name",
-        ));
+        values.wrong(&format!("ScaledObject {what}"), "is no Kubernetes name");
     }
 }
 
-fn consumer_group(fields: &mut Fields<'_>) -> Option<String> {
-    if !fields.is_given("consumerGroup") {
-        fields.errors.push(MetadataError::new(
-            ErrorKind::Missing,
-            "consumerGroup",
-            "missing: the consumer group whose lag counts",
-        ));
-        return None;
-    }
-    let group = fields.text("consumerGroup")?;
+fn consumer_group(values: &mut Values) -> Option<String> {
+    let group = values.text("consumerGroup")?;
     if group.len() > MAX_GROUP_BYTES || group.chars().any(char::is_control) {
-        fields.invalid(
-            "consumerGroup",
-            format!("has to be at most {MAX_GROUP_BYTES} bytes without control characters"),
-        );
+        let why = format!("has to be at most {MAX_GROUP_BYTES} bytes without control characters");
+        values.wrong("consumerGroup", why);
         return None;
     }
-    Some(group.to_owned())
+    Some(group)
 }
 
-fn topics(fields: &mut Fields<'_>) -> TopicSelection {
-    let named = fields.topics();
-    let pattern = fields.pattern();
-    if fields.is_given("topic") && fields.is_given("topicPattern") {
-        fields.errors.push(MetadataError::new(
-            ErrorKind::Combination,
-            "topicPattern",
-            "excludes topic: keep one of them",
-        ));
+fn topics(values: &mut Values) -> TopicSelection {
+    let named = values.topics("topic");
+    let pattern = values.pattern("topicPattern");
+    if values.is_given("topic") && values.is_given("topicPattern") {
+        values.wrong("topicPattern", "excludes topic: keep one of them");
     }
     match (named, pattern) {
         (Some(names), _) => TopicSelection::Named(names),
@@ -214,100 +205,84 @@ fn topics(fields: &mut Fields<'_>) -> TopicSelection {
     }
 }
 
-/// The policy. Every default comes from the option table, so the fallbacks below are never reached.
-fn policy(fields: &mut Fields<'_>, config: Option<&Config>) -> Policy {
-    let offset_reset = if fields.chose("offsetResetPolicy", "earliest") {
+/// The policy. Every default comes from the table, so the fallbacks below are never reached.
+fn policy(values: &mut Values, config: Option<&Config>) -> Policy {
+    let offset_reset = if values.chose("offsetResetPolicy", "earliest") {
         OffsetReset::Earliest
     } else {
         OffsetReset::Latest
     };
+    let poll_interval = match config {
+        Some(config) => config.poll.interval,
+        None => Values::new(SETTINGS, "", Place::Unknown)
+            .duration("poll.interval")
+            .unwrap_or_default(),
+    };
     Policy {
-        min_replicas: fields.replicas("minReplicas").unwrap_or_default(),
-        max_replicas: fields.replicas("maxReplicas"),
-        allow_idle_consumers: fields.boolean("allowIdleConsumers"),
-        limit_to_partitions_with_lag: fields.boolean("limitToPartitionsWithLag"),
-        exclude_persistent_lag: fields.boolean("excludePersistentLag"),
+        min_replicas: values.integer("minReplicas").unwrap_or_default(),
+        max_replicas: values.integer("maxReplicas"),
+        allow_idle_consumers: values.boolean("allowIdleConsumers"),
+        limit_to_partitions_with_lag: values.boolean("limitToPartitionsWithLag"),
+        exclude_persistent_lag: values.boolean("excludePersistentLag"),
         offset_reset,
-        scale_to_zero_on_invalid_offset: fields.boolean("scaleToZeroOnInvalidOffset"),
-        lag_threshold_records: fields.integer("lagThreshold").unwrap_or_default(),
-        activation_lag_records: fields.integer("activationLagThreshold").unwrap_or_default(),
-        activation_records_per_second: fields.decimal("activationThreshold").unwrap_or_default(),
-        capacity_per_replica: fields.decimal("capacityPerReplica"),
-        target_utilization: fields.decimal("targetUtilization").unwrap_or_default(),
-        catch_up: fields.seconds("catchUpSeconds").unwrap_or_default(),
-        target_lag: fields.seconds("targetLagSeconds"),
-        scale_down_window: fields
+        scale_to_zero_on_invalid_offset: values.boolean("scaleToZeroOnInvalidOffset"),
+        lag_threshold_records: values.integer("lagThreshold").unwrap_or_default(),
+        activation_lag_records: values.integer("activationLagThreshold").unwrap_or_default(),
+        activation_records_per_second: values.decimal("activationThreshold").unwrap_or_default(),
+        capacity_per_replica: values.decimal("capacityPerReplica"),
+        target_utilization: values.decimal("targetUtilization").unwrap_or_default(),
+        catch_up: values.seconds("catchUpSeconds").unwrap_or_default(),
+        target_lag: values.seconds("targetLagSeconds"),
+        scale_down_window: values
             .seconds("scaleDownStabilizationWindowSeconds")
             .unwrap_or_default(),
-        scale_up_window: fields
+        scale_up_window: values
             .seconds("scaleUpStabilizationWindowSeconds")
             .unwrap_or_default(),
-        rebalance_hold: fields.seconds("rebalanceHoldSeconds").unwrap_or_default(),
-        startup: fields.seconds("startupSeconds").unwrap_or_default(),
-        max_staleness: fields.seconds("maxStalenessSeconds").unwrap_or_default(),
-        poll_interval: config.map_or(Duration::from_secs(2), |config| config.poll.interval),
+        rebalance_hold: values.seconds("rebalanceHoldSeconds").unwrap_or_default(),
+        startup: values.seconds("startupSeconds").unwrap_or_default(),
+        max_staleness: values.seconds("maxStalenessSeconds").unwrap_or_default(),
+        poll_interval,
         tuning: Tuning::default(),
     }
 }
 
 /// Which keys go together.
-fn combinations(fields: &mut Fields<'_>, policy: &Policy, config: Option<&Config>) {
-    let mut wrong = |key: &str, why: String| {
-        let error = fields.about(ErrorKind::Combination, key, why);
-        fields.errors.push(error);
-    };
+fn combinations(values: &mut Values, policy: &Policy, config: Option<&Config>) {
     if policy.limit_to_partitions_with_lag && policy.allow_idle_consumers {
-        wrong(
-            "limitToPartitionsWithLag",
-            "excludes allowIdleConsumers: one allows more replicas than partitions, the other \
-             fewer"
-                .to_owned(),
-        );
+        let why = "excludes allowIdleConsumers: one allows more replicas than partitions, the other \
+                   fewer";
+        values.wrong("limitToPartitionsWithLag", why);
     }
     if let Some(max) = policy.max_replicas
         && policy.min_replicas > max
     {
-        wrong("minReplicas", format!("lies above maxReplicas {max}"));
+        values.wrong("minReplicas", format!("lies above maxReplicas {max}"));
     }
     if let Some(config) = config
         && policy.max_staleness < config.poll.interval * POLLS_WITHIN_STALENESS
     {
-        wrong(
-            "maxStalenessSeconds",
-            format!(
-                "has to be at least {} s, twice the polling interval",
-                (config.poll.interval * POLLS_WITHIN_STALENESS).as_secs_f64()
-            ),
-        );
+        let least = (config.poll.interval * POLLS_WITHIN_STALENESS).as_secs_f64();
+        let why = format!("has to be at least {least} s, twice the polling interval");
+        values.wrong("maxStalenessSeconds", why);
     }
-    let of_group = !fields.is_given("topic") && !fields.is_given("topicPattern");
-    if of_group {
-        for (key, used) in [
-            (
-                "limitToPartitionsWithLag",
-                policy.limit_to_partitions_with_lag,
-            ),
-            (
-                "partitionLimitation",
-                fields.is_given("partitionLimitation"),
-            ),
+    if !values.is_given("topic") && !values.is_given("topicPattern") {
+        let limits = policy.limit_to_partitions_with_lag;
+        let selects = values.is_given("partitionLimitation");
+        for (key, is_used) in [
+            ("limitToPartitionsWithLag", limits),
+            ("partitionLimitation", selects),
         ] {
-            if used {
-                let error =
-                    fields.about(ErrorKind::Combination, key, "needs topic or topicPattern");
-                fields.errors.push(error);
+            if is_used {
+                values.wrong(key, "needs topic or topicPattern");
             }
         }
     }
     // The table's ranges cover all of this; if they ever do not, the user hears of it here and not
     // from a decision that makes no sense.
-    if fields.errors.is_empty() {
+    if values.errors.is_empty() {
         for error in policy.validate() {
-            fields.errors.push(MetadataError::new(
-                ErrorKind::Invalid,
-                "metadata",
-                error.to_string(),
-            ));
+            values.wrong("metadata", error.to_string());
         }
     }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use evenkeel_engine::Cause;
 use tonic::{Code, Status};
 
-use super::metadata::{MetadataErrors, error::shorten};
 use crate::control::registry::RegistryFull;
+use crate::schema::{Errors, shorten};
 
 /// The longest sentence. It travels percent-encoded in an HTTP/2 header, and 8 KiB of headers is
 /// what some clients take.
@@ -26,7 +26,7 @@ pub enum Refusal {
     NoScaledObject,
     /// The trigger's metadata is wrong, or asks for what is not allowed.
     #[error(transparent)]
-    Metadata(#[from] MetadataErrors),
+    Metadata(#[from] Errors),
     /// No room for another target.
     #[error(transparent)]
     Full(#[from] RegistryFull),

@@ -1,9 +1,10 @@
 //! What the consumer's chart takes.
 //!
-//! The trigger's metadata is held against the one table of options, so that a typo is refused here
+//! The trigger's metadata is held against the one table of keys, so that a typo is refused here
 //! already. Whether values go together is for `evenkeel check` to say.
 
-use evenkeel_scaler::grpc::options::{Kind, OPTIONS};
+use evenkeel_scaler::schema::Kind;
+use evenkeel_scaler::schema::trigger::METADATA;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -89,13 +90,16 @@ pub fn properties() -> Value {
 /// The keys of the trigger's metadata that are left, with what each means.
 fn metadata() -> Value {
     let mut properties = Map::new();
-    for option in OPTIONS {
-        let is_refused = matches!(option.kind, Kind::Credential { .. });
-        if is_refused || WRITTEN.contains(&option.key) {
+    for setting in METADATA {
+        let is_refused = matches!(setting.kind, Kind::Credential { .. });
+        if is_refused || WRITTEN.contains(&setting.key) {
             continue;
         }
-        let schema = json!({"type": "string", "description": option.meaning});
-        properties.insert(option.key.to_owned(), schema);
+        let mut schema = json!({"type": "string", "description": setting.meaning});
+        if let Some(default) = setting.default() {
+            schema["default"] = json!(default);
+        }
+        properties.insert(setting.key.to_owned(), schema);
     }
     closed(Value::Object(properties))
 }

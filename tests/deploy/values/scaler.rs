@@ -3,7 +3,8 @@
 //! The schema of `config` comes from the one table of settings, so the chart takes exactly what the
 //! process takes; what is not built yet is refused before anything is installed.
 
-use evenkeel_scaler::config::options::{Kind, SETTINGS};
+use evenkeel_scaler::schema::process::SETTINGS;
+use evenkeel_scaler::schema::{Absent, Kind, NAME, Setting, boolean};
 use serde_json::{Value, json};
 
 use super::{
@@ -94,26 +95,26 @@ pub fn properties() -> Value {
 fn config_schema() -> Value {
     let mut schema = closed(json!({}));
     for setting in SETTINGS {
-        if setting.kind == Kind::NotYet || NOT_FROM_VALUES.contains(&setting.path) {
+        if !setting.kind.is_read() || NOT_FROM_VALUES.contains(&setting.key) {
             continue;
         }
+        let (sections, name) = setting.key.rsplit_once('.').unwrap_or(("", setting.key));
         let mut place = &mut schema;
-        let mut names = setting.path.split('.').peekable();
-        while let Some(name) = names.next() {
-            place = if name == "NAME" {
+        for section in sections.split('.').filter(|section| !section.is_empty()) {
+            place = if section == NAME {
                 profile_of(place)
             } else {
-                let properties = place["properties"].as_object_mut().unwrap();
-                let empty = || match names.peek() {
-                    None => setting_schema(setting.kind, setting.meaning),
-                    Some(_) => closed(json!({})),
-                };
-                properties.entry(name).or_insert_with(empty)
+                &mut place["properties"][section]
             };
+            if place.is_null() {
+                *place = closed(json!({}));
+            }
         }
-    }
-    for (section, key) in [("clusters", "bootstrapServers"), ("prometheus", "url")] {
-        profile_of(&mut schema["properties"][section])["required"] = json!([key]);
+        place["properties"][name] = setting_schema(setting);
+        if setting.absent == Absent::Required {
+            let required = place["required"].as_array().into_iter().flatten();
+            place["required"] = required.cloned().chain([json!(name)]).collect();
+        }
     }
     schema
 }
@@ -129,21 +130,32 @@ fn profile_of(section: &mut Value) -> &mut Value {
     &mut profiles[pattern]
 }
 
-fn setting_schema(kind: Kind, meaning: &str) -> Value {
-    let mut schema = match kind {
-        Kind::Duration { .. } => json!({"anyOf": [
+/// What a setting takes, as far as JSON Schema can say it; the process checks the rest.
+fn setting_schema(setting: &Setting) -> Value {
+    let mut schema = match setting.kind {
+        Kind::Duration { min, max } => json!({"anyOf": [
             {"type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?(ms|s|m|h)?$"},
-            {"type": "number", "minimum": 0},
+            {"type": "number", "minimum": min.as_secs_f64(), "maximum": max.as_secs_f64()},
         ]}),
         Kind::Boolean => json!({"type": "boolean"}),
         Kind::Integer { min, max } => json!({"type": "integer", "minimum": min, "maximum": max}),
         Kind::Choice(words) => json!({"enum": words}),
-        Kind::Addresses => json!({"type": "array", "minItems": 1, "items": {"type": "string"}}),
-        Kind::Globs => json!({"type": "array", "items": {"type": "string"}}),
+        Kind::Addresses | Kind::Globs => json!({"type": "array", "items": text()}),
         Kind::Url => json!({"type": "string", "pattern": "^https?://"}),
-        Kind::Text => json!({"type": "string"}),
-        Kind::Listen | Kind::NotYet => panic!("{kind:?} is no value of the chart"),
+        Kind::Text => text(),
+        other => panic!("{other:?} is no value of the chart"),
     };
-    schema["description"] = json!(meaning);
+    if let Some((least, most)) = setting.kind.items().filter(|(least, _)| *least > 0) {
+        schema["minItems"] = json!(least);
+        schema["maxItems"] = json!(most);
+    }
+    schema["description"] = json!(setting.meaning);
+    if let Some(default) = setting.default() {
+        schema["default"] = match setting.kind {
+            Kind::Boolean => json!(boolean(default)),
+            Kind::Integer { .. } => serde_json::from_str(default).unwrap(),
+            _ => json!(default),
+        };
+    }
     schema
 }

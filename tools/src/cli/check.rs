@@ -57,7 +57,7 @@ impl Args {
             Some(path) => match Config::load(Some(path), std::iter::empty()) {
                 Ok(config) => Some(config),
                 Err(errors) => {
-                    eprintln!("{errors}");
+                    eprintln!("{errors:#}");
                     return Ok(ExitCode::from(EXIT_USAGE));
                 }
             },

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use evenkeel_scaler::config::yaml::{Node, Value};
-use evenkeel_scaler::grpc::options::{self, Kind};
+use evenkeel_scaler::schema::{Kind, trigger};
 
 /// The largest file that is read. Whole clusters' worth of ScaledObjects fit.
 const MAX_FILE_BYTES: u64 = 16 * 1_024 * 1_024;
@@ -119,8 +119,8 @@ pub fn is_ours(trigger: &Node) -> bool {
         return false;
     };
     metadata.entries().iter().any(|entry| {
-        let base = entry.key.strip_suffix("FromEnv").unwrap_or(&entry.key);
-        let has_our_key = options::find(base).is_some_and(|option| option.kind != Kind::Passed);
+        let has_our_key =
+            trigger::find(&entry.key).is_some_and(|(setting, _)| setting.kind != Kind::Passed);
         let is_our_address = entry.key == "scalerAddress"
             && entry
                 .node

@@ -7,11 +7,10 @@
 
 use std::collections::BTreeMap;
 
-use super::error::{ErrorKind, MetadataError};
-use super::fields::Fields;
 use crate::config::{ClusterConfig, Config, Globs, PrometheusConfig};
 use crate::control::target::{ClusterRef, PrometheusRef};
 use crate::observe::TopicSelection;
+use crate::schema::{Values, shorten};
 
 /// The longest query, once the template is filled in: Prometheus gets it in a form body, people in
 /// an error text.
@@ -30,61 +29,44 @@ pub struct Asker<'a> {
 
 /// The target's Kafka; none where something is wrong, which is noted.
 pub fn cluster(
-    fields: &mut Fields<'_>,
+    values: &mut Values,
     config: Option<&Config>,
     asker: Asker<'_>,
 ) -> Option<ClusterRef> {
-    let name = fields.text("cluster");
+    let name = values.text("cluster");
     match (
-        fields.is_given("cluster"),
-        fields.is_given("bootstrapServers"),
+        values.is_given("cluster"),
+        values.is_given("bootstrapServers"),
     ) {
         (true, true) => {
-            fields.errors.push(MetadataError::new(
-                ErrorKind::Combination,
-                "cluster",
-                "excludes bootstrapServers: keep one of them",
-            ));
+            values.wrong("cluster", "excludes bootstrapServers: keep one of them");
             return None;
         }
         (false, false) => {
-            fields.errors.push(MetadataError::new(
-                ErrorKind::Missing,
-                "cluster",
-                "missing: give cluster, the name of a connection profile, or bootstrapServers",
-            ));
+            let why =
+                "missing: give cluster, the name of a connection profile, or bootstrapServers";
+            values.wrong("cluster", why);
             return None;
         }
         _ => {}
     }
     let Some(name) = name else {
-        let addresses = fields.addresses()?;
-        return of_addresses(fields, config, asker, addresses);
+        let addresses = values.addresses("bootstrapServers")?;
+        return of_addresses(values, config, asker, addresses);
     };
-    let Some(config) = config else {
-        return Some(ClusterRef::Profile(name.to_owned()));
-    };
-    let Some(profile) = config.clusters.get(name) else {
-        let open = open_to(&config.clusters, asker.namespace, |cluster| {
-            &cluster.namespaces
-        });
-        let why = if open.is_empty() {
-            "no such connection profile; none is open to this namespace".to_owned()
-        } else {
-            format!("no such connection profile; there are {}", open.join(", "))
+    if let Some(config) = config {
+        let Some(profile) = config.clusters.get(&name) else {
+            let open = open_to(&config.clusters, asker, |profile| &profile.namespaces);
+            no_profile(values, "cluster", "connection", &name, &open);
+            return None;
         };
-        let error = fields
-            .about(ErrorKind::Invalid, "cluster", why)
-            .meaning_one_of(name, open);
-        fields.errors.push(error);
-        return None;
-    };
-    permit_cluster(fields, "cluster", profile, asker);
-    Some(ClusterRef::Profile(name.to_owned()))
+        permit_cluster(values, "cluster", profile, asker);
+    }
+    Some(ClusterRef::Profile(name))
 }
 
 fn of_addresses(
-    fields: &mut Fields<'_>,
+    values: &mut Values,
     config: Option<&Config>,
     asker: Asker<'_>,
     addresses: Vec<String>,
@@ -97,64 +79,48 @@ fn of_addresses(
         servers.any(|server| addresses.contains(server))
     });
     if let Some((name, profile)) = profile {
-        permit_cluster(fields, "bootstrapServers", profile, asker);
+        permit_cluster(values, "bootstrapServers", profile, asker);
         return Some(ClusterRef::Profile(name.clone()));
     }
     if !config.adhoc_clusters {
-        fields.errors.push(MetadataError::new(
-            ErrorKind::Forbidden,
-            "bootstrapServers",
-            "addresses of no connection profile are not taken here (adhocClusters is false): \
-             name a profile with cluster",
-        ));
+        let why = "addresses of no connection profile are not taken here (adhocClusters is false): \
+             name a profile with cluster";
+        values.forbidden("bootstrapServers", why);
         return None;
     }
     Some(ClusterRef::Adhoc(addresses))
 }
 
-fn permit_cluster(fields: &mut Fields<'_>, key: &str, profile: &ClusterConfig, asker: Asker<'_>) {
-    let mut forbid = |key: &str, why: String| {
-        let error = fields.about(ErrorKind::Forbidden, key, why);
-        fields.errors.push(error);
-    };
+fn permit_cluster(values: &mut Values, key: &str, profile: &ClusterConfig, asker: Asker<'_>) {
     if !profile.namespaces.allows(asker.namespace) {
         let why = format!(
             "the connection profile is not open to namespace {}: ask for it in the profile's \
              namespaces",
             asker.namespace
         );
-        forbid(key, why);
+        values.forbidden(key, why);
     }
     if let Some(group) = asker.consumer_group
         && !profile.consumer_groups.allows(group)
     {
-        forbid(
-            "consumerGroup",
-            "the connection profile's consumerGroups do not allow it".to_owned(),
-        );
+        let why = "the connection profile's consumerGroups do not allow it";
+        values.forbidden("consumerGroup", why);
     }
     match asker.topics {
         TopicSelection::Named(names) => {
-            let refused: Vec<&str> = names
-                .iter()
-                .map(String::as_str)
-                .filter(|name| !profile.topics.allows(name))
-                .collect();
+            let names = names.iter().map(String::as_str);
+            let refused: Vec<&str> = names.filter(|name| !profile.topics.allows(name)).collect();
             if !refused.is_empty() {
-                let why = format!(
-                    "the connection profile's topics do not allow {}",
-                    super::error::shorten(&refused.join(", "), 120)
-                );
-                forbid("topic", why);
+                let refused = shorten(&refused.join(", "), 120);
+                let why = format!("the connection profile's topics do not allow {refused}");
+                values.forbidden("topic", why);
             }
         }
         // Which topics these are turns out only at run time; letting them through would open
         // what the profile closes.
         TopicSelection::Pattern(_) | TopicSelection::OfGroup if !profile.topics.0.is_empty() => {
-            forbid(
-                "topic",
-                "the connection profile opens only some topics: name yours".to_owned(),
-            );
+            let why = "the connection profile opens only some topics: name yours";
+            values.forbidden("topic", why);
         }
         TopicSelection::Pattern(_) | TopicSelection::OfGroup => {}
     }
@@ -162,38 +128,30 @@ fn permit_cluster(fields: &mut Fields<'_>, key: &str, profile: &ClusterConfig, a
 
 /// The target's inbound-rate baseline, if it has one; what is wrong is noted.
 pub fn prometheus(
-    fields: &mut Fields<'_>,
+    values: &mut Values,
     config: Option<&Config>,
     asker: Asker<'_>,
 ) -> Option<PrometheusRef> {
-    let query = fields.text("query");
+    let query = values.text("query");
     match (
-        fields.is_given("prometheus"),
-        fields.is_given("serverAddress"),
+        values.is_given("prometheus"),
+        values.is_given("serverAddress"),
     ) {
         (true, true) => {
-            fields.errors.push(MetadataError::new(
-                ErrorKind::Combination,
-                "prometheus",
-                "excludes serverAddress: keep one of them",
-            ));
+            values.wrong("prometheus", "excludes serverAddress: keep one of them");
             return None;
         }
         (false, false) => {
-            if fields.is_given("query") {
-                fields.errors.push(MetadataError::new(
-                    ErrorKind::Combination,
-                    "query",
-                    "needs prometheus or serverAddress",
-                ));
+            if values.is_given("query") {
+                values.wrong("query", "needs prometheus or serverAddress");
             }
             return None;
         }
         _ => {}
     }
-    let (key, server) = match fields.text("prometheus") {
-        Some(name) => ("prometheus", by_name(fields, config, asker, name)?),
-        None => ("serverAddress", by_address(fields, config)?),
+    let (key, server) = match values.text("prometheus") {
+        Some(name) => ("prometheus", by_name(values, config, asker, name)?),
+        None => ("serverAddress", by_address(values, config)?),
     };
     if let Server::Profile(_, profile) = &server
         && !profile.namespaces.allows(asker.namespace)
@@ -203,8 +161,7 @@ pub fn prometheus(
              namespaces",
             asker.namespace
         );
-        let error = fields.about(ErrorKind::Forbidden, key, why);
-        fields.errors.push(error);
+        values.forbidden(key, why);
         return None;
     }
     let (url, profile, template) = match server {
@@ -212,21 +169,17 @@ pub fn prometheus(
             (profile.url.clone(), Some(name), profile.query.as_deref())
         }
         Server::Adhoc(url) => (url, None, None),
-        Server::NotKnownYet => return None,
     };
     let query = match (query, template) {
-        (Some(query), _) => query.to_owned(),
-        (None, Some(template)) => filled(fields, template, asker)?,
-        (None, None) if fields.is_given("query") => return None,
+        (Some(query), _) => query,
+        (None, Some(template)) => filled(values, template, asker)?,
+        (None, None) if values.is_given("query") => return None,
         (None, None) => {
-            fields.errors.push(MetadataError::new(
-                ErrorKind::Missing,
-                "query",
-                format!(
-                    "missing: {key} needs a query that answers inbound records per second, \
-                     such as sum(rate(...))"
-                ),
-            ));
+            let why = format!(
+                "missing: {key} needs a query that answers inbound records per second, such as \
+                 sum(rate(...))"
+            );
+            values.wrong("query", why);
             return None;
         }
     };
@@ -241,47 +194,26 @@ pub fn prometheus(
 enum Server<'a> {
     Profile(String, &'a PrometheusConfig),
     Adhoc(String),
-    NotKnownYet,
 }
 
+/// The profile of this name; none where profiles are not known.
 fn by_name<'c>(
-    fields: &mut Fields<'_>,
+    values: &mut Values,
     config: Option<&'c Config>,
     asker: Asker<'_>,
-    name: &str,
+    name: String,
 ) -> Option<Server<'c>> {
-    let Some(config) = config else {
-        return Some(Server::NotKnownYet);
+    let profiles = &config?.prometheus;
+    let Some(profile) = profiles.get(&name) else {
+        let open = open_to(profiles, asker, |profile| &profile.namespaces);
+        no_profile(values, "prometheus", "Prometheus", &name, &open);
+        return None;
     };
-    if let Some(profile) = config.prometheus.get(name) {
-        return Some(Server::Profile(name.to_owned(), profile));
-    }
-    let open = open_to(&config.prometheus, asker.namespace, |profile| {
-        &profile.namespaces
-    });
-    let why = if open.is_empty() {
-        "no such Prometheus profile; none is open to this namespace".to_owned()
-    } else {
-        format!("no such Prometheus profile; there are {}", open.join(", "))
-    };
-    let error = fields
-        .about(ErrorKind::Invalid, "prometheus", why)
-        .meaning_one_of(name, open);
-    fields.errors.push(error);
-    None
+    Some(Server::Profile(name, profile))
 }
 
-fn by_address<'c>(fields: &mut Fields<'_>, config: Option<&'c Config>) -> Option<Server<'c>> {
-    let Some(address) = fields.text("serverAddress") else {
-        return Some(Server::NotKnownYet);
-    };
-    let url = match read_url(address) {
-        Ok(url) => url,
-        Err(why) => {
-            fields.invalid("serverAddress", why);
-            return None;
-        }
-    };
+fn by_address<'c>(values: &mut Values, config: Option<&'c Config>) -> Option<Server<'c>> {
+    let url = values.url("serverAddress")?;
     if let Some(config) = config {
         let profile = config
             .prometheus
@@ -291,43 +223,18 @@ fn by_address<'c>(fields: &mut Fields<'_>, config: Option<&'c Config>) -> Option
             return Some(Server::Profile(name.clone(), profile));
         }
         if !config.adhoc_clusters {
-            fields.errors.push(MetadataError::new(
-                ErrorKind::Forbidden,
-                "serverAddress",
-                "an address of no Prometheus profile is not taken here (adhocClusters is false): \
-                 name a profile with prometheus",
-            ));
+            let why = "an address of no Prometheus profile is not taken here (adhocClusters is false): \
+                 name a profile with prometheus";
+            values.forbidden("serverAddress", why);
             return None;
         }
     }
     Some(Server::Adhoc(url))
 }
 
-/// Checks an address of Prometheus; without a slash at its end.
-///
-/// # Errors
-/// A sentence that says what is wrong with it.
-pub fn read_url(address: &str) -> Result<String, &'static str> {
-    let Some(rest) = address
-        .strip_prefix("http://")
-        .or_else(|| address.strip_prefix("https://"))
-    else {
-        return Err("has to begin with http:// or https://");
-    };
-    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if host.contains('@') {
-        return Err("carries credentials, which belong into a profile's files");
-    }
-    let printable = address.bytes().all(|byte| byte.is_ascii_graphic());
-    if host.is_empty() || !printable || rest.contains(['?', '#']) {
-        return Err("has to be an address such as http://prometheus:9090");
-    }
-    Ok(address.trim_end_matches('/').to_owned())
-}
-
 /// The profile's query template for this target. Names are put in as the inside of a PromQL string;
 /// several topics become alternatives, for which the template has to match with `=~`.
-fn filled(fields: &mut Fields<'_>, template: &str, asker: Asker<'_>) -> Option<String> {
+fn filled(values: &mut Values, template: &str, asker: Asker<'_>) -> Option<String> {
     let topic = match asker.topics {
         TopicSelection::Named(names) => names.join("|"),
         TopicSelection::Pattern(pattern) => pattern
@@ -337,13 +244,10 @@ fn filled(fields: &mut Fields<'_>, template: &str, asker: Asker<'_>) -> Option<S
             .unwrap_or(pattern.as_str())
             .to_owned(),
         TopicSelection::OfGroup => {
-            if template.contains("{topic}") && !fields.is_given("topic") {
-                fields.errors.push(MetadataError::new(
-                    ErrorKind::Missing,
-                    "topic",
-                    "missing: the Prometheus profile's query asks for {topic}; name it, or give \
-                     a query of your own",
-                ));
+            if template.contains("{topic}") && !values.is_given("topic") {
+                let why = "missing: the Prometheus profile's query asks for {topic}; name it, or give \
+                     a query of your own";
+                values.wrong("topic", why);
                 return None;
             }
             String::new()
@@ -354,11 +258,9 @@ fn filled(fields: &mut Fields<'_>, template: &str, asker: Asker<'_>) -> Option<S
         .replace("{topic}", &promql_string(&topic))
         .replace("{consumerGroup}", &promql_string(group));
     if query.len() > MAX_QUERY_BYTES {
-        fields.errors.push(MetadataError::new(
-            ErrorKind::Invalid,
-            "topic",
-            "so many topics make the Prometheus profile's query too long: give a query of your own",
-        ));
+        let why =
+            "so many topics make the Prometheus profile's query too long: give a query of your own";
+        values.wrong("topic", why);
         return None;
     }
     Some(query)
@@ -371,15 +273,29 @@ fn promql_string(text: &str) -> String {
         .replace('\n', "\\n")
 }
 
-/// The names of the profiles that `namespace` may use.
+/// The names of the profiles that the asker's namespace may use.
 fn open_to<'c, T>(
     profiles: &'c BTreeMap<String, T>,
-    namespace: &str,
+    asker: Asker<'_>,
     namespaces: impl Fn(&T) -> &Globs,
 ) -> Vec<&'c str> {
     profiles
         .iter()
-        .filter(|(_, profile)| namespaces(profile).allows(namespace))
+        .filter(|(_, profile)| namespaces(profile).allows(asker.namespace))
         .map(|(name, _)| name.as_str())
         .collect()
+}
+
+/// Refuses the name of a profile that does not exist; only those that are `open` are told.
+fn no_profile(values: &mut Values, key: &str, what: &str, name: &str, open: &[&str]) {
+    let there_are = if open.is_empty() {
+        "none is open to this namespace".to_owned()
+    } else {
+        format!("there are {}", open.join(", "))
+    };
+    let why = format!("no such {what} profile; {there_are}");
+    let error = values.about(key, why);
+    values
+        .errors
+        .push(error.meaning_one_of(name, open.iter().copied()));
 }

@@ -8,7 +8,7 @@ use crate::cli::manifests;
 use evenkeel_scaler::config::Config;
 use evenkeel_scaler::config::yaml::{self, Node, Value};
 use evenkeel_scaler::grpc::metadata;
-use evenkeel_scaler::grpc::options;
+use evenkeel_scaler::schema::trigger;
 
 /// What the files are held against.
 #[derive(Clone, Copy, Debug)]
@@ -132,7 +132,7 @@ fn check_trigger(
                     format!("{path}: has to be a string; write lists with commas"),
                 );
                 // Present, so that it is not reported as missing too.
-                if options::find(&entry.key).is_some() {
+                if trigger::find(&entry.key).is_some() {
                     continue;
                 }
                 pairs.insert(entry.key.clone(), String::new());
@@ -140,7 +140,7 @@ fn check_trigger(
         }
     }
     let checked = metadata::check(place.namespace, place.name, &pairs, options.config);
-    for error in checked.err().map_or_else(Vec::new, |errors| errors.0) {
+    for error in checked.err().map_or_else(Vec::new, |errors| errors.errors) {
         let entry = node.entries().iter().find(|entry| entry.key == error.key);
         let line = entry.map_or(beginning, |entry| entry.line);
         report.error(line, format!("{path}.metadata.{error}"));

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crate::cli::manifests;
-use evenkeel_scaler::config::options::{Kind, SETTINGS};
 use evenkeel_scaler::config::yaml::Node;
+use evenkeel_scaler::schema::{Kind, find, process::SETTINGS};
 
 /// A shorter label of a host is a broker's letter, as in `b-1`, and no name.
 const SHORTEST_NAME: usize = 3;
@@ -194,10 +194,7 @@ impl Profiles {
 pub fn credentials_are_built() -> bool {
     ["clusters.NAME.tls", "clusters.NAME.sasl"]
         .iter()
-        .all(|path| {
-            let setting = SETTINGS.iter().find(|setting| setting.path == *path);
-            setting.is_some_and(|setting| setting.kind != Kind::NotYet)
-        })
+        .all(|key| find(SETTINGS, key).is_some_and(|setting| setting.kind != Kind::NotYet))
 }
 
 /// A profile's name out of its first address: the first label, without a broker's number, that is

@@ -349,7 +349,7 @@ fn validate(trigger: &Node, nth: usize, asked: Asked<'_>, remarks: &mut Remarks<
         .map(|entry| (entry.key.clone(), text(&entry.node)))
         .collect();
     let checked = metadata::check(asked.namespace, asked.name, &pairs, None);
-    for error in checked.err().map_or_else(Vec::new, |errors| errors.0) {
+    for error in checked.err().map_or_else(Vec::new, |errors| errors.errors) {
         let entry = metadata
             .entries()
             .iter()

@@ -1,6 +1,6 @@
 //! One Kafka trigger of KEDA's, key by key, as evenkeel's trigger.
 //!
-//! The option table knows every key: what evenkeel reads stays where it is, what has no effect goes,
+//! The table of trigger metadata knows every key: what evenkeel reads stays where it is, what has no effect goes,
 //! what is a credential goes into a profile. What nobody knows stays, so that the check at the end
 //! complains about it with its line.
 
@@ -10,10 +10,8 @@ use super::remarks::Remarks;
 use super::{Context, rate::Rate};
 use crate::cli::manifests;
 use evenkeel_scaler::config::yaml::{Entry, Node, Value};
-use evenkeel_scaler::grpc::options::{self, Kind};
-
-/// KEDA's suffix for a value taken from the environment of the workload.
-const FROM_ENV: &str = "FromEnv";
+use evenkeel_scaler::schema::trigger::{FROM_ENV, find};
+use evenkeel_scaler::schema::{Kind, boolean};
 
 /// What the ScaledObject around it brings along.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,7 +39,7 @@ pub fn given<'n>(trigger: &'n Node, key: &str) -> Option<(&'n str, &'n str)> {
 /// Whether the text says true, as Go reads it.
 fn is_true(node: &Node) -> bool {
     matches!(&node.value, Value::Text(text) | Value::Other(text)
-        if matches!(text.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True"))
+        if boolean(text) == Some(true))
 }
 
 /// Turns `trigger` into evenkeel's; what it needs of a connection profile.
@@ -93,19 +91,21 @@ pub fn convert(
 /// What becomes of each key.
 fn keys(metadata: &mut Node, needs: &mut Needs, remarks: &mut Remarks<'_>) {
     for Entry { key, line, node } in metadata.entries().to_vec() {
-        let base = key.strip_suffix(FROM_ENV).unwrap_or(&key);
-        let Some(option) = options::find(base) else {
+        let Some((setting, _)) = find(&key) else {
             continue;
         };
         let text = match &node.value {
             Value::Text(text) | Value::Other(text) => text.as_str(),
             _ => "",
         };
-        match option.kind {
+        match setting.kind {
             Kind::Ignored => {
                 remarks.note(
                     line,
-                    format!("{key} is gone, it would have no effect: {}", option.meaning),
+                    format!(
+                        "{key} is gone, it would have no effect: {}",
+                        setting.meaning
+                    ),
                 );
                 metadata.remove(&key);
             }

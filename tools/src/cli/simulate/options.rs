@@ -12,8 +12,8 @@ use evenkeel_sim::scenario;
 use evenkeel_sim::world::Protocol;
 
 use super::{Args, policies};
-use evenkeel_scaler::grpc::metadata::error::closest;
 use evenkeel_scaler::observe::prometheus::PrometheusQuery;
+use evenkeel_scaler::schema::closest;
 
 /// What is to be done.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 use evenkeel_sim::contender::Contender;
 
-use evenkeel_scaler::grpc::metadata::error::closest;
+use evenkeel_scaler::schema::closest;
 
 /// Who takes part when nobody is named: all rivals, the reactive oracle, and ours.
 pub(super) const DEFAULT: &str =

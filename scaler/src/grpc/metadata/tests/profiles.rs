@@ -59,7 +59,7 @@ fn permissions_hold_for_the_name_and_for_the_addresses() {
         let errors = parse(namespace, "c", &with(pairs), &config(PROFILES)).unwrap_err();
         assert!(errors.only_forbidden(), "{errors}");
         errors
-            .0
+            .errors
             .iter()
             .map(|error| error.key.clone())
             .collect::<Vec<_>>()

@@ -1,0 +1,170 @@
+//! The table of the process configuration: every setting, what it takes, its default and what it means.
+//!
+//! Defaults stand here and nowhere else. What is not built yet stands here too, so that it is
+//! refused rather than unknown.
+
+use super::Absent::{Default, Optional, Required};
+use super::{Absent, Kind, Setting};
+
+/// Every setting, in the order of the documentation.
+pub const SETTINGS: &[Setting] = &[
+    setting("grpc.listen", Kind::Listen, Default("0.0.0.0:9090")).means("Where KEDA calls."),
+    // KEDA resolves the service's name again only after a connection has changed; ten minutes is
+    // how long a new replica may go without calls, and costs one reconnection in ten minutes.
+    setting(
+        "grpc.maxConnectionAge",
+        Kind::duration(1_000, 86_400),
+        Default("10m"),
+    )
+    .means(
+        "Connections are asked to close and streams end with OK after this, so that KEDA finds \
+         new replicas.",
+    ),
+    // Calls take milliseconds and at most 2 s, streams end at once: what is open after 5 s is a
+    // client that went away. It has to be well below the 30 s that Kubernetes gives a pod.
+    setting("grpc.drain", Kind::duration(0, 300), Default("5s"))
+        .means("How long a shutdown waits for calls in flight."),
+    not_yet("grpc.tls", "TLS towards KEDA. Not supported yet."),
+    setting("admin.listen", Kind::Listen, Default("0.0.0.0:8080"))
+        .means("Where people and Prometheus look."),
+    setting("poll.interval", Kind::duration(100, 60), Default("2s")).means(
+        "How often Kafka is asked about targets that are awake. Prometheus is asked every 5 s at \
+         most.",
+    ),
+    setting(
+        "poll.asleepInterval",
+        Kind::duration(100, 60),
+        Default("1s"),
+    )
+    .means(
+        "How often targets that are asleep with a push stream open are looked at (log end offsets \
+         only).",
+    ),
+    // A tick asks a coordinator and then the leaders, one after the other: while a broker is dead,
+    // the ticks of its cluster take two timeouts instead of one interval, 4 s, which every window of
+    // the engine can stretch to. Shorter would take a broker's long pause for its death.
+    setting(
+        "poll.requestTimeout",
+        Kind::duration(100, 60),
+        Default("2s"),
+    )
+    .means("How long one request to a broker or to Prometheus may take."),
+    setting("clusters.NAME.bootstrapServers", Kind::Addresses, Required)
+        .means("The addresses of Kafka, `host:port`."),
+    setting("clusters.NAME.namespaces", Kind::Globs, Optional).means(
+        "Globs of the namespaces whose ScaledObjects may use the profile. All where absent.",
+    ),
+    setting("clusters.NAME.topics", Kind::Globs, Optional).means(
+        "Globs of the topics that may be read through it; with globs a trigger has to name its \
+         topics. All where absent.",
+    ),
+    setting("clusters.NAME.consumerGroups", Kind::Globs, Optional)
+        .means("Globs of the consumer groups that may be read through it. All where absent."),
+    not_yet("clusters.NAME.tls", "TLS towards Kafka. Not supported yet."),
+    not_yet(
+        "clusters.NAME.sasl",
+        "Authentication towards Kafka. Not supported yet.",
+    ),
+    setting("prometheus.NAME.url", Kind::Url, Required).means("The base address of Prometheus."),
+    setting("prometheus.NAME.query", Kind::Text, Optional).means(
+        "A query template with `{topic}` and `{consumerGroup}` for triggers that give no query of \
+         their own. Several topics become alternatives, for which it has to match with `=~`.",
+    ),
+    setting("prometheus.NAME.namespaces", Kind::Globs, Optional).means(
+        "Globs of the namespaces whose ScaledObjects may use the profile. All where absent.",
+    ),
+    not_yet(
+        "prometheus.NAME.bearerTokenFile",
+        "A bearer token towards Prometheus. Not supported yet.",
+    ),
+    not_yet(
+        "prometheus.NAME.basic",
+        "Basic authentication towards Prometheus. Not supported yet.",
+    ),
+    not_yet(
+        "prometheus.NAME.sigv4",
+        "AWS signatures towards Prometheus. Not supported yet.",
+    ),
+    not_yet(
+        "prometheus.NAME.tls",
+        "TLS options towards Prometheus. Not supported yet.",
+    ),
+    // True, because it is what makes the first ScaledObject work without any configuration, and it
+    // gives nobody a credential; a cluster shared by tenants sets it to false.
+    setting("adhocClusters", Kind::Boolean, Default("true")).means(
+        "Whether a trigger may name addresses of Kafka or Prometheus that are no profile: \
+         plaintext, no credentials. Set it to false where the permissions of profiles have to \
+         hold: a broker may have other names than its profile lists.",
+    ),
+    setting("limits.targets", Kind::integer(1, 100_000), Default("2000"))
+        .means("Targets at once; the next one gets RESOURCE_EXHAUSTED."),
+    setting(
+        "limits.targetIdle",
+        Kind::duration(1_000, 86_400),
+        Default("10m"),
+    )
+    .means("Targets that nobody asks for are forgotten after this."),
+    setting(
+        "limits.adhocClusters",
+        Kind::integer(1, 10_000),
+        Default("32"),
+    )
+    .means("Clusters at once that are no profile."),
+    // The metadata of a trigger is some 2 KiB; a query of several screens and every key at its
+    // longest stay below 64 KiB. Times grpcConcurrency it bounds what those calls hold.
+    setting(
+        "limits.grpcMessageBytes",
+        Kind::integer(1_024, 16_777_216),
+        Default("65536"),
+    )
+    .means("Bytes of one call's request."),
+    // KEDA calls one after the other a ScaledObject; at its start it asks about all of them at
+    // once, and each may wait 2 s for its first observation. So the default is above the targets'.
+    setting(
+        "limits.grpcConcurrency",
+        Kind::integer(1, 100_000),
+        Default("2048"),
+    )
+    .means(
+        "Calls in flight over all connections; the next one gets RESOURCE_EXHAUSTED. Open streams, \
+         health checks and GetMetricSpec take no part. Keep it above the number of ScaledObjects.",
+    ),
+    setting(
+        "limits.kafkaFrameBytes",
+        Kind::integer(65_536, 1_073_741_824),
+        Default("33554432"),
+    )
+    .means("Bytes of one answer from a broker."),
+    // A power of two, because that is how the memory grows. 2,000 targets with full histories are
+    // 110 MiB, which the chart's limit of 256 MiB has room for.
+    setting(
+        "limits.historyPoints",
+        Kind::integer(1, 100_000),
+        Default("1024"),
+    )
+    .means(
+        "Decisions remembered a target, for the charts: every one of the last 10 minutes, before \
+         that one every 10 s and each that changed something. 1024 are 2 hours where little \
+         changes at the default interval, and 56 KiB a target.",
+    ),
+    setting(
+        "limits.prometheusConcurrency",
+        Kind::integer(1, 1_000),
+        Default("8"),
+    )
+    .means("Prometheus queries in flight."),
+    setting(
+        "log.format",
+        Kind::Choice(&["text", "json"]),
+        Default("text"),
+    )
+    .means("How log lines look."),
+];
+
+const fn setting(key: &'static str, kind: Kind, absent: Absent) -> Setting {
+    Setting::new(key, kind, absent)
+}
+
+const fn not_yet(key: &'static str, meaning: &'static str) -> Setting {
+    setting(key, Kind::NotYet, Optional).means(meaning)
+}
