@@ -172,7 +172,7 @@ pub const PANELS: &[Panel] = &[
     },
     Panel {
         title: "Offset lag",
-        description: "Records not committed; what sizing counts of them, after the breath of a batch, stuck partitions and holds.",
+        description: "Records not committed; what sizing counts of them, after the normal commit delay, stuck partitions and rebalance holds.",
         unit: "short",
         shape: Shape::Lines,
         width: 12,
@@ -190,7 +190,7 @@ pub const PANELS: &[Panel] = &[
     },
     Panel {
         title: "Inbound rate by source",
-        description: "The log's own offsets over 5 s and 300 s, Prometheus where there is a query, and what sizing takes of them for going up and down.",
+        description: "The log's own offsets over 2 s and 300 s, Prometheus where there is a query, and what sizing takes of them for going up and down.",
         unit: "short",
         shape: Shape::Lines,
         width: 12,
