@@ -1,11 +1,12 @@
 //! The house's own rules, as tests: layers, file headers, banned words, the dependency walls.
 //!
 //! The compiler holds the walls between crates; `LAYERS` holds those inside them, and `circles` that files
-//! import each other one way. A rule that
-//! cannot be checked by reading text does not belong here.
+//! import each other one way. A rule that cannot be checked by reading text does not belong here.
 
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
     reason = "a file that cannot be read fails the test"
 )]
 

@@ -196,7 +196,10 @@ fn topics(values: &mut Values) -> TopicSelection {
     let named = values.topics("topic");
     let pattern = values.pattern("topicPattern");
     if values.is_given("topic") && values.is_given("topicPattern") {
-        values.wrong("topicPattern", "excludes topic: keep one of them");
+        values.wrong(
+            "topicPattern",
+            "cannot be used with topic: keep one of them",
+        );
     }
     match (named, pattern) {
         (Some(names), _) => TopicSelection::Named(names),
@@ -250,7 +253,7 @@ fn policy(values: &mut Values, config: Option<&Config>) -> Policy {
 /// Which keys go together.
 fn combinations(values: &mut Values, policy: &Policy, config: Option<&Config>) {
     if policy.limit_to_partitions_with_lag && policy.allow_idle_consumers {
-        let why = "excludes allowIdleConsumers: one allows more replicas than partitions, the other \
+        let why = "cannot be used with allowIdleConsumers: one allows more replicas than partitions, the other \
                    fewer";
         values.wrong("limitToPartitionsWithLag", why);
     }

@@ -39,7 +39,9 @@ pub enum Refusal {
         /// How long the call waited.
         waited: Duration,
     },
-    /// What is known is not enough for a decision.
+    /// What is known is not enough for a decision: a topic that does not exist, brokers that do not
+    /// answer, a permission that is missing. UNAVAILABLE for all of them, since each can be mended while
+    /// KEDA asks on.
     #[error("no decision ({}){}", .cause.label(), listed(.problems))]
     Unknown {
         /// Why.
@@ -75,7 +77,8 @@ pub enum Refusal {
 // === impl Refusal ===
 
 impl Refusal {
-    /// The gRPC code.
+    /// The gRPC code. A topic that does not exist is [`Self::Unknown`], so UNAVAILABLE and not
+    /// NOT_FOUND; once it was there, the last decision stands first, for `maxStalenessSeconds`.
     pub fn code(&self) -> Code {
         match self {
             Self::Metadata(errors) if errors.only_forbidden() => Code::PermissionDenied,

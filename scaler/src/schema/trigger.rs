@@ -69,7 +69,7 @@ pub const METADATA: &[Setting] = &[
         .means("Allow more replicas than partitions. Excludes `limitToPartitionsWithLag`."),
     keda("limitToPartitionsWithLag", Kind::Boolean, Default("false")).means(
         "Never more replicas than partitions that have lag. Needs `topic` or `topicPattern`; \
-         excludes `allowIdleConsumers`.",
+         cannot be used with `allowIdleConsumers`.",
     ),
     keda("excludePersistentLag", Kind::Boolean, Default("false")).means(
         "Leave a partition whose committed offset does not move out of the sizing; it still wakes \

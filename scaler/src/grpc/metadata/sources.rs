@@ -39,7 +39,10 @@ pub fn cluster(
         values.is_given("bootstrapServers"),
     ) {
         (true, true) => {
-            values.wrong("cluster", "excludes bootstrapServers: keep one of them");
+            values.wrong(
+                "cluster",
+                "cannot be used with bootstrapServers: keep one of them",
+            );
             return None;
         }
         (false, false) => {
@@ -138,7 +141,10 @@ pub fn prometheus(
         values.is_given("serverAddress"),
     ) {
         (true, true) => {
-            values.wrong("prometheus", "excludes serverAddress: keep one of them");
+            values.wrong(
+                "prometheus",
+                "cannot be used with serverAddress: keep one of them",
+            );
             return None;
         }
         (false, false) => {

@@ -233,13 +233,13 @@ fn keys_that_exclude_each_other_are_refused() {
             ("limitToPartitionsWithLag", "true"),
         ],
         &[
-            "limitToPartitionsWithLag = \"true\": excludes allowIdleConsumers: one allows more \
+            "limitToPartitionsWithLag = \"true\": cannot be used with allowIdleConsumers: one allows more \
            replicas than partitions, the other fewer",
         ],
     );
     check(
         &[("cluster", "x")],
-        &["cluster = \"x\": excludes bootstrapServers: keep one of them"],
+        &["cluster = \"x\": cannot be used with bootstrapServers: keep one of them"],
     );
     check(
         &[("bootstrapServers", "")],
@@ -247,7 +247,7 @@ fn keys_that_exclude_each_other_are_refused() {
     );
     check(
         &[("topicPattern", "a.*")],
-        &["topicPattern = \"a.*\": excludes topic: keep one of them"],
+        &["topicPattern = \"a.*\": cannot be used with topic: keep one of them"],
     );
     check(
         &[("minReplicas", "5"), ("maxReplicas", "4")],
@@ -270,7 +270,7 @@ fn keys_that_exclude_each_other_are_refused() {
             ("serverAddress", "http://p"),
             ("query", "q"),
         ],
-        &["prometheus = \"x\": excludes serverAddress: keep one of them"],
+        &["prometheus = \"x\": cannot be used with serverAddress: keep one of them"],
     );
     check(
         &[("query", "q")],

@@ -149,7 +149,7 @@ impl Failure {
                 ": create it, or correct the trigger's metadata".to_owned()
             }
             (Self::Broker(_), Cause::Moving) => {
-                ": it passes by itself; if it stays, look after the brokers".to_owned()
+                ": usually temporary; if it continues, check the brokers".to_owned()
             }
             (Self::Broker(_), _) => ": look for it in the broker's log".to_owned(),
             // The others say themselves what to do.
