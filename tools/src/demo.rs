@@ -1,10 +1,10 @@
 //! The demo: a real broker, real consumers, and a driver that calls as KEDA and the HPA do.
 //!
 //! Nothing here is needed to serve: the scaler never starts a process. The embedded broker
-//! ([`broker`]) is also what the tests and benches run against. A [`run`] is started (broker,
+//! ([`broker`]) is also what the tests and benches run against. A [`mod@run`] is started (broker,
 //! topic, scaler, producer, no pods yet), goes on second by second, and is stopped whatever happens. The arithmetic of Kubernetes and KEDA is the simulator's ([`evenkeel_sim::hpa`],
 //! [`evenkeel_sim::keda`]), the figures are pure too ([`report`]); all policies run on the same
-//! broker, pods and load ([`run`]) and are measured in the same way ([`watch`]).
+//! broker, pods and load ([`mod@run`]) and are measured in the same way ([`watch`]).
 
 pub mod broker;
 pub mod driver;
