@@ -30,7 +30,7 @@ use evenkeel_engine::{
 };
 use evenkeel_scaler::clock::Clock;
 use evenkeel_scaler::metrics::Metrics;
-use evenkeel_scaler::observe::kafka::{KafkaObserver, KafkaObserverConfig};
+use evenkeel_scaler::observe::kafka::{Access, KafkaObserver, KafkaObserverConfig};
 use evenkeel_scaler::observe::{
     Depth, Isolation, KafkaReading, ObserveKafka, Problem, Request, Subscription, TopicSelection,
 };
@@ -54,6 +54,7 @@ fn observer_of(
     let config = KafkaObserverConfig {
         name: "test".to_owned(),
         bootstrap_servers,
+        access: Access::default(),
         request_timeout,
         frame_limit_bytes: 4 << 20,
     };

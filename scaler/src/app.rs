@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use self::sources::RealSources;
 use crate::admin;
@@ -26,6 +27,7 @@ use crate::config::Config;
 use crate::control::cluster_loop::LoopContext;
 use crate::control::registry::Registry;
 use crate::control::supervisor::Supervisor;
+use crate::credentials;
 use crate::grpc;
 use crate::metrics::Metrics;
 use crate::observe::prometheus::PrometheusClientError;
@@ -52,6 +54,8 @@ pub struct App {
 /// The essential tasks, and the means to end them.
 #[derive(Debug)]
 struct Running {
+    /// Reads files again for as long as the process runs.
+    _credentials: AbortOnDropHandle<()>,
     loops: JoinHandle<()>,
     grpc_server: JoinHandle<Result<(), grpc::ServeError>>,
     admin_server: JoinHandle<std::io::Result<()>>,
@@ -183,6 +187,7 @@ impl App {
             draining.clone(),
         );
         let metrics = self.metrics.clone();
+        let credentials = tokio::spawn(credentials::keep(self.sources.credentials()));
         let supervisor = Supervisor::new(
             LoopContext {
                 sources: self.sources,
@@ -207,6 +212,7 @@ impl App {
         ));
         let loops = tokio::spawn(supervisor.run());
         Running {
+            _credentials: AbortOnDropHandle::new(credentials),
             loops,
             grpc_server,
             admin_server,

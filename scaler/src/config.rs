@@ -4,12 +4,15 @@
 //! target comes from its trigger metadata instead (`grpc::metadata`). This file holds the types;
 //! `schema::process` is the table of settings with their defaults, `load` reads them.
 
+pub mod access;
 pub mod load;
 pub mod yaml;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
+
+use self::access::{SaslConfig, TlsConfig};
 
 /// The whole configuration, checked.
 #[derive(Clone, Debug)]
@@ -72,6 +75,10 @@ pub struct ClusterConfig {
     pub topics: Globs,
     /// Globs of the consumer groups that may be read through it.
     pub consumer_groups: Globs,
+    /// TLS; plaintext where absent.
+    pub tls: Option<TlsConfig>,
+    /// Authentication; none where absent.
+    pub sasl: Option<SaslConfig>,
 }
 
 /// One Prometheus profile.

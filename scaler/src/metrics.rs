@@ -10,6 +10,7 @@ use evenkeel_engine::Verdict;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -34,6 +35,19 @@ pub struct Metrics {
     pub loop_panics: Counter,
     /// Decisions published, over all targets.
     pub decisions: Family<DecisionLabels, Counter>,
+    /// 1 where the files of a setting cannot be used as they are now.
+    pub credentials_bad: Family<SettingLabels, Gauge>,
+    /// When a certificate of ours expires, in seconds since 1970.
+    pub certificate_expiries: Family<SettingLabels, Gauge>,
+    /// 1 where every certificate of a server is accepted.
+    pub tls_unverified: Family<SettingLabels, Gauge>,
+}
+
+/// Something that the configuration has.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SettingLabels {
+    /// Its path in the configuration, such as `clusters.orders.tls`.
+    pub setting: String,
 }
 
 /// One request to a broker.
@@ -138,6 +152,13 @@ impl Metrics {
             .inc();
     }
 
+    /// Notes that a certificate of ours holds until `not_after`, in time since 1970.
+    pub fn note_certificate(&self, of: &SettingLabels, not_after: Duration) {
+        self.certificate_expiries
+            .get_or_create(of)
+            .set(i64::try_from(not_after.as_secs()).unwrap_or(i64::MAX));
+    }
+
     /// Registers every counter under its `evenkeel_` name.
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
@@ -184,6 +205,21 @@ impl Metrics {
             "evenkeel_decisions",
             "Decisions published, by verdict, over all targets",
             self.decisions.clone(),
+        );
+        registry.register(
+            "evenkeel_credentials_bad",
+            "1 where the files of a setting cannot be used: what was read before stays in use",
+            self.credentials_bad.clone(),
+        );
+        registry.register(
+            "evenkeel_certificate_expiry_timestamp_seconds",
+            "When a certificate of the scaler's own expires, in seconds since 1970",
+            self.certificate_expiries.clone(),
+        );
+        registry.register(
+            "evenkeel_tls_unverified",
+            "1 where insecureSkipVerify accepts every certificate",
+            self.tls_unverified.clone(),
         );
     }
 }

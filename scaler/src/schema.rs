@@ -65,6 +65,10 @@ pub enum Absent {
 pub enum Kind {
     /// Any text.
     Text,
+    /// The path of a file that holds something secret or trusted.
+    File,
+    /// A host's name or IP address.
+    Host,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// What Go's `strconv.ParseBool` takes, because that is what KEDA's triggers take.
@@ -190,6 +194,8 @@ impl Kind {
     pub fn expected(&self) -> String {
         match self {
             Self::Text => "text".to_owned(),
+            Self::File => "the whole path of a file, from / on".to_owned(),
+            Self::Host => "a host's name or address".to_owned(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::Boolean => "true or false".to_owned(),
             Self::Integer { min, max } if *max == MAX_RECORDS => {

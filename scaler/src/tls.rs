@@ -1,4 +1,13 @@
-//! Which cryptography TLS uses: ring, chosen once a process. Nothing else is decided here.
+//! TLS: which cryptography it uses (ring, chosen once a process), and its two sides.
+//!
+//! [`client`] is how a server is trusted and who we are to it. [`pem`] reads the files, [`dates`] says
+//! until when a certificate holds, [`failure`] turns what goes wrong into a sentence. Which server is
+//! spoken to, and when, is decided elsewhere.
+
+pub mod client;
+pub mod dates;
+pub mod failure;
+pub mod pem;
 
 /// Makes ring the process's provider; whoever builds a client or a server calls it first. A second
 /// call changes nothing.

@@ -1,4 +1,4 @@
-//! One real broker for all tests that leave it in peace, and how tests wait for what Kafka does.
+//! One real broker for all tests that leave it in peace.
 //!
 //! The broker lives as long as any test holds it. It cannot live in a plain static: that is never
 //! dropped, and its process and folder would stay behind. It has a thread of its own because a
@@ -7,18 +7,9 @@
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use evenkeel_tools::demo::broker::topics::TopicAdmin;
 use evenkeel_tools::demo::broker::{BrokerOptions, EmbeddedBroker};
-use tokio::time::Instant;
-
-/// What a test waits for comes within seconds; a machine that compiles beside it may need longer.
-/// Nothing is concluded from how long it took.
-pub const PATIENCE: Duration = Duration::from_secs(180);
-
-/// How often it is looked again.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The broker that all peaceful tests share.
 #[derive(Debug)]
@@ -43,20 +34,6 @@ pub fn shared_broker() -> Arc<SharedBroker> {
     let broker = Arc::new(SharedBroker::start());
     *shared = Arc::downgrade(&broker);
     broker
-}
-
-/// Looks again and again until `look` finds what it looks for; its last complaint is the failure.
-pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match look().await {
-            Ok(found) => return found,
-            Err(complaint) if Instant::now() >= deadline => {
-                panic!("waited {PATIENCE:?} until {what}; last seen: {complaint}")
-            }
-            Err(_) => tokio::time::sleep(LOOK_AGAIN).await,
-        }
-    }
 }
 
 // === impl SharedBroker ===

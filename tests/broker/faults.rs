@@ -6,7 +6,7 @@ use evenkeel_engine::{Cause, Desired, GroupState, Reading, Verdict};
 use evenkeel_scaler::observe::KafkaReading;
 use evenkeel_tools::demo::broker::{BrokerOptions, EmbeddedBroker, EmbeddedCluster};
 
-use crate::cluster::eventually;
+use crate::eventually::eventually;
 use crate::members::{QUICK, SLOW, join, produce};
 use crate::watch::{Watch, group, is_settled, partitions, pass, replicas, total_lag};
 

@@ -15,6 +15,8 @@
 )]
 
 mod cluster;
+#[path = "../support/eventually.rs"]
+mod eventually;
 mod members;
 #[allow(dead_code, reason = "tests/serve uses the rest of it")]
 #[path = "../serve/process.rs"]

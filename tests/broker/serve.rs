@@ -13,7 +13,8 @@ use evenkeel_tools::demo::broker::{BrokerOptions, EmbeddedBroker};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::cluster::{eventually, shared_broker};
+use crate::cluster::shared_broker;
+use crate::eventually::eventually;
 use crate::members::{QUICK, SLOW, join, load, produce};
 use crate::process::{Serve, in_time};
 use crate::watch::{Watch, is_settled};

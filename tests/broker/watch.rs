@@ -15,10 +15,10 @@ use evenkeel_scaler::config::Config;
 use evenkeel_scaler::control::target::TargetSpec;
 use evenkeel_scaler::grpc::metadata;
 use evenkeel_scaler::metrics::Metrics;
-use evenkeel_scaler::observe::kafka::{KafkaObserver, KafkaObserverConfig};
+use evenkeel_scaler::observe::kafka::{Access, KafkaObserver, KafkaObserverConfig};
 use evenkeel_scaler::observe::{Depth, KafkaReading, ObserveKafka as _, Request};
 
-use crate::cluster::eventually;
+use crate::eventually::eventually;
 
 /// Far above what a broker takes, so that a busy machine makes nothing unknown.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,6 +51,7 @@ impl Watch {
             KafkaObserverConfig {
                 name: "tests".to_owned(),
                 bootstrap_servers: bootstrap_servers.split(',').map(str::to_owned).collect(),
+                access: Access::default(),
                 request_timeout: REQUEST_TIMEOUT,
                 frame_limit_bytes: config.limits.kafka_frame_bytes,
             },

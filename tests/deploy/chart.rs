@@ -242,8 +242,8 @@ fn wrong_values_of_the_scaler_are_refused_by_name() {
             "missing property 'bootstrapServers'",
         ),
         (
-            "config: {clusters: {main: {bootstrapServers: [a:1], sasl: {mechanism: PLAIN}}}}",
-            "additional properties 'sasl'",
+            "config: {clusters: {main: {bootstrapServers: [a:1], sasl: {password: x}}}}",
+            "additional properties 'password'",
         ),
         (
             "config: {clusters: {'no name': {bootstrapServers: [a:1]}}}",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use evenkeel_engine::{AssignedTopic, Cause, Committed, GroupProtocol, GroupState, Reading};
 use evenkeel_scaler::clock::Clock;
 use evenkeel_scaler::metrics::Metrics;
-use evenkeel_scaler::observe::kafka::{KafkaObserver, KafkaObserverConfig};
+use evenkeel_scaler::observe::kafka::{Access, KafkaObserver, KafkaObserverConfig};
 use evenkeel_scaler::observe::{Depth, ObserveKafka, Request, TopicSelection};
 use kafka_protocol::ResponseError as E;
 
@@ -69,6 +69,7 @@ async fn a_thousand_groups_take_at_most_four_requests_a_broker_in_a_steady_tick(
         KafkaObserverConfig {
             name: "test".to_owned(),
             bootstrap_servers: cluster.bootstrap_servers(),
+            access: Access::default(),
             request_timeout: Duration::from_secs(30),
             frame_limit_bytes: 64 << 20,
         },

@@ -1,5 +1,6 @@
 //! The real observers, made from the configuration.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use evenkeel_engine::Cause;
@@ -9,8 +10,9 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::Sources;
 use crate::control::target::ClusterRef;
+use crate::credentials::Refresh;
 use crate::metrics::Metrics;
-use crate::observe::kafka::{KafkaObserver, KafkaObserverConfig};
+use crate::observe::kafka::{Access, KafkaObserver, KafkaObserverConfig};
 use crate::observe::prometheus::{
     PrometheusClientError, PrometheusObserver, PrometheusObserverConfig,
 };
@@ -24,6 +26,9 @@ pub(super) struct RealSources {
     metrics: Metrics,
     prometheus: Arc<PrometheusObserver>,
     adhoc_slots: Arc<Semaphore>,
+    /// By the names of the profiles. Here, because it outlives the observers: what was read and
+    /// fetched is not read and fetched again when one is started anew.
+    access: BTreeMap<String, Access>,
 }
 
 /// An observer that gives its ad-hoc slot back when it is dropped.
@@ -49,13 +54,23 @@ impl RealSources {
             clock,
             metrics.clone(),
         )?;
+        let access = config
+            .clusters
+            .iter()
+            .map(|(name, profile)| (name.clone(), Access::of(name, profile, &metrics)));
         Ok(Self {
+            access: access.collect(),
             adhoc_slots: Arc::new(Semaphore::new(config.limits.adhoc_clusters)),
             prometheus: Arc::new(prometheus),
             config,
             clock,
             metrics,
         })
+    }
+
+    /// Everything that is read from files.
+    pub(super) fn credentials(&self) -> Vec<Arc<dyn Refresh>> {
+        self.access.values().flat_map(Access::credentials).collect()
     }
 
     fn adhoc_slot(&self) -> Result<OwnedSemaphorePermit, Problem> {
@@ -77,10 +92,17 @@ impl Sources for RealSources {
     type Prometheus = PrometheusObserver;
 
     fn kafka(&self, cluster: &ClusterRef) -> Result<SlottedObserver, Problem> {
-        let (bootstrap_servers, slot) = match cluster {
-            ClusterRef::Adhoc(addresses) => (addresses.clone(), Some(self.adhoc_slot()?)),
+        let (bootstrap_servers, access, slot) = match cluster {
+            ClusterRef::Adhoc(addresses) => (
+                addresses.clone(),
+                Access::default(),
+                Some(self.adhoc_slot()?),
+            ),
             ClusterRef::Profile(name) => match self.config.clusters.get(name) {
-                Some(profile) => (profile.bootstrap_servers.clone(), None),
+                Some(profile) => {
+                    let access = self.access.get(name).cloned().unwrap_or_default();
+                    (profile.bootstrap_servers.clone(), access, None)
+                }
                 None => {
                     return Err(Problem {
                         cause: Cause::Refused,
@@ -94,6 +116,7 @@ impl Sources for RealSources {
         let config = KafkaObserverConfig {
             name: cluster.to_string(),
             bootstrap_servers,
+            access,
             request_timeout: self.config.poll.request_timeout,
             frame_limit_bytes: self.config.limits.kafka_frame_bytes,
         };

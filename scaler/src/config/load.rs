@@ -4,13 +4,13 @@
 //! that unknown keys are found wherever they stand; then each setting is read by its kind. Nothing
 //! is opened here but the file itself.
 
+mod cluster;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::yaml::{self, Node, Value};
-use super::{
-    AdminConfig, ClusterConfig, Config, Globs, GrpcConfig, Limits, PollConfig, PrometheusConfig,
-};
+use super::{AdminConfig, Config, Globs, GrpcConfig, Limits, PollConfig, PrometheusConfig};
 use crate::schema::process::SETTINGS;
 use crate::schema::values::has_to_be;
 use crate::schema::{Content, Error, Errors, Given, Kind, NAME, Place, Setting, Values};
@@ -139,6 +139,11 @@ impl Loader {
     fn lay_out_section(&mut self, path: &mut Vec<String>, node: &Node) {
         match &node.value {
             Value::Null => {}
+            // Whoever writes `tls: {}` wants TLS, and would get plaintext.
+            Value::Map(entries) if entries.is_empty() && path.len() > 2 => {
+                let why = "is empty: say enabled: true, or remove it";
+                self.error(path, Place::Line(node.line), why);
+            }
             Value::Map(entries) => {
                 for entry in entries {
                     path.push(entry.key.clone());
@@ -224,7 +229,7 @@ impl Loader {
                 written: path.join("."),
                 place: place.clone(),
                 content,
-                is_shown: true,
+                is_shown: setting.kind != Kind::File,
             };
             self.values(path, &place).give(setting, given);
         }
@@ -284,14 +289,7 @@ impl Loader {
         let mut prometheus = BTreeMap::new();
         for ((section, name), values) in &mut self.profiles {
             if section == "clusters" {
-                let bootstrap_servers = values.addresses("clusters.NAME.bootstrapServers");
-                let cluster = ClusterConfig {
-                    namespaces: Globs(values.globs("clusters.NAME.namespaces")),
-                    topics: Globs(values.globs("clusters.NAME.topics")),
-                    consumer_groups: Globs(values.globs("clusters.NAME.consumerGroups")),
-                    bootstrap_servers: bootstrap_servers.unwrap_or_default(),
-                };
-                clusters.insert(name.clone(), cluster);
+                clusters.insert(name.clone(), cluster::cluster(values));
             } else {
                 let server = PrometheusConfig {
                     url: values.url("prometheus.NAME.url").unwrap_or_default(),

@@ -8,7 +8,7 @@
 //! protocols, log starts) is kept.
 //!
 //! It decides nothing and fails nothing as a whole: each partition, topic and group carries its own
-//! failure. TLS and SASL have their place in [`connect`] and are not there yet.
+//! failure. TLS and SASL are behind [`connect`].
 //!
 //! Reading order: [`connect`], [`shape`], [`protocol`], [`connection`], [`brokers`]: questions and
 //! answers. [`metadata`], [`coordinators`], [`offsets`], [`members`], [`groups`], [`log`],
@@ -27,6 +27,7 @@ mod members;
 mod metadata;
 mod offsets;
 mod protocol;
+mod sasl;
 mod shape;
 mod starts;
 mod transport;
@@ -40,6 +41,7 @@ use tokio::time::Instant;
 
 use self::assembly::{KnownGroup, Tick};
 use self::brokers::Brokers;
+pub use self::connect::Access;
 use self::connection::Context;
 use self::groups::Groups;
 use self::log::{Partitions, Question, Questions};
@@ -69,6 +71,8 @@ pub struct KafkaObserverConfig {
     pub name: String,
     /// `host:port`, at least one.
     pub bootstrap_servers: Vec<String>,
+    /// How they are reached, and who the scaler is there.
+    pub access: Access,
     /// How long one request may take, and how long the opening of a connection.
     pub request_timeout: Duration,
     /// Bytes of one answer; a longer one closes its connection.
@@ -102,7 +106,7 @@ impl KafkaObserver {
         Self {
             clock,
             request_timeout: config.request_timeout,
-            brokers: Brokers::new(context, &config.bootstrap_servers),
+            brokers: Brokers::new(context, config.access, &config.bootstrap_servers),
             metadata: Metadata::default(),
             groups: Groups::default(),
             known: HashMap::new(),

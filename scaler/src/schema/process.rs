@@ -60,11 +60,48 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("clusters.NAME.consumerGroups", Kind::Globs, Optional)
         .means("Globs of the consumer groups that may be read through it. All where absent."),
-    not_yet("clusters.NAME.tls", "TLS towards Kafka. Not supported yet."),
-    not_yet(
-        "clusters.NAME.sasl",
-        "Authentication towards Kafka. Not supported yet.",
+    setting("clusters.NAME.tls.enabled", Kind::Boolean, Optional)
+        .means("Speak TLS with Kafka. True where another setting of `tls` is there."),
+    setting("clusters.NAME.tls.ca", Kind::File, Optional).means(
+        "Certificates (PEM) of the authorities that are trusted, and no others. The system's where \
+         absent.",
     ),
+    setting("clusters.NAME.tls.cert", Kind::File, Optional)
+        .means("The client's certificate with its chain (PEM), for brokers that ask for one."),
+    setting("clusters.NAME.tls.key", Kind::File, Optional)
+        .means("Its private key (PEM: PKCS#8, PKCS#1 or SEC1)."),
+    setting("clusters.NAME.tls.keyPasswordFile", Kind::File, Optional)
+        .means("The password of an encrypted key (PKCS#8)."),
+    setting("clusters.NAME.tls.serverName", Kind::Host, Optional).means(
+        "The name that the brokers' certificates have to have. That of the address where absent.",
+    ),
+    setting(
+        "clusters.NAME.tls.insecureSkipVerify",
+        Kind::Boolean,
+        Default("false"),
+    )
+    .means(
+        "Accept every certificate (KEDA's `unsafeSsl`): whoever stands between can read and change \
+         everything. For trying out only.",
+    ),
+    setting(
+        "clusters.NAME.sasl.mechanism",
+        Kind::Choice(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]),
+        Optional,
+    )
+    .means(
+        "How the scaler authenticates itself. Required where another setting of `sasl` is there.",
+    ),
+    setting("clusters.NAME.sasl.usernameFile", Kind::File, Optional)
+        .means("Holds the user's name; a line's end after it does not count."),
+    setting("clusters.NAME.sasl.passwordFile", Kind::File, Optional)
+        .means("Holds the password; a line's end after it does not count."),
+    setting(
+        "clusters.NAME.sasl.allowPlaintext",
+        Kind::Boolean,
+        Default("false"),
+    )
+    .means("Send a password over a connection without TLS (mechanism PLAIN)."),
     setting("prometheus.NAME.url", Kind::Url, Required).means("The base address of Prometheus."),
     setting("prometheus.NAME.query", Kind::Text, Optional).means(
         "A query template with `{topic}` and `{consumerGroup}` for triggers that give no query of \

@@ -4,6 +4,7 @@
 
 use std::net::Ipv6Addr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Kafka's own limit on a topic's name.
@@ -67,11 +68,7 @@ pub(super) fn address(text: &str) -> Result<String, String> {
             .and_then(|inner| inner.strip_suffix(']'));
         let host_is_right = match bracketed {
             Some(inner) => inner.parse::<Ipv6Addr>().is_ok(),
-            None => {
-                let takes =
-                    |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-                (1..=253).contains(&host.len()) && host.bytes().all(takes)
-            }
+            None => is_name(host),
         };
         host_is_right && port.parse::<u16>().is_ok_and(|port| port > 0)
     });
@@ -80,6 +77,22 @@ pub(super) fn address(text: &str) -> Result<String, String> {
     } else {
         Err("has to be host:port, such as kafka:9092".to_owned())
     }
+}
+
+fn is_name(host: &str) -> bool {
+    let takes = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    (1..=253).contains(&host.len()) && host.bytes().all(takes)
+}
+
+/// A path from the root on. Whoever writes a secret in the place of its file hears of it, and the
+/// secret is not taken for a file's name.
+pub(super) fn path(text: &str) -> Option<PathBuf> {
+    text.starts_with('/').then(|| PathBuf::from(text))
+}
+
+/// A host's name or IP address, in lower case.
+pub(super) fn host(text: &str) -> Option<String> {
+    (is_name(text) || text.parse::<Ipv6Addr>().is_ok()).then(|| text.to_ascii_lowercase())
 }
 
 /// A topic's name.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::{Error, Place};
@@ -71,6 +72,11 @@ impl Values {
     /// Whether the user gave `key` a value.
     pub fn is_given(&self, key: &str) -> bool {
         self.given.contains_key(key)
+    }
+
+    /// Whether the user gave a value to anything below `prefix`.
+    pub fn is_any_given(&self, prefix: &str) -> bool {
+        self.given.keys().any(|key| key.starts_with(prefix))
     }
 
     /// Notes an error about `key`.
@@ -224,10 +230,14 @@ impl Values {
         })
     }
 
+    /// True or false, where the user said it.
+    pub fn decided(&mut self, key: &str) -> Option<bool> {
+        self.simple(key, |text, _| text::boolean(text))
+    }
+
     /// True or false.
     pub fn boolean(&mut self, key: &str) -> bool {
-        self.simple(key, |text, _| text::boolean(text))
-            .unwrap_or_default()
+        self.decided(key).unwrap_or_default()
     }
 
     /// Whether `key` says `word` rather than another word of the row.
@@ -237,6 +247,33 @@ impl Values {
             _ => None,
         })
         .unwrap_or_default()
+    }
+
+    /// A file's path.
+    pub fn path(&mut self, key: &str) -> Option<PathBuf> {
+        self.simple(key, |text, _| text::path(text))
+    }
+
+    /// A host's name or address.
+    pub fn host(&mut self, key: &str) -> Option<String> {
+        self.parsed(key, |text, kind| {
+            text::host(text).ok_or_else(|| has_to_be(kind))
+        })
+    }
+
+    /// One of the row's words.
+    pub fn word(&mut self, key: &str) -> Option<&'static str> {
+        self.simple(key, |text, kind| match kind {
+            Kind::Choice(words) => words.iter().copied().find(|word| *word == text),
+            _ => None,
+        })
+    }
+
+    /// Notes that `key` is missing where it is, because of other settings.
+    pub fn require(&mut self, key: &str) {
+        if !self.is_given(key) {
+            self.wrong(key, "is missing");
+        }
     }
 
     /// An address to listen on.

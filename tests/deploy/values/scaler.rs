@@ -41,8 +41,28 @@ config:
   adhocClusters: false
 ```
 
-What this version of evenkeel cannot do is not among the values: TLS and SASL to Kafka, TLS to KEDA,
-credentials for Prometheus, a second replica.
+Secrets are mounted as files, which the configuration names; a Secret that changes is read again within
+a minute, without a restart (not with `subPath`, which Kubernetes does not update):
+
+```yaml
+config:
+  clusters:
+    main:
+      bootstrapServers: [kafka.payments.svc:9093]
+      tls: {ca: /var/run/kafka/ca.crt}
+      sasl:
+        mechanism: SCRAM-SHA-512
+        usernameFile: /var/run/kafka/username
+        passwordFile: /var/run/kafka/password
+volumes:
+  - name: kafka
+    secret: {secretName: kafka-scaler}
+volumeMounts:
+  - {name: kafka, mountPath: /var/run/kafka, readOnly: true}
+```
+
+What this version of evenkeel cannot do is not among the values: TLS to KEDA, credentials for
+Prometheus, a second replica.
 ";
 
 /// The schema of every value.
@@ -54,6 +74,8 @@ pub fn properties() -> Value {
         "image": image(),
         "imagePullSecrets": {"type": "array", "items": word()},
         "config": config_schema(),
+        "volumes": objects(),
+        "volumeMounts": objects(),
         "listenAddress": {"enum": ["0.0.0.0", "[::]"]},
         "logLevel": word(),
         "serviceAccount": closed(json!({
@@ -142,7 +164,8 @@ fn setting_schema(setting: &Setting) -> Value {
         Kind::Choice(words) => json!({"enum": words}),
         Kind::Addresses | Kind::Globs => json!({"type": "array", "items": text()}),
         Kind::Url => json!({"type": "string", "pattern": "^https?://"}),
-        Kind::Text => text(),
+        Kind::File => json!({"type": "string", "pattern": "^/"}),
+        Kind::Text | Kind::Host => text(),
         other => panic!("{other:?} is no value of the chart"),
     };
     if let Some((least, most)) = setting.kind.items().filter(|(least, _)| *least > 0) {

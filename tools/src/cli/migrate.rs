@@ -209,7 +209,7 @@ impl Args {
         }
         if total.profiles.need_more_than_there_is() {
             words.push_str(
-                "This version of evenkeel reads Kafka in plaintext only: do not apply these \
+                "This version of evenkeel cannot authenticate itself that way: do not apply these \
                  ScaledObjects yet, they would freeze where they are.\n",
             );
         }

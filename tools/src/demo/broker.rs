@@ -40,12 +40,23 @@ const PORT_ATTEMPTS: u32 = 4;
 pub struct BrokerOptions {
     /// Lines of server.properties that replace or join ours.
     pub properties: Vec<(String, String)>,
+    /// Listeners beside the plaintext one. What they need is among the properties.
+    pub listeners: Vec<Listener>,
     /// Show the broker's own request counters over HTTP ([`EmbeddedBroker::jmx_port`]).
     pub jmx: bool,
     /// Java's heap.
     pub heap_megabytes: u32,
     /// Show what is being done while jars are fetched.
     pub progress: Progress,
+}
+
+/// A listener beside the plaintext one.
+#[derive(Clone, Copy, Debug)]
+pub struct Listener {
+    /// Its name in server.properties, in capitals.
+    pub name: &'static str,
+    /// Kafka's name of what it speaks, such as `SASL_SSL`.
+    pub protocol: &'static str,
 }
 
 /// One broker that is its own controller.
@@ -189,6 +200,7 @@ impl Default for BrokerOptions {
     fn default() -> Self {
         Self {
             properties: Vec::new(),
+            listeners: Vec::new(),
             jmx: false,
             // Measured: 256 MB carry 50,000 records/s at the same latency as more.
             heap_megabytes: 256,
@@ -213,6 +225,11 @@ impl EmbeddedBroker {
     /// `host:port`, as a client wants it.
     pub fn bootstrap_servers(&self) -> String {
         self.cluster.bootstrap_servers()
+    }
+
+    /// `host:port` of the listener called `name`, if it was asked for.
+    pub fn listener(&self, name: &str) -> Option<String> {
+        self.cluster.nodes.first()?.listener(name)
     }
 
     /// Administers its topics.
@@ -298,7 +315,7 @@ impl EmbeddedCluster {
             .prefix("evenkeel-kafka-")
             .tempdir()
             .map_err(io_error("making a folder for the brokers"))?;
-        let ports = free_ports(count, options.jmx)?;
+        let ports = free_ports(count, options)?;
         let mut nodes = Vec::with_capacity(count);
         for (index, own) in ports.iter().enumerate() {
             let node = Node::create(index, own.clone(), &ports, folder.path(), runtime, options)?;
@@ -471,7 +488,7 @@ fn node_id_of(index: usize) -> i32 {
 }
 
 /// Ports that were free a moment ago. All are held until all are known, so that none comes twice.
-fn free_ports(count: usize, jmx: bool) -> Result<Vec<NodePorts>, BrokerError> {
+fn free_ports(count: usize, options: &BrokerOptions) -> Result<Vec<NodePorts>, BrokerError> {
     let mut held = Vec::new();
     let mut one = || -> Result<u16, BrokerError> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(io_error("finding a port"))?;
@@ -487,7 +504,12 @@ fn free_ports(count: usize, jmx: bool) -> Result<Vec<NodePorts>, BrokerError> {
             Ok(NodePorts {
                 client: one()?,
                 controller: one()?,
-                jmx: jmx.then(&mut one).transpose()?,
+                jmx: options.jmx.then(&mut one).transpose()?,
+                listeners: options
+                    .listeners
+                    .iter()
+                    .map(|listener| Ok((*listener, one()?)))
+                    .collect::<Result<_, BrokerError>>()?,
             })
         })
         .collect()

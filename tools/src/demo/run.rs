@@ -25,7 +25,7 @@ use super::watch::{Sight, Watch};
 use super::{DemoError, Options, PolicyChoice, SinkChoice, settings};
 use evenkeel_scaler::clock::Clock;
 use evenkeel_scaler::metrics::Metrics;
-use evenkeel_scaler::observe::kafka::{KafkaObserver, KafkaObserverConfig};
+use evenkeel_scaler::observe::kafka::{Access, KafkaObserver, KafkaObserverConfig};
 
 /// The group's name where the cluster is ours.
 const GROUP: &str = "workers";
@@ -105,6 +105,7 @@ impl Run {
         let observer = KafkaObserverConfig {
             name: "demo".to_owned(),
             bootstrap_servers: servers.split(',').map(str::to_owned).collect(),
+            access: Access::default(),
             request_timeout: REQUEST_TIMEOUT,
             frame_limit_bytes: FRAME_LIMIT_BYTES,
         };

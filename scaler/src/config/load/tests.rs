@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::config::access::{PasswordMechanism, SaslConfig, TlsConfig};
 
 fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config, Errors> {
     let variables = variables
@@ -121,11 +122,13 @@ adhocClusters: perhaps
              to 300s",
             "line 4: polll: unknown key, did you mean poll?",
             "line 6: clusters.empty.bootstrapServers: missing: the addresses of Kafka, `host:port`",
+            "line 7: clusters.orders.sasl.usernameFile: is missing",
             "line 8: clusters.orders.bootstrapServers = \"nonsense\": has to be host:port, such as \
              kafka:9092",
             "line 9: clusters.orders.topics = \"a[\": is no glob: unclosed character class; missing \
              ']'",
-            "line 10: clusters.orders.sasl: is not supported yet: remove it",
+            "line 10: clusters.orders.sasl.mechanism = \"PLAIN\": sends the password readable without \
+             TLS: give the profile tls, or say sasl.allowPlaintext: true",
             "line 12: prometheus.main.url = \"ftp://x\": has to begin with http:// or https://",
             "line 13: adhocClusters = \"perhaps\": has to be true or false",
             "EVENKEEL__GRPC: grpc: is a section, not a setting",
@@ -178,6 +181,86 @@ fn a_file_that_is_not_there_is_an_error() {
     let missing = tempfile::tempdir().unwrap().path().join("none.yaml");
     let errors = Config::load(Some(&missing), std::iter::empty()).unwrap_err();
     assert!(errors.to_string().contains("cannot be read"), "{errors}");
+}
+
+#[test]
+fn a_profile_says_how_a_cluster_is_reached() {
+    let config = read(
+        "\
+clusters:
+  system: {bootstrapServers: 'a:1', tls: {enabled: true}}
+  off: {bootstrapServers: 'b:1', tls: {enabled: false, ca: /ca}}
+  mutual: {bootstrapServers: 'c:1', tls: {ca: /ca, cert: /c, key: /k, serverName: Kafka.Example}}
+  plain:
+    bootstrapServers: d:1
+    sasl: {mechanism: PLAIN, usernameFile: /u, passwordFile: /p, allowPlaintext: true}
+",
+        &[],
+    )
+    .unwrap();
+    let tls = |name: &str| config.clusters[name].tls.clone();
+    assert_eq!(tls("system"), Some(TlsConfig::default()));
+    assert_eq!(tls("off"), None);
+    let mutual = tls("mutual").unwrap();
+    assert_eq!(mutual.server_name.as_deref(), Some("kafka.example"));
+    assert_eq!(mutual.key, Some("/k".into()));
+    assert_eq!(
+        config.clusters["plain"].sasl,
+        Some(SaslConfig::Password {
+            mechanism: PasswordMechanism::Plain,
+            username_file: "/u".into(),
+            password_file: "/p".into(),
+        })
+    );
+}
+
+#[test]
+fn what_does_not_go_together_in_a_profile_is_refused() {
+    let profile = |lines: &str| format!("clusters: {{m: {{bootstrapServers: 'a:1', {lines}}}}}\n");
+    for (lines, errors) in [
+        (
+            "tls: {}",
+            &["line 1: clusters.m.tls: is empty: say enabled: true, or remove it"][..],
+        ),
+        (
+            "tls: {cert: /c, keyPasswordFile: /p}",
+            &[
+                "line 1: clusters.m.tls.cert: is of use only with tls.key",
+                "line 1: clusters.m.tls.keyPasswordFile: is of use only with tls.key",
+            ],
+        ),
+        (
+            "tls: {ca: /ca, insecureSkipVerify: true}",
+            &[
+                "line 1: clusters.m.tls.insecureSkipVerify = \"true\": accepts every certificate, so \
+                 tls.ca has no effect: remove one of them",
+            ],
+        ),
+        (
+            "tls: {ca: hunter2}",
+            &["line 1: clusters.m.tls.ca: has to be the whole path of a file, from / on"],
+        ),
+        (
+            "tls: {serverName: 'a b'}",
+            &["line 1: clusters.m.tls.serverName = \"a b\": has to be a host's name or address"],
+        ),
+        (
+            "sasl: {usernameFile: /u}",
+            &[
+                "line 1: clusters.m.sasl.mechanism: is missing",
+                "line 1: clusters.m.sasl.passwordFile: is missing",
+            ],
+        ),
+        (
+            "sasl: {mechanism: GSSAPI, usernameFile: /u, passwordFile: /p}",
+            &[
+                "line 1: clusters.m.sasl.mechanism = \"GSSAPI\": has to be one of PLAIN, \
+                 SCRAM-SHA-256, SCRAM-SHA-512",
+            ],
+        ),
+    ] {
+        check_errors(&profile(lines), &[], errors);
+    }
 }
 
 #[test]

@@ -46,6 +46,11 @@ impl Address {
         }
     }
 
+    /// The name, or the IP address without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// All socket addresses of the name.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::address::Address;
-use super::connect::connect;
+use super::connect::{Access, connect};
 use super::connection::{BOOTSTRAP, Connection, Context};
 use super::failure::Failure;
 use super::protocol::Ask;
@@ -31,6 +31,7 @@ pub const RECONNECT_LONGEST: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Broker {
     context: Arc<Context>,
+    access: Access,
     address: Address,
     node_id: AtomicI32,
     connection: tokio::sync::Mutex<Option<Arc<Connection>>>,
@@ -49,6 +50,7 @@ struct Pause {
 #[derive(Debug)]
 pub struct Brokers {
     context: Arc<Context>,
+    access: Access,
     bootstrap: Vec<Arc<Broker>>,
     known: BTreeMap<i32, Arc<Broker>>,
 }
@@ -56,9 +58,10 @@ pub struct Brokers {
 // === impl Broker ===
 
 impl Broker {
-    fn new(context: &Arc<Context>, address: Address, node_id: i32) -> Arc<Self> {
+    fn new(context: &Arc<Context>, access: &Access, address: Address, node_id: i32) -> Arc<Self> {
         Arc::new(Self {
             context: Arc::clone(context),
+            access: access.clone(),
             address,
             node_id: AtomicI32::new(node_id),
             connection: tokio::sync::Mutex::new(None),
@@ -107,6 +110,7 @@ impl Broker {
         let mut slot = self.connection.lock().await;
         if let Some(connection) = slot.as_ref()
             && connection.closed().is_none()
+            && self.is_accepted(connection).await
         {
             return Ok(Arc::clone(connection));
         }
@@ -127,6 +131,19 @@ impl Broker {
         }
     }
 
+    /// Whether the broker knows who we are, proven again now if it is time. Where that fails, a
+    /// fresh connection may still succeed: under another name, if the files hold one by now.
+    async fn is_accepted(&self, connection: &Connection) -> bool {
+        if !connection.needs_proof() {
+            return true;
+        }
+        let proven = self.access.prove(connection, self.deadline()).await;
+        if let Err(failure) = &proven {
+            tracing::info!(broker = %self.address, %failure, "a new connection is opened");
+        }
+        proven.is_ok()
+    }
+
     async fn open(
         &self,
         bootstrap: &[Arc<Self>],
@@ -142,9 +159,15 @@ impl Broker {
             connection.set_node_id(node_id);
             return Ok(connection);
         }
-        connect(&self.context, &self.address, &resolved, node_id, deadline)
-            .await
-            .map(Arc::new)
+        let opened = connect(
+            &self.context,
+            &self.access,
+            &self.address,
+            &resolved,
+            node_id,
+            deadline,
+        );
+        opened.await.map(Arc::new)
     }
 
     fn paused(&self) -> Option<Failure> {
@@ -191,13 +214,14 @@ impl Broker {
 
 impl Brokers {
     /// Knows only the bootstrap addresses.
-    pub fn new(context: Arc<Context>, bootstrap_servers: &[String]) -> Self {
+    pub fn new(context: Arc<Context>, access: Access, bootstrap_servers: &[String]) -> Self {
         let bootstrap = bootstrap_servers
             .iter()
-            .map(|server| Broker::new(&context, Address::parse(server), BOOTSTRAP))
+            .map(|server| Broker::new(&context, &access, Address::parse(server), BOOTSTRAP))
             .collect();
         Self {
             context,
+            access,
             bootstrap,
             known: BTreeMap::new(),
         }
@@ -223,7 +247,7 @@ impl Brokers {
                 broker.set_node_id(node_id);
                 Arc::clone(broker)
             }
-            None => Broker::new(&self.context, address, node_id),
+            None => Broker::new(&self.context, &self.access, address, node_id),
         };
         self.known.insert(node_id, broker);
     }

@@ -1,7 +1,7 @@
 //! From an address to a connection that can be used: a stream, the versions, and who we are.
 //!
-//! The transport (`transport`, plaintext) and the authentication (none) are the places where TLS and
-//! SASL will stand; nothing else knows which are in use.
+//! [`Access`] holds both halves of that, the transport (`transport`) and the authentication (`sasl`);
+//! nothing else knows which are in use.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,29 +11,79 @@ use tokio::time::Instant;
 use super::address::Address;
 use super::connection::{Connection, Context};
 use super::failure::Failure;
+use super::sasl::Sasl;
 use super::transport::Transport;
-use crate::metrics::KafkaConnectionLabels;
+use crate::config::ClusterConfig;
+use crate::credentials::Refresh;
+use crate::metrics::{KafkaConnectionLabels, Metrics};
+use crate::tls::client::ClientTls;
 
-/// How the scaler proves who it is, once versions are negotiated.
-#[derive(Clone, Copy, Debug, Default)]
-pub enum Authentication {
-    /// Not at all.
-    #[default]
-    Anonymous,
+/// How one cluster is reached, and who the scaler is there. Cheap to clone; all clones share what
+/// they have read.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    transport: Transport,
+    sasl: Option<Arc<Sasl>>,
+}
+
+// === impl Access ===
+
+impl Access {
+    /// What the profile `name` says; no file is read yet. Without one, plaintext and nobody.
+    pub fn of(name: &str, profile: &ClusterConfig, metrics: &Metrics) -> Self {
+        let setting = |what: &str| format!("clusters.{name}.{what}");
+        let transport = match &profile.tls {
+            Some(tls) => Transport::Tls(Arc::new(ClientTls::new(setting("tls"), tls, metrics))),
+            None => Transport::Plaintext,
+        };
+        let sasl = profile.sasl.as_ref();
+        Self {
+            transport,
+            sasl: sasl.map(|sasl| Arc::new(Sasl::new(setting("sasl"), sasl, metrics))),
+        }
+    }
+
+    /// Everything in it that is read from files.
+    pub fn credentials(&self) -> Vec<Arc<dyn Refresh>> {
+        let mut all: Vec<Arc<dyn Refresh>> = Vec::new();
+        if let Transport::Tls(tls) = &self.transport {
+            all.push(Arc::clone(tls) as Arc<dyn Refresh>);
+        }
+        if let Some(sasl) = &self.sasl {
+            all.push(Arc::clone(sasl) as Arc<dyn Refresh>);
+        }
+        all
+    }
+
+    /// Proves on an open connection who the scaler is, where that is asked for; while it lasts no
+    /// other question goes out on it.
+    ///
+    /// # Errors
+    /// When the broker does not accept it. The connection is of no more use then.
+    pub async fn prove(&self, connection: &Connection, deadline: Instant) -> Result<(), Failure> {
+        let Some(sasl) = &self.sasl else {
+            return Ok(());
+        };
+        let _alone = connection.alone(deadline).await?;
+        let lifetime = sasl.prove(connection, deadline).await?;
+        connection.proven(lifetime);
+        Ok(())
+    }
 }
 
 /// Opens a connection to one of `resolved`, the addresses of `address`, and negotiates.
 ///
 /// # Errors
-/// When it cannot be opened, or what answers is not a Kafka broker.
+/// When it cannot be opened, what answers is not a Kafka broker, or it does not accept who we are.
 pub async fn connect(
     context: &Arc<Context>,
+    access: &Access,
     address: &Address,
     resolved: &[SocketAddr],
     node_id: i32,
     deadline: Instant,
 ) -> Result<Connection, Failure> {
-    let opened = establish(context, address, resolved, node_id, deadline).await;
+    let opened = establish(context, access, address, resolved, node_id, deadline).await;
     let result = match &opened {
         Ok(_) => "ok",
         Err(failure) => failure.cause().label(),
@@ -51,31 +101,15 @@ pub async fn connect(
 
 async fn establish(
     context: &Arc<Context>,
+    access: &Access,
     address: &Address,
     resolved: &[SocketAddr],
     node_id: i32,
     deadline: Instant,
 ) -> Result<Connection, Failure> {
-    let stream = Transport::default()
-        .open(address, resolved, deadline)
-        .await?;
+    let stream = access.transport.open(address, resolved, deadline).await?;
     let mut connection = Connection::over(context, address.to_string(), stream, node_id);
     connection.negotiate(deadline).await?;
-    Authentication::default()
-        .prove(&connection, deadline)
-        .await?;
+    access.prove(&connection, deadline).await?;
     Ok(connection)
-}
-
-// === impl Authentication ===
-
-impl Authentication {
-    /// Proves who the scaler is on a fresh connection whose versions are known.
-    ///
-    /// # Errors
-    /// When the broker does not accept it.
-    pub async fn prove(self, _connection: &Connection, _deadline: Instant) -> Result<(), Failure> {
-        let Self::Anonymous = self;
-        Ok(())
-    }
 }

@@ -16,7 +16,7 @@ use kafka_protocol::ResponseError;
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestHeader};
 use kafka_protocol::protocol::{Encodable as _, HeaderVersion as _, StrBytes, VersionRange};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{RwLock, RwLockWriteGuard, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -25,6 +25,8 @@ use super::protocol::{Ask, decode};
 use super::shape::without_header_tags;
 use super::transport::Stream;
 use crate::metrics::{KafkaRequestLabels, Metrics};
+use crate::tls::client::Own;
+use crate::tls::failure::sentence;
 
 /// What the scaler calls itself in a broker's logs, quotas and metrics.
 const CLIENT_ID: &str = "evenkeel";
@@ -32,6 +34,17 @@ const CLIENT_ID: &str = "evenkeel";
 /// Requests that wait to be written. A tick writes a handful a broker; on brokers too old for
 /// batches, [`super::offsets::SINGLE_REQUESTS_IN_FLIGHT`] of them.
 const WRITE_QUEUE: usize = 64;
+
+/// Which part of the broker's session may pass before the scaler proves again who it is. Kafka's own
+/// client waits for 85 to 95 %; a question that is on its way has to arrive before the session ends.
+const PROVE_AGAIN_AT: f64 = 0.8;
+
+/// The shortest time between two proofs: a broker does not take them faster. A session that is
+/// shorter has ended by then, and is opened again by the next proof.
+const PROVE_AGAIN_AT_LEAST: Duration = Duration::from_secs(1);
+
+/// The first bytes of an alert of TLS, which is what a TLS listener answers to plaintext.
+const TLS_ALERT: [u8; 2] = [0x15, 0x03];
 
 /// The node id of a broker that is only known as a bootstrap address.
 pub const BOOTSTRAP: i32 = -1;
@@ -59,6 +72,9 @@ pub struct Connection {
     waiting: Arc<Mutex<Waiting>>,
     outgoing: mpsc::Sender<Bytes>,
     versions: BTreeMap<i16, VersionRange>,
+    /// Held for writing while the scaler proves who it is: no other question may go out then.
+    gate: RwLock<()>,
+    prove_again_at: Mutex<Option<Instant>>,
     task: AbortOnDropHandle<()>,
 }
 
@@ -77,14 +93,20 @@ impl Connection {
     pub fn over(context: &Arc<Context>, address: String, stream: Stream, node_id: i32) -> Self {
         let waiting = Arc::new(Mutex::new(Waiting::default()));
         let (outgoing, queue) = mpsc::channel(WRITE_QUEUE);
-        let (reading, writing) = stream.io.into_split();
+        let Stream {
+            reading,
+            writing,
+            peer,
+            own,
+        } = stream;
         let task = tokio::spawn({
             let (context, address, waiting) =
                 (Arc::clone(context), address.clone(), Arc::clone(&waiting));
             async move {
+                let ended = |error: std::io::Error| ended(&address, own, &error);
                 let failure = tokio::select! {
-                    failure = read(reading, &address, context.frame_limit_bytes, &waiting) => failure,
-                    failure = write(writing, &address, queue) => failure,
+                    failure = read(reading, &address, context.frame_limit_bytes, &waiting, &ended) => failure,
+                    failure = write(writing, &address, queue, &ended) => failure,
                 };
                 close(&waiting, failure);
             }
@@ -92,11 +114,13 @@ impl Connection {
         Self {
             context: Arc::clone(context),
             address,
-            peer: stream.peer,
+            peer,
             node_id: AtomicI32::new(node_id),
             waiting,
             outgoing,
             versions: BTreeMap::new(),
+            gate: RwLock::new(()),
+            prove_again_at: Mutex::new(None),
             task: AbortOnDropHandle::new(task),
         }
     }
@@ -183,8 +207,15 @@ impl Connection {
                 detail: format!("{} cannot be written: {detail}", R::NAME),
             })?;
         let answered = timeout_at(deadline, async {
+            // A proof's own messages pass; whoever sends them holds the gate.
+            let is_proof = matches!(R::KEY, ApiKey::SaslHandshake | ApiKey::SaslAuthenticate);
+            let open = match is_proof {
+                true => None,
+                false => Some(self.gate.read().await),
+            };
             // A writer that is gone has left its reason with the waiting answers.
             let _ = self.outgoing.send(frame).await;
+            drop(open);
             receiver.await
         });
         let body = match answered.await {
@@ -261,6 +292,47 @@ impl Connection {
         }
     }
 
+    /// Waits until no question is on its way out, and lets none out while it is held.
+    ///
+    /// # Errors
+    /// When that does not come before `deadline`.
+    pub async fn alone(&self, deadline: Instant) -> Result<RwLockWriteGuard<'_, ()>, Failure> {
+        timeout_at(deadline, self.gate.write())
+            .await
+            .map_err(|_| Failure::Timeout {
+                address: self.address.clone(),
+                api: "earlier questions",
+            })
+    }
+
+    /// The scaler has proven who it is; the broker wants that again after `lifetime`, if at all.
+    pub fn proven(&self, lifetime: Option<Duration>) {
+        let wait = |lifetime: Duration| lifetime.mul_f64(PROVE_AGAIN_AT).max(PROVE_AGAIN_AT_LEAST);
+        let at = lifetime.map(|lifetime| Instant::now() + wait(lifetime));
+        let mut prove_again_at = self
+            .prove_again_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *prove_again_at = at;
+    }
+
+    /// Whether the scaler has to prove again who it is before it asks anything.
+    pub fn needs_proof(&self) -> bool {
+        let at = self
+            .prove_again_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        at.is_some_and(|at| Instant::now() >= at)
+    }
+
+    /// That the broker does not accept who we are.
+    pub fn refused(&self, detail: String) -> Failure {
+        Failure::Authentication {
+            address: self.address.clone(),
+            detail,
+        }
+    }
+
     /// Fails what is in flight and ends the connection.
     fn close(&self, failure: Failure) {
         close(&self.waiting, failure);
@@ -317,9 +389,10 @@ async fn read(
     address: &str,
     limit_bytes: usize,
     waiting: &Mutex<Waiting>,
+    ended: impl Fn(std::io::Error) -> Failure,
 ) -> Failure {
     loop {
-        match read_frame(&mut reading, address, limit_bytes).await {
+        match read_frame(&mut reading, address, limit_bytes, &ended).await {
             Ok((correlation_id, body)) => {
                 let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
                 let Some(answer) = waiting.answers.remove(&correlation_id) else {
@@ -341,14 +414,16 @@ async fn read_frame(
     reading: &mut (impl AsyncRead + Unpin),
     address: &str,
     limit_bytes: usize,
+    ended: impl Fn(std::io::Error) -> Failure,
 ) -> Result<(i32, Bytes), Failure> {
-    let ended = |error: std::io::Error| Failure::Closed {
-        address: address.to_owned(),
-        detail: error.to_string(),
-    };
-    let length_bytes = reading.read_i32().await.map_err(ended)?;
+    let length_bytes = reading.read_i32().await.map_err(&ended)?;
     let length = match usize::try_from(length_bytes) {
         Ok(length) if length <= limit_bytes => length,
+        _ if length_bytes.to_be_bytes().starts_with(&TLS_ALERT) => {
+            return Err(Failure::SpeaksTls {
+                address: address.to_owned(),
+            });
+        }
         _ => {
             return Err(Failure::Oversized {
                 address: address.to_owned(),
@@ -360,7 +435,7 @@ async fn read_frame(
     // Memory grows with what arrives, not with what was announced.
     let mut frame = Vec::new();
     let mut rest = reading.take(u64::try_from(length).unwrap_or(u64::MAX));
-    rest.read_to_end(&mut frame).await.map_err(ended)?;
+    rest.read_to_end(&mut frame).await.map_err(&ended)?;
     if frame.len() < length {
         return Err(ended(std::io::ErrorKind::UnexpectedEof.into()));
     }
@@ -379,16 +454,33 @@ async fn write(
     mut writing: impl AsyncWrite + Unpin,
     address: &str,
     mut queue: mpsc::Receiver<Bytes>,
+    ended: impl Fn(std::io::Error) -> Failure,
 ) -> Failure {
-    let mut detail = "nobody uses it any more".to_owned();
     while let Some(frame) = queue.recv().await {
         if let Err(error) = writing.write_all(&frame).await {
-            detail = error.to_string();
-            break;
+            return ended(error);
+        }
+        // TLS keeps what the socket does not take at once.
+        if let Err(error) = writing.flush().await {
+            return ended(error);
         }
     }
     Failure::Closed {
         address: address.to_owned(),
-        detail,
+        detail: "nobody uses it any more".to_owned(),
+    }
+}
+
+/// How the stream ended. In TLS 1.3 a broker refuses the client's certificate only here.
+fn ended(address: &str, own: Option<Own>, error: &std::io::Error) -> Failure {
+    match own.and_then(|own| sentence(error, own)) {
+        Some(detail) => Failure::Tls {
+            address: address.to_owned(),
+            detail,
+        },
+        None => Failure::Closed {
+            address: address.to_owned(),
+            detail: error.to_string(),
+        },
     }
 }

@@ -38,6 +38,44 @@ pub enum Failure {
         /// How the connection ended.
         detail: String,
     },
+    /// What answers to plaintext is TLS.
+    #[error(
+        "{address} answers in TLS: give the profile tls, or use the port of a plaintext listener"
+    )]
+    SpeaksTls {
+        /// `host:port`.
+        address: String,
+    },
+    /// The connection ended before the handshake of TLS did.
+    #[error(
+        "{address} ended the connection during the handshake of TLS ({detail}): if this happens at \
+         every attempt, the port is probably a plaintext listener's"
+    )]
+    NoHandshake {
+        /// `host:port`.
+        address: String,
+        /// How it ended.
+        detail: String,
+    },
+    /// TLS failed.
+    #[error("TLS with {address} failed: {detail}")]
+    Tls {
+        /// `host:port`.
+        address: String,
+        /// What is wrong, and what to do.
+        detail: String,
+    },
+    /// The broker does not accept who we are.
+    #[error("{address} does not accept who the scaler is: {detail}")]
+    Authentication {
+        /// `host:port`.
+        address: String,
+        /// Why, and what to do.
+        detail: String,
+    },
+    /// The scaler has nothing to prove who it is with, or to check the broker with.
+    #[error("{0}")]
+    Credentials(String),
     /// No answer in time.
     #[error(
         "{address} did not answer {api} in time: check the broker's load, or raise \
@@ -95,9 +133,12 @@ impl Failure {
     /// The label for the engine and for metrics.
     pub fn cause(&self) -> Cause {
         match self {
-            Self::Unresolved { .. } | Self::Unreachable { .. } | Self::Closed { .. } => {
-                Cause::Unreachable
-            }
+            Self::Unresolved { .. }
+            | Self::Unreachable { .. }
+            | Self::Closed { .. }
+            | Self::SpeaksTls { .. }
+            | Self::NoHandshake { .. } => Cause::Unreachable,
+            Self::Tls { .. } | Self::Authentication { .. } | Self::Credentials(_) => Cause::Refused,
             Self::Timeout { .. } => Cause::Timeout,
             Self::Oversized { .. } | Self::Malformed { .. } | Self::Unanswered => Cause::Malformed,
             Self::Unsupported { .. } => Cause::Failed,
@@ -144,7 +185,9 @@ impl Failure {
     pub fn problem(&self, what: &str, permission: &str) -> Problem {
         let cause = self.cause();
         let advice = match (self, cause) {
-            (_, Cause::Refused) => format!(": grant the scaler's principal {permission}"),
+            (Self::Broker(_), Cause::Refused) => {
+                format!(": grant the scaler's principal {permission}")
+            }
             (Self::Broker(_), Cause::NotFound) => {
                 ": create it, or correct the trigger's metadata".to_owned()
             }

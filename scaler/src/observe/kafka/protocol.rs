@@ -12,6 +12,7 @@ use kafka_protocol::messages::{
     ConsumerGroupDescribeResponse, DescribeGroupsRequest, DescribeGroupsResponse,
     FindCoordinatorRequest, FindCoordinatorResponse, ListOffsetsRequest, ListOffsetsResponse,
     MetadataRequest, MetadataResponse, OffsetFetchRequest, OffsetFetchResponse,
+    SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, VersionRange};
 
@@ -46,6 +47,8 @@ macro_rules! asks {
 
 asks! {
     ApiVersionsRequest => ApiVersionsResponse: ApiVersions "ApiVersions", 0 to 3, shape::API_VERSIONS;
+    SaslHandshakeRequest => SaslHandshakeResponse: SaslHandshake "SaslHandshake", 1 to 1, shape::SASL_HANDSHAKE;
+    SaslAuthenticateRequest => SaslAuthenticateResponse: SaslAuthenticate "SaslAuthenticate", 0 to 2, shape::SASL_AUTHENTICATE;
     MetadataRequest => MetadataResponse: Metadata "Metadata", 4 to 13, shape::METADATA;
     FindCoordinatorRequest => FindCoordinatorResponse: FindCoordinator "FindCoordinator", 1 to 6, shape::FIND_COORDINATOR;
     OffsetFetchRequest => OffsetFetchResponse: OffsetFetch "OffsetFetch", 2 to 9, shape::OFFSET_FETCH;

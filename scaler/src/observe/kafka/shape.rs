@@ -99,6 +99,25 @@ pub const API_VERSIONS: Shape = Shape {
     ],
 };
 
+/// SaslHandshake, version 1.
+pub const SASL_HANDSHAKE: Shape = Shape {
+    flexible_since: i16::MAX,
+    fields: &[always(Fixed(2)), always(Texts)],
+    tagged: &[],
+};
+
+/// SaslAuthenticate, versions 0 to 2.
+pub const SASL_AUTHENTICATE: Shape = Shape {
+    flexible_since: 2,
+    fields: &[
+        always(Fixed(2)),
+        always(Text),
+        always(Blob),
+        since(1, Fixed(8)),
+    ],
+    tagged: &[],
+};
+
 /// Metadata, versions 4 to 13.
 pub const METADATA: Shape = Shape {
     flexible_since: 9,

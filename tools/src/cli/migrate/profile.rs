@@ -1,6 +1,6 @@
 //! Where credentials go: out of the ScaledObject, into a connection profile of the server.
 //!
-//! Says what the profile has to be called and to contain, and what evenkeel cannot do of it yet.
+//! Says what the profile has to be called and to contain, and what evenkeel cannot do of it.
 //! Values of credentials are never repeated; only their names are.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,10 +8,17 @@ use std::fmt::Write as _;
 
 use crate::cli::manifests;
 use evenkeel_scaler::config::yaml::Node;
-use evenkeel_scaler::schema::{Kind, find, process::SETTINGS};
 
 /// A shorter label of a host is a broker's letter, as in `b-1`, and no name.
 const SHORTEST_NAME: usize = 3;
+
+/// What evenkeel cannot do of what KEDA's trigger can, by the beginnings of a need's words.
+const NOT_BUILT: [&str; 4] = [
+    "sasl gssapi",
+    "sasl oauthbearer",
+    "saslTokenProvider",
+    "pod identity",
+];
 
 /// What one trigger needs beyond an address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -150,10 +157,7 @@ impl Profiles {
 
     /// Whether one of them needs what evenkeel cannot do yet.
     pub fn need_more_than_there_is(&self) -> bool {
-        self.by_name
-            .values()
-            .any(|profile| !profile.needs.is_empty())
-            && !credentials_are_built()
+        self.by_name.values().any(|profile| !profile.can_be_made())
     }
 
     /// The profiles as they have to stand in evenkeel's configuration.
@@ -176,8 +180,8 @@ impl Profiles {
             if profile.needs.is_empty() {
                 continue;
             }
-            let what = if credentials_are_built() {
-                "Also to be set here"
+            let what = if profile.can_be_made() {
+                "Also to be set here, as tls and sasl of docs/configuration.md"
             } else {
                 "Not possible yet, so nothing can be read from this cluster"
             };
@@ -190,11 +194,14 @@ impl Profiles {
     }
 }
 
-/// Whether the configuration takes TLS and SASL towards Kafka.
-pub fn credentials_are_built() -> bool {
-    ["clusters.NAME.tls", "clusters.NAME.sasl"]
-        .iter()
-        .all(|key| find(SETTINGS, key).is_some_and(|setting| setting.kind != Kind::NotYet))
+// === impl Profile ===
+
+impl Profile {
+    /// Whether evenkeel can do all that it needs.
+    fn can_be_made(&self) -> bool {
+        let is_missing = |need: &String| NOT_BUILT.iter().any(|word| need.starts_with(word));
+        !self.needs.iter().any(is_missing)
+    }
 }
 
 /// A profile's name out of its first address: the first label, without a broker's number, that is
@@ -244,12 +251,5 @@ mod tests {
         let mut wanted = |servers| profiles.name(Some("main"), servers, "a", &Needs::default());
         assert_eq!(wanted("a:1").as_deref(), Some("main"));
         assert_eq!(wanted("b:1"), None);
-    }
-
-    /// When this fails TLS and SASL are built: the snippet has to write them as the configuration
-    /// takes them, and no longer as a comment.
-    #[test]
-    fn what_the_server_cannot_do_yet_is_only_said() {
-        assert!(!credentials_are_built());
     }
 }

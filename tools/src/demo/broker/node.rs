@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::client::Client;
 use super::runtime::Runtime;
-use super::{BrokerError, BrokerOptions, io_error, node_id_of};
+use super::{BrokerError, BrokerOptions, Listener, io_error, node_id_of};
 use crate::demo::process;
 
 /// How long a start may take. Two seconds are usual; a machine that compiles beside it needs more.
@@ -56,10 +56,6 @@ const JMX_RULES: &str = r#"rules:
 const COMMON_PROPERTIES: &[(&str, &str)] = &[
     ("process.roles", "broker,controller"),
     ("controller.listener.names", "CONTROLLER"),
-    (
-        "listener.security.protocol.map",
-        "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-    ),
     ("auto.create.topics.enable", "false"),
     // Small and quick.
     ("offsets.topic.num.partitions", "1"),
@@ -96,6 +92,7 @@ pub(super) struct NodePorts {
     pub(super) client: u16,
     pub(super) controller: u16,
     pub(super) jmx: Option<u16>,
+    pub(super) listeners: Vec<(Listener, u16)>,
 }
 
 /// One broker that is also a controller.
@@ -151,6 +148,13 @@ impl Node {
 
     pub(super) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.ports.client)
+    }
+
+    pub(super) fn listener(&self, name: &str) -> Option<String> {
+        let mut listeners = self.ports.listeners.iter();
+        listeners
+            .find(|(listener, _)| listener.name == name)
+            .map(|(_, port)| format!("127.0.0.1:{port}"))
     }
 
     pub(super) fn process_id(&self) -> Option<u32> {
@@ -308,7 +312,12 @@ fn server_properties(
         .enumerate()
         .map(|(index, node)| format!("{}@127.0.0.1:{}", node_id_of(index), node.controller))
         .collect();
-    let client = format!("PLAINTEXT://127.0.0.1:{}", ports.client);
+    let mut client = format!("PLAINTEXT://127.0.0.1:{}", ports.client);
+    let mut protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned();
+    for (Listener { name, protocol }, port) in &ports.listeners {
+        client.push_str(&format!(",{name}://127.0.0.1:{port}"));
+        protocols.push_str(&format!(",{name}:{protocol}"));
+    }
     let controller = format!("CONTROLLER://127.0.0.1:{}", ports.controller);
     let replication = all.len().min(3).to_string();
     let in_sync = if all.len() >= 3 { "2" } else { "1" };
@@ -317,6 +326,7 @@ fn server_properties(
         format!("controller.quorum.voters={}", voters.join(",")),
         format!("listeners={client},{controller}"),
         format!("advertised.listeners={client}"),
+        format!("listener.security.protocol.map={protocols}"),
         format!("log.dirs={}", folder.join("data").display()),
         format!("min.insync.replicas={in_sync}"),
     ];

@@ -107,7 +107,7 @@ async fn format(runtime: &Runtime, work: &Path, template: &Path) -> Result<(), B
 /// Runs a broker once through what every start does, so that Java writes the archive at its end.
 async fn run_once(runtime: &Runtime, work: &Path) -> Result<(), BrokerError> {
     let options = BrokerOptions::default();
-    let ports = free_ports(1, false)?;
+    let ports = free_ports(1, &options)?;
     for own in &ports {
         let mut node = Node::create(0, own.clone(), &ports, work, runtime, &options)?;
         node.spawn()?;

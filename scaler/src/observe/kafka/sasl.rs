@@ -1,0 +1,200 @@
+//! Who the scaler is to a broker: the SASL exchange on a connection whose versions are known, at its
+//! start and again before the broker's session ends (KIP-368).
+//!
+//! [`scram`] is the one mechanism with more than one message. Where secrets come from is decided in
+//! `crate::credentials`; when the exchange is repeated, by `brokers`.
+
+pub mod scram;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kafka_protocol::ResponseError;
+use kafka_protocol::messages::{SaslAuthenticateRequest, SaslHandshakeRequest};
+use kafka_protocol::protocol::StrBytes;
+use tokio::time::Instant;
+
+use self::scram::{Digest, Scram};
+use super::connection::Connection;
+use super::failure::Failure;
+use crate::config::access::{PasswordMechanism, SaslConfig};
+use crate::credentials::{Content, Refresh, Rotating, Secret};
+use crate::metrics::Metrics;
+use crate::schema::shorten;
+
+/// How much of a broker's own words an error repeats.
+const SHOWN_CHARACTERS: usize = 200;
+
+/// The version of SaslHandshake that is followed by SaslAuthenticate. Version 0 (Kafka 0.10) is
+/// followed by bare frames, which cannot say why they fail.
+const HANDSHAKE_VERSION: i16 = 1;
+
+/// A name and its password.
+#[derive(Debug)]
+struct Login {
+    username: Secret,
+    password: Secret,
+}
+
+/// How the scaler authenticates itself to one cluster.
+#[derive(Debug)]
+pub struct Sasl {
+    mechanism: PasswordMechanism,
+    login: Rotating<Login>,
+}
+
+// === impl Sasl ===
+
+impl Sasl {
+    /// As `config` says; no file is read yet. `setting` is its path in the configuration.
+    pub fn new(setting: String, config: &SaslConfig, metrics: &Metrics) -> Self {
+        let SaslConfig::Password {
+            mechanism,
+            username_file,
+            password_file,
+        } = config;
+        let paths: Vec<PathBuf> = vec![username_file.clone(), password_file.clone()];
+        Self {
+            mechanism: *mechanism,
+            login: Rotating::new(setting, paths, metrics, login),
+        }
+    }
+
+    /// Proves who the scaler is. Answers after how long the broker wants that again, if at all.
+    ///
+    /// # Errors
+    /// When the files cannot be used, or the broker does not accept it.
+    pub async fn prove(
+        &self,
+        connection: &Connection,
+        deadline: Instant,
+    ) -> Result<Option<Duration>, Failure> {
+        let login = self.login.current().map_err(Failure::Credentials)?;
+        self.choose(connection, deadline).await?;
+        let exchange = Exchange {
+            connection,
+            deadline,
+        };
+        match self.mechanism {
+            PasswordMechanism::Plain => {
+                let (username, password) = (login.username.expose(), login.password.expose());
+                let message = Secret::new(format!("\0{username}\0{password}"));
+                let (_, lifetime) = exchange.send(message.expose().as_bytes()).await?;
+                Ok(lifetime)
+            }
+            PasswordMechanism::ScramSha256 => exchange.scram(Digest::Sha256, login).await,
+            PasswordMechanism::ScramSha512 => exchange.scram(Digest::Sha512, login).await,
+        }
+    }
+
+    async fn choose(&self, connection: &Connection, deadline: Instant) -> Result<(), Failure> {
+        let mechanism = name(self.mechanism);
+        let request =
+            SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(mechanism));
+        let answer = connection
+            .ask(HANDSHAKE_VERSION, &request, deadline)
+            .await?;
+        let detail = match ResponseError::try_from_code(answer.error_code) {
+            None => return Ok(()),
+            Some(ResponseError::UnsupportedSaslMechanism) => {
+                let offered: Vec<&str> = answer.mechanisms.iter().map(|name| &**name).collect();
+                let offered = shorten(&offered.join(", "), SHOWN_CHARACTERS);
+                format!("it does not offer {mechanism}, it offers {offered}: correct sasl.mechanism")
+            }
+            Some(ResponseError::IllegalSaslState) => {
+                "this listener takes no SASL: use the port of one that does, or take sasl out of the \
+                 profile"
+                    .to_owned()
+            }
+            Some(error) => format!("it says {error}"),
+        };
+        Err(connection.refused(detail))
+    }
+}
+
+impl Refresh for Sasl {
+    fn refresh(&self) {
+        self.login.refresh();
+    }
+}
+
+fn login(files: &[Content<'_>]) -> Result<Login, String> {
+    let [username, password] = files else {
+        return Err("needs two files".to_owned());
+    };
+    let login = Login {
+        username: username.secret()?,
+        password: password.secret()?,
+    };
+    for (secret, file) in [(&login.username, username), (&login.password, password)] {
+        if secret.expose().contains('\0') {
+            return Err(format!("{} holds a zero byte", file.path.display()));
+        }
+    }
+    Ok(login)
+}
+
+const fn name(mechanism: PasswordMechanism) -> &'static str {
+    match mechanism {
+        PasswordMechanism::Plain => "PLAIN",
+        PasswordMechanism::ScramSha256 => "SCRAM-SHA-256",
+        PasswordMechanism::ScramSha512 => "SCRAM-SHA-512",
+    }
+}
+
+/// The messages of one proof.
+#[derive(Clone, Copy, Debug)]
+struct Exchange<'a> {
+    connection: &'a Connection,
+    deadline: Instant,
+}
+
+// === impl Exchange ===
+
+impl Exchange<'_> {
+    /// Sends one message; the broker's, and after how long it wants the proof again.
+    async fn send(&self, message: &[u8]) -> Result<(Bytes, Option<Duration>), Failure> {
+        let version = self.connection.version::<SaslAuthenticateRequest>()?;
+        let request =
+            SaslAuthenticateRequest::default().with_auth_bytes(Bytes::copy_from_slice(message));
+        let answer = self
+            .connection
+            .ask(version, &request, self.deadline)
+            .await?;
+        if let Some(error) = ResponseError::try_from_code(answer.error_code) {
+            let words = answer.error_message.as_deref().unwrap_or_default();
+            let printable: String = words.chars().filter(|c| !c.is_control()).collect();
+            let words = shorten(&printable, SHOWN_CHARACTERS);
+            return Err(self.connection.refused(match error {
+                ResponseError::SaslAuthenticationFailed => format!(
+                    "{words}: check the user's name and its secret in the profile's files, and that \
+                     the broker knows it for this mechanism"
+                ),
+                error => format!("it says {error} ({words})"),
+            }));
+        }
+        let lifetime = u64::try_from(answer.session_lifetime_ms).unwrap_or_default();
+        let lifetime = (lifetime > 0).then(|| Duration::from_millis(lifetime));
+        Ok((answer.auth_bytes, lifetime))
+    }
+
+    async fn scram(&self, digest: Digest, login: Arc<Login>) -> Result<Option<Duration>, Failure> {
+        let odd = |why: String| self.connection.refused(why);
+        let scram = Scram::new(digest, login.username.expose()).map_err(odd)?;
+        let (challenge, _) = self.send(scram.first().as_bytes()).await?;
+        // Deriving a key takes milliseconds, on purpose; a tick of others should not wait for it.
+        let derived = tokio::task::spawn_blocking(move || {
+            let proof = scram.prove(&challenge, login.password.expose())?;
+            Ok::<_, String>(proof)
+        });
+        let proof = match derived.await {
+            Ok(proof) => proof.map_err(odd)?,
+            Err(_) => return Err(odd("the proof could not be made".to_owned())),
+        };
+        let (verdict, lifetime) = self.send(proof.message.as_bytes()).await?;
+        proof.check(&verdict).map_err(odd)?;
+        Ok(lifetime)
+    }
+}

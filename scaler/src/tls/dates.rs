@@ -1,0 +1,60 @@
+//! From when until when a certificate holds. Nothing is verified here.
+
+use std::time::Duration;
+
+use rustls::pki_types::{CertificateDer, UnixTime};
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
+
+/// A certificate's first and last moment, in time since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dates {
+    /// It holds from here on.
+    pub not_before: Duration,
+    /// It holds until here.
+    pub not_after: Duration,
+}
+
+// === impl Dates ===
+
+impl Dates {
+    /// Those of `certificate`; none where it cannot be read.
+    pub fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let validity = Certificate::from_der(certificate)
+            .ok()?
+            .tbs_certificate
+            .validity;
+        Some(Self {
+            not_before: validity.not_before.to_unix_duration(),
+            not_after: validity.not_after.to_unix_duration(),
+        })
+    }
+
+    /// What is wrong with them now, if something is.
+    pub fn fault(self) -> Option<String> {
+        // The wall's time, as the handshake itself goes by.
+        let now = Duration::from_secs(UnixTime::now().as_secs());
+        if now > self.not_after {
+            Some(format!("it expired on {}", day(self.not_after)))
+        } else if now < self.not_before {
+            Some(format!("it is not valid before {}", day(self.not_before)))
+        } else {
+            None
+        }
+    }
+}
+
+/// The day and minute in UTC.
+pub fn day(since_1970: Duration) -> String {
+    x509_cert::der::DateTime::from_unix_duration(since_1970).map_or_else(
+        |_| format!("{} s after 1970", since_1970.as_secs()),
+        |at| {
+            let (year, month, day) = (at.year(), at.month(), at.day());
+            format!(
+                "{year}-{month:02}-{day:02} {:02}:{:02} UTC",
+                at.hour(),
+                at.minutes()
+            )
+        },
+    )
+}

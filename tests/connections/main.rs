@@ -1,0 +1,23 @@
+//! Connections as production has them: TLS and SASL on real brokers, with certificates made here.
+//!
+//! [`authority`] makes certificates, good and bad; [`secured`] is a broker with a listener of every
+//! kind, and what the scaler sees of it by a profile. What is observed is judged by `tests/broker`;
+//! here only whether it is known, and what is said where it is not.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails here"
+)]
+
+mod authority;
+#[path = "../support/eventually.rs"]
+mod eventually;
+mod secured;
+
+mod faults;
+mod rotation;
+mod sasl;
+mod tls;

@@ -1,0 +1,149 @@
+//! Certificates: who is trusted, who we are, and what is said where that fails.
+
+use std::process::Command;
+use std::time::Duration;
+
+use evenkeel_scaler::metrics::SettingLabels;
+
+use crate::authority::{Authority, Dates};
+use crate::secured::{REQUEST_TIMEOUT, Secured, View};
+
+fn setting() -> SettingLabels {
+    SettingLabels {
+        setting: "clusters.main.tls".to_owned(),
+    }
+}
+
+/// Runs openssl, which is how people make and convert keys.
+fn openssl(arguments: &[&str]) {
+    let output = Command::new("openssl").args(arguments).output();
+    let output = output.expect("openssl is there (make setup)");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {said}");
+}
+
+#[tokio::test]
+async fn certificates_are_checked_on_both_sides_and_what_is_wrong_is_said() {
+    let kafka = Secured::start(Duration::ZERO).await;
+    let client = kafka.authority.client("scaler", Dates::Now);
+    let (cert, key) = (client.cert.display(), client.key.display());
+
+    // Keys as they come: PKCS#8, SEC1, encrypted.
+    let sec1 = kafka.path("sec1.key");
+    openssl(&["ec", "-in", &key.to_string(), "-out", &sec1]);
+    let encrypted = kafka.path("encrypted.key");
+    openssl(&[
+        "pkcs8",
+        "-topk8",
+        "-v2",
+        "aes-256-cbc",
+        "-passout",
+        "pass:key-0815",
+        "-in",
+        &key.to_string(),
+        "-out",
+        &encrypted,
+    ]);
+    let password = kafka.write("key-password", "key-0815\n");
+    for with_key in [
+        format!("key: {key}"),
+        format!("key: {sec1}"),
+        format!("key: {encrypted}, keyPasswordFile: {password}"),
+    ] {
+        let tls = kafka.trust(&format!(", cert: {cert}, {with_key}"));
+        let mut view = kafka.view("MUTUAL", &[&tls]);
+        view.known().await;
+        let expiry = view.metrics.certificate_expiries.get_or_create(&setting());
+        assert_eq!(expiry.get(), 3_786_912_000, "2090-01-01");
+    }
+
+    let check = async |listener: &str, tls: &str, words: &[&str]| {
+        let said = kafka.view(listener, &[tls]).refused().await;
+        for word in words {
+            assert!(said.contains(word), "{word:?} is not in: {said}");
+        }
+        assert!(!said.contains("0815"), "a secret shows: {said}");
+    };
+    check(
+        "MUTUAL",
+        &kafka.trust(""),
+        &["without a client certificate", "tls.cert"],
+    )
+    .await;
+    let other = Authority::new(kafka.folder.path(), "stranger");
+    let strange = other.client("strange", Dates::Now);
+    let (strange_cert, strange_key) = (strange.cert.display(), strange.key.display());
+    let tls = kafka.trust(&format!(", cert: {strange_cert}, key: {strange_key}"));
+    check("MUTUAL", &tls, &["refused our client certificate"]).await;
+    let old = kafka.authority.client("old", Dates::Past);
+    let tls = kafka.trust(&format!(
+        ", cert: {}, key: {}",
+        old.cert.display(),
+        old.key.display()
+    ));
+    check(
+        "MUTUAL",
+        &tls,
+        &["refused our client certificate", "it expired on 2021-01-01"],
+    )
+    .await;
+    let tls = kafka.trust(&format!(", cert: {cert}, key: {strange_key}"));
+    check("MUTUAL", &tls, &["cannot be used together"]).await;
+    let tls = kafka.trust(&format!(", cert: {cert}, key: {encrypted}"));
+    check("MUTUAL", &tls, &["is encrypted: give keyPasswordFile"]).await;
+    let wrong = kafka.write("wrong-password", "0815");
+    let tls = format!(", cert: {cert}, key: {encrypted}, keyPasswordFile: {wrong}");
+    check("MUTUAL", &kafka.trust(&tls), &["cannot be decrypted"]).await;
+    let no_ca = kafka.write("no-ca", "hello");
+    check(
+        "MUTUAL",
+        &format!("tls: {{ca: {no_ca}}}"),
+        &["holds no certificate"],
+    )
+    .await;
+
+    let untrusted = format!("tls: {{ca: {}}}", other.ca().display());
+    check(
+        "MUTUAL",
+        &untrusted,
+        &["an authority that is not trusted", "tls.ca"],
+    )
+    .await;
+    check("MUTUAL", "tls: {enabled: true}", &["tls.ca"]).await;
+    let trust = kafka.trust("");
+    check(
+        "EXPIRED",
+        &trust,
+        &["its certificate expired on 2021-01-01"],
+    )
+    .await;
+    check("FUTURE", &trust, &["is not valid before 2080-01-01"]).await;
+    check(
+        "ELSEWHERE",
+        &trust,
+        &[
+            "for kafka.example",
+            "and not for 127.0.0.1",
+            "tls.serverName",
+        ],
+    )
+    .await;
+    let named = kafka.trust(", serverName: kafka.example");
+    kafka.view("ELSEWHERE", &[&named]).known().await;
+
+    let mut careless = kafka.view("EXPIRED", &["tls: {insecureSkipVerify: true}"]);
+    careless.known().await;
+    let unverified = careless.metrics.tls_unverified.get_or_create(&setting());
+    assert_eq!(unverified.get(), 1, "it says so");
+
+    // The wrong kind of port, both ways.
+    let mut plain = View::new(
+        &kafka.broker.bootstrap_servers(),
+        &[&trust],
+        REQUEST_TIMEOUT,
+    );
+    let said = plain.refused().await;
+    assert!(said.contains("plaintext"), "{said}");
+    let said = kafka.view("EXPIRED", &[]).refused().await;
+    assert!(said.contains("TLS"), "{said}");
+}
