@@ -1,15 +1,18 @@
-//! What proves who the scaler is and whom it trusts: files that others write and replace.
+//! What proves who the scaler is and whom it trusts: files that others write and replace, and what
+//! others give for a while.
 //!
-//! Every user (Kafka, Prometheus, the gRPC server) reads them through [`Rotating`], so that there is
-//! one rule for when a file is read again and what happens when the new one is bad. What the bytes
-//! mean is the user's to say; nothing here opens a connection.
+//! Every user (Kafka, Prometheus, the gRPC server) reads files through [`Rotating`], and holds tokens
+//! in a [`Renewed`], so that there is one rule for when they are had again and what happens when that
+//! fails. What they mean is the user's to say; nothing here opens a connection.
 
+pub mod renewed;
 pub mod rotating;
 pub mod secret;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use renewed::{Given, Renewed};
 pub use rotating::{Content, Rotating};
 pub use secret::Secret;
 

@@ -4,6 +4,7 @@
 //! Foreign types stop here. This module decides nothing: what is missing is reported as unknown with a
 //! cause, and one broken topic, group or series never hides another.
 
+mod http;
 pub mod kafka;
 pub mod prometheus;
 

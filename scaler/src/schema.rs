@@ -31,6 +31,8 @@ const MAX_RECORDS_PER_SECOND: f64 = 1e12;
 const MAX_TOPICS: usize = 200;
 /// More bootstrap addresses help nobody: one that answers is enough.
 const MAX_ADDRESSES: usize = 32;
+/// More scopes or extensions than any identity provider knows.
+const MAX_WORDS: usize = 50;
 /// Ranges of partitions in one `partitionLimitation`.
 const MAX_PARTITION_RANGES: usize = 1_000;
 
@@ -100,6 +102,10 @@ pub enum Kind {
     Url,
     /// A list of `host:port`.
     Addresses,
+    /// A list of words without blanks.
+    Words,
+    /// A list of `name=value`.
+    Pairs,
     /// A list of topic names.
     Topics,
     /// A regular expression that the whole name has to match.
@@ -184,6 +190,7 @@ impl Kind {
         match self {
             Self::Addresses => Some((1, MAX_ADDRESSES)),
             Self::Topics => Some((1, MAX_TOPICS)),
+            Self::Words | Self::Pairs => Some((1, MAX_WORDS)),
             Self::Partitions => Some((1, MAX_PARTITION_RANGES)),
             Self::Globs => Some((0, usize::MAX)),
             _ => None,
@@ -217,6 +224,8 @@ impl Kind {
             Self::Listen => "address:port, such as 0.0.0.0:9090".to_owned(),
             Self::Url => "an http:// or https:// address".to_owned(),
             Self::Addresses => "a list of host:port".to_owned(),
+            Self::Words => "a list of words".to_owned(),
+            Self::Pairs => "a list of name=value".to_owned(),
             Self::Topics => "a list of topic names".to_owned(),
             Self::Pattern => "a regular expression".to_owned(),
             Self::Partitions => "partition numbers and ranges such as 1,2,10-20".to_owned(),

@@ -1,6 +1,6 @@
 //! Connections as production has them: TLS and SASL on real brokers, with certificates made here.
 //!
-//! [`authority`] makes certificates, good and bad; [`secured`] is a broker with a listener of every
+//! [`authority`] makes certificates, good and bad; [`provider`] gives tokens; [`secured`] is a broker with a listener of every
 //! kind, and what the scaler sees of it by a profile. What is observed is judged by `tests/broker`;
 //! here only whether it is known, and what is said where it is not.
 
@@ -15,8 +15,10 @@
 mod authority;
 #[path = "../support/eventually.rs"]
 mod eventually;
+mod provider;
 mod secured;
 
+mod bearer;
 mod faults;
 mod rotation;
 mod sasl;

@@ -46,10 +46,11 @@ pub const USER: &str = "evenkeel";
 pub const PASSWORD: &str = "hush-4711";
 
 /// The listeners: `LOGIN` for names and passwords over TLS, `MUTUAL` for client certificates,
-/// `OPEN` for SASL without TLS, `EXPIRED`, `FUTURE` and `ELSEWHERE` with certificates that are that.
+/// `TOKEN` for OAUTHBEARER, `OPEN` for SASL without TLS, `EXPIRED`, `FUTURE` and `ELSEWHERE` with certificates that are that.
 const LISTENERS: &[Listener] = &[
     listener("LOGIN", "SASL_SSL"),
     listener("MUTUAL", "SSL"),
+    listener("TOKEN", "SASL_SSL"),
     listener("OPEN", "SASL_PLAINTEXT"),
     listener("EXPIRED", "SSL"),
     listener("FUTURE", "SSL"),
@@ -86,6 +87,7 @@ impl Secured {
         for (name, host, dates) in [
             ("login", "127.0.0.1", Dates::Now),
             ("mutual", "127.0.0.1", Dates::Now),
+            ("token", "127.0.0.1", Dates::Now),
             ("expired", "127.0.0.1", Dates::Past),
             ("future", "127.0.0.1", Dates::Future),
             ("elsewhere", "kafka.example", Dates::Now),
@@ -105,6 +107,7 @@ impl Secured {
         for (name, mechanisms) in [
             ("login", &["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"][..]),
             ("open", &["PLAIN", "SCRAM-SHA-512"][..]),
+            ("token", &["OAUTHBEARER"][..]),
         ] {
             let prefix = format!("listener.name.{name}");
             set(
@@ -112,10 +115,14 @@ impl Secured {
                 mechanisms.join(","),
             );
             for mechanism in mechanisms {
-                let jaas = if *mechanism == "PLAIN" {
-                    format!("{module}.plain.PlainLoginModule required user_{USER}=\"{PASSWORD}\";")
-                } else {
-                    format!("{module}.scram.ScramLoginModule required;")
+                let jaas = match *mechanism {
+                    "PLAIN" => format!(
+                        "{module}.plain.PlainLoginModule required user_{USER}=\"{PASSWORD}\";"
+                    ),
+                    "OAUTHBEARER" => {
+                        format!("{module}.oauthbearer.OAuthBearerLoginModule required;")
+                    }
+                    _ => format!("{module}.scram.ScramLoginModule required;"),
                 };
                 let mechanism = mechanism.to_lowercase();
                 set(format!("{prefix}.{mechanism}.sasl.jaas.config"), jaas);

@@ -1,6 +1,7 @@
 //! How a server is reached and who the scaler is there, as configured: names of files, never what
 //! they hold.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// TLS towards a server.
@@ -32,6 +33,41 @@ pub enum SaslConfig {
         /// Holds the password.
         password_file: PathBuf,
     },
+    /// By a token (OAUTHBEARER).
+    Bearer(BearerConfig),
+}
+
+/// A token, and what goes with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BearerConfig {
+    /// Where it comes from.
+    pub token: TokenConfig,
+    /// SASL extensions by their names.
+    pub extensions: BTreeMap<String, String>,
+}
+
+/// Where a token comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenConfig {
+    /// This file holds it.
+    File(PathBuf),
+    /// An identity provider gives it.
+    Endpoint(EndpointConfig),
+}
+
+/// An identity provider, asked for client credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointConfig {
+    /// Its address.
+    pub url: String,
+    /// Holds the client's id.
+    pub client_id_file: PathBuf,
+    /// Holds the client's secret.
+    pub client_secret_file: PathBuf,
+    /// What is asked for; nothing in particular where empty.
+    pub scopes: Vec<String>,
+    /// How its certificate is checked.
+    pub tls: TlsConfig,
 }
 
 /// How a password is proven.

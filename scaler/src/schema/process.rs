@@ -86,7 +86,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "clusters.NAME.sasl.mechanism",
-        Kind::Choice(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]),
+        Kind::Choice(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]),
         Optional,
     )
     .means(
@@ -101,7 +101,29 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Boolean,
         Default("false"),
     )
-    .means("Send a password over a connection without TLS (mechanism PLAIN)."),
+    .means(
+        "Send a password, a token or a client's secret over a connection without TLS (PLAIN, \
+         OAUTHBEARER and its token endpoint).",
+    ),
+    setting("clusters.NAME.sasl.tokenFile", Kind::File, Optional)
+        .means("Holds the token of OAUTHBEARER; whoever writes it renews it."),
+    setting("clusters.NAME.sasl.tokenEndpoint", Kind::Url, Optional).means(
+        "The identity provider that gives the token of OAUTHBEARER for `clientIdFile` and \
+         `clientSecretFile` (grant type `client_credentials`). It is renewed at 80 % of its life.",
+    ),
+    setting("clusters.NAME.sasl.clientIdFile", Kind::File, Optional)
+        .means("Holds the client's id for `tokenEndpoint`."),
+    setting("clusters.NAME.sasl.clientSecretFile", Kind::File, Optional)
+        .means("Holds the client's secret for `tokenEndpoint`."),
+    setting("clusters.NAME.sasl.scopes", Kind::Words, Optional)
+        .means("The scopes that are asked for at `tokenEndpoint`."),
+    setting("clusters.NAME.sasl.extensions", Kind::Pairs, Optional).means(
+        "Extensions sent with the token, such as `logicalCluster=lkc-1` for Confluent Cloud.",
+    ),
+    setting("clusters.NAME.sasl.ca", Kind::File, Optional).means(
+        "Certificates (PEM) of the authorities that are trusted at `tokenEndpoint`. The system's \
+         where absent.",
+    ),
     setting("prometheus.NAME.url", Kind::Url, Required).means("The base address of Prometheus."),
     setting("prometheus.NAME.query", Kind::Text, Optional).means(
         "A query template with `{topic}` and `{consumerGroup}` for triggers that give no query of \

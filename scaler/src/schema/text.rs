@@ -84,6 +84,25 @@ fn is_name(host: &str) -> bool {
     (1..=253).contains(&host.len()) && host.bytes().all(takes)
 }
 
+/// A word as scopes are: letters, digits, and what addresses are made of.
+pub(super) fn word(text: &str) -> Result<String, String> {
+    let takes = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/?#@!$&'()*+;=%".contains(&byte);
+    match text.bytes().all(takes) {
+        true => Ok(text.to_owned()),
+        false => Err("has to be words without blanks, quotes or brackets".to_owned()),
+    }
+}
+
+/// A name of letters, and a printable value.
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
+    let is_printable = |value: &str| value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    text.split_once('=')
+        .filter(|(name, _)| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphabetic()))
+        .filter(|(_, value)| !value.is_empty() && is_printable(value))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .ok_or_else(|| "has to be name=value, the name of letters".to_owned())
+}
+
 /// A path from the root on. Whoever writes a secret in the place of its file hears of it, and the
 /// secret is not taken for a file's name.
 pub(super) fn path(text: &str) -> Option<PathBuf> {

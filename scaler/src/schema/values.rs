@@ -313,6 +313,17 @@ impl Values {
         Some(ranges)
     }
 
+    /// Words: sorted, each once; none where absent or wrong.
+    pub fn texts(&mut self, key: &str) -> Vec<String> {
+        self.items(key, text::word).unwrap_or_default()
+    }
+
+    /// Pairs of a name and a value.
+    pub fn pairs(&mut self, key: &str) -> BTreeMap<String, String> {
+        let pairs = self.items(key, text::pair).unwrap_or_default();
+        pairs.into_iter().collect()
+    }
+
     /// Globs; none is all.
     pub fn globs(&mut self, key: &str) -> Vec<globset::GlobMatcher> {
         self.items(key, text::glob).unwrap_or_default()

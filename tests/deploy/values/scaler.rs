@@ -162,7 +162,9 @@ fn setting_schema(setting: &Setting) -> Value {
         Kind::Boolean => json!({"type": "boolean"}),
         Kind::Integer { min, max } => json!({"type": "integer", "minimum": min, "maximum": max}),
         Kind::Choice(words) => json!({"enum": words}),
-        Kind::Addresses | Kind::Globs => json!({"type": "array", "items": text()}),
+        Kind::Addresses | Kind::Globs | Kind::Words | Kind::Pairs => {
+            json!({"type": "array", "items": text()})
+        }
         Kind::Url => json!({"type": "string", "pattern": "^https?://"}),
         Kind::File => json!({"type": "string", "pattern": "^/"}),
         Kind::Text | Kind::Host => text(),

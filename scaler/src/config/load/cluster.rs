@@ -1,6 +1,8 @@
 //! One Kafka profile out of its settings, and which of them go together.
 
-use crate::config::access::{PasswordMechanism, SaslConfig, TlsConfig};
+use crate::config::access::{
+    BearerConfig, EndpointConfig, PasswordMechanism, SaslConfig, TlsConfig, TokenConfig,
+};
 use crate::config::{ClusterConfig, Globs};
 use crate::schema::Values;
 
@@ -54,33 +56,118 @@ fn tls(values: &mut Values) -> Option<TlsConfig> {
     is_on.then_some(config)
 }
 
+/// Every setting of `sasl` that one mechanism or another has no use for.
+const OPTIONS: [&str; 9] = [
+    USERNAME,
+    PASSWORD,
+    TOKEN,
+    ENDPOINT,
+    CLIENT_ID,
+    CLIENT_SECRET,
+    SCOPES,
+    EXTENSIONS,
+    CA,
+];
+const MECHANISM: &str = "clusters.NAME.sasl.mechanism";
+const USERNAME: &str = "clusters.NAME.sasl.usernameFile";
+const PASSWORD: &str = "clusters.NAME.sasl.passwordFile";
+const TOKEN: &str = "clusters.NAME.sasl.tokenFile";
+const ENDPOINT: &str = "clusters.NAME.sasl.tokenEndpoint";
+const CLIENT_ID: &str = "clusters.NAME.sasl.clientIdFile";
+const CLIENT_SECRET: &str = "clusters.NAME.sasl.clientSecretFile";
+const SCOPES: &str = "clusters.NAME.sasl.scopes";
+const EXTENSIONS: &str = "clusters.NAME.sasl.extensions";
+const CA: &str = "clusters.NAME.sasl.ca";
+
 fn sasl(values: &mut Values, is_encrypted: bool) -> Option<SaslConfig> {
-    const MECHANISM: &str = "clusters.NAME.sasl.mechanism";
-    const USERNAME: &str = "clusters.NAME.sasl.usernameFile";
-    const PASSWORD: &str = "clusters.NAME.sasl.passwordFile";
     if !values.is_any_given("clusters.NAME.sasl.") {
         return None;
     }
     let allow_plaintext = values.boolean("clusters.NAME.sasl.allowPlaintext");
     values.require(MECHANISM);
-    let mechanism = match values.word(MECHANISM) {
-        Some("PLAIN") => PasswordMechanism::Plain,
-        Some("SCRAM-SHA-256") => PasswordMechanism::ScramSha256,
-        _ => PasswordMechanism::ScramSha512,
+    let Some(mechanism) = values.word(MECHANISM) else {
+        // What else is wrong is said all the same.
+        for file in [USERNAME, PASSWORD, TOKEN, CLIENT_ID, CLIENT_SECRET, CA] {
+            let _noted = values.path(file);
+        }
+        let _noted = (
+            values.url(ENDPOINT),
+            values.texts(SCOPES),
+            values.pairs(EXTENSIONS),
+        );
+        return None;
     };
-    if mechanism == PasswordMechanism::Plain && !is_encrypted && !allow_plaintext {
+    if matches!(mechanism, "PLAIN" | "OAUTHBEARER") && !is_encrypted && !allow_plaintext {
         values.wrong(
             MECHANISM,
-            "sends the password readable without TLS: give the profile tls, or say \
-             sasl.allowPlaintext: true",
+            "sends what proves who the scaler is readable without TLS: give the profile tls, or \
+             say sasl.allowPlaintext: true",
         );
     }
-    for key in [USERNAME, PASSWORD] {
-        values.require(key);
-    }
-    Some(SaslConfig::Password {
+    Some(match mechanism {
+        "OAUTHBEARER" => SaslConfig::Bearer(bearer(values, allow_plaintext)),
+        "PLAIN" => password(values, PasswordMechanism::Plain),
+        "SCRAM-SHA-256" => password(values, PasswordMechanism::ScramSha256),
+        _ => password(values, PasswordMechanism::ScramSha512),
+    })
+}
+
+fn password(values: &mut Values, mechanism: PasswordMechanism) -> SaslConfig {
+    takes(values, &[USERNAME, PASSWORD], &[]);
+    SaslConfig::Password {
         mechanism,
         username_file: values.path(USERNAME).unwrap_or_default(),
         password_file: values.path(PASSWORD).unwrap_or_default(),
-    })
+    }
+}
+
+fn bearer(values: &mut Values, allow_plaintext: bool) -> BearerConfig {
+    let extensions = values.pairs(EXTENSIONS);
+    if extensions.contains_key("auth") {
+        values.wrong(EXTENSIONS, "auth is the token's own name");
+    }
+    let token = if values.is_given(TOKEN) {
+        takes(values, &[TOKEN], &[EXTENSIONS]);
+        TokenConfig::File(values.path(TOKEN).unwrap_or_default())
+    } else {
+        takes(
+            values,
+            &[ENDPOINT, CLIENT_ID, CLIENT_SECRET],
+            &[SCOPES, EXTENSIONS, CA],
+        );
+        let url = values.url(ENDPOINT).unwrap_or_default();
+        if url.starts_with("http://") && !allow_plaintext {
+            values.wrong(
+                ENDPOINT,
+                "sends the client's secret readable: give an https:// address, or say \
+                 sasl.allowPlaintext: true",
+            );
+        }
+        TokenConfig::Endpoint(EndpointConfig {
+            url,
+            client_id_file: values.path(CLIENT_ID).unwrap_or_default(),
+            client_secret_file: values.path(CLIENT_SECRET).unwrap_or_default(),
+            scopes: values.texts(SCOPES),
+            tls: TlsConfig {
+                ca: values.path(CA),
+                ..TlsConfig::default()
+            },
+        })
+    };
+    BearerConfig { token, extensions }
+}
+
+/// Notes what a mechanism needs and does not have, and what it has no use for.
+fn takes(values: &mut Values, needs: &[&str], knows: &[&str]) {
+    for key in needs {
+        values.require(key);
+    }
+    for key in OPTIONS {
+        if values.is_given(key) && !needs.contains(&key) && !knows.contains(&key) {
+            values.wrong(
+                key,
+                "is of no use beside the other settings of sasl: remove it",
+            );
+        }
+    }
 }

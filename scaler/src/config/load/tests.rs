@@ -127,8 +127,8 @@ adhocClusters: perhaps
              kafka:9092",
             "line 9: clusters.orders.topics = \"a[\": is no glob: unclosed character class; missing \
              ']'",
-            "line 10: clusters.orders.sasl.mechanism = \"PLAIN\": sends the password readable without \
-             TLS: give the profile tls, or say sasl.allowPlaintext: true",
+            "line 10: clusters.orders.sasl.mechanism = \"PLAIN\": sends what proves who the scaler \
+             is readable without TLS: give the profile tls, or say sasl.allowPlaintext: true",
             "line 12: prometheus.main.url = \"ftp://x\": has to begin with http:// or https://",
             "line 13: adhocClusters = \"perhaps\": has to be true or false",
             "EVENKEEL__GRPC: grpc: is a section, not a setting",
@@ -246,16 +246,33 @@ fn what_does_not_go_together_in_a_profile_is_refused() {
         ),
         (
             "sasl: {usernameFile: /u}",
+            &["line 1: clusters.m.sasl.mechanism: is missing"],
+        ),
+        (
+            "sasl: {mechanism: OAUTHBEARER, tokenFile: /t, scopes: [a], extensions: [auth=x]}",
             &[
-                "line 1: clusters.m.sasl.mechanism: is missing",
-                "line 1: clusters.m.sasl.passwordFile: is missing",
+                "line 1: clusters.m.sasl.mechanism = \"OAUTHBEARER\": sends what proves who the \
+                 scaler is readable without TLS: give the profile tls, or say \
+                 sasl.allowPlaintext: true",
+                "line 1: clusters.m.sasl.extensions = \"auth=x\": auth is the token's own name",
+                "line 1: clusters.m.sasl.scopes = \"a\": is of no use beside the other settings of \
+                 sasl: remove it",
+            ],
+        ),
+        (
+            "tls: {enabled: true}, sasl: {mechanism: OAUTHBEARER, tokenEndpoint: 'http://t'}",
+            &[
+                "line 1: clusters.m.sasl.clientIdFile: is missing",
+                "line 1: clusters.m.sasl.clientSecretFile: is missing",
+                "line 1: clusters.m.sasl.tokenEndpoint = \"http://t\": sends the client's secret \
+                 readable: give an https:// address, or say sasl.allowPlaintext: true",
             ],
         ),
         (
             "sasl: {mechanism: GSSAPI, usernameFile: /u, passwordFile: /p}",
             &[
                 "line 1: clusters.m.sasl.mechanism = \"GSSAPI\": has to be one of PLAIN, \
-                 SCRAM-SHA-256, SCRAM-SHA-512",
+                 SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER",
             ],
         ),
     ] {

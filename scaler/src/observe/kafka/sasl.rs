@@ -1,10 +1,11 @@
 //! Who the scaler is to a broker: the SASL exchange on a connection whose versions are known, at its
 //! start and again before the broker's session ends (KIP-368).
 //!
-//! [`scram`] is the one mechanism with more than one message. Where secrets come from is decided in
+//! [`scram`] is the one mechanism with more than one message, [`bearer`] the one whose secret is fetched. Where secrets come from is decided in
 //! `crate::credentials`; when the exchange is repeated, by `brokers`.
 
-pub mod scram;
+mod bearer;
+mod scram;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use kafka_protocol::messages::{SaslAuthenticateRequest, SaslHandshakeRequest};
 use kafka_protocol::protocol::StrBytes;
 use tokio::time::Instant;
 
+use self::bearer::Bearer;
 use self::scram::{Digest, Scram};
 use super::connection::Connection;
 use super::failure::Failure;
@@ -33,16 +35,23 @@ const HANDSHAKE_VERSION: i16 = 1;
 
 /// A name and its password.
 #[derive(Debug)]
-struct Login {
+pub struct Login {
     username: Secret,
     password: Secret,
 }
 
 /// How the scaler authenticates itself to one cluster.
 #[derive(Debug)]
-pub struct Sasl {
-    mechanism: PasswordMechanism,
-    login: Rotating<Login>,
+pub enum Sasl {
+    /// By a name and a password.
+    Password {
+        /// How the password is proven.
+        mechanism: PasswordMechanism,
+        /// Both.
+        login: Rotating<Login>,
+    },
+    /// By a token.
+    Bearer(Bearer),
 }
 
 // === impl Sasl ===
@@ -50,15 +59,19 @@ pub struct Sasl {
 impl Sasl {
     /// As `config` says; no file is read yet. `setting` is its path in the configuration.
     pub fn new(setting: String, config: &SaslConfig, metrics: &Metrics) -> Self {
-        let SaslConfig::Password {
-            mechanism,
-            username_file,
-            password_file,
-        } = config;
-        let paths: Vec<PathBuf> = vec![username_file.clone(), password_file.clone()];
-        Self {
-            mechanism: *mechanism,
-            login: Rotating::new(setting, paths, metrics, login),
+        match config {
+            SaslConfig::Password {
+                mechanism,
+                username_file,
+                password_file,
+            } => {
+                let paths: Vec<PathBuf> = vec![username_file.clone(), password_file.clone()];
+                Self::Password {
+                    mechanism: *mechanism,
+                    login: Rotating::new(setting, paths, metrics, login),
+                }
+            }
+            SaslConfig::Bearer(config) => Self::Bearer(Bearer::new(setting, config, metrics)),
         }
     }
 
@@ -71,52 +84,36 @@ impl Sasl {
         connection: &Connection,
         deadline: Instant,
     ) -> Result<Option<Duration>, Failure> {
-        let login = self.login.current().map_err(Failure::Credentials)?;
-        self.choose(connection, deadline).await?;
         let exchange = Exchange {
             connection,
             deadline,
         };
-        match self.mechanism {
-            PasswordMechanism::Plain => {
-                let (username, password) = (login.username.expose(), login.password.expose());
-                let message = Secret::new(format!("\0{username}\0{password}"));
-                let (_, lifetime) = exchange.send(message.expose().as_bytes()).await?;
-                Ok(lifetime)
+        match self {
+            Self::Password { mechanism, login } => {
+                let login = login.current().map_err(Failure::Credentials)?;
+                exchange.choose(name(*mechanism)).await?;
+                match mechanism {
+                    PasswordMechanism::Plain => exchange.plain(&login).await,
+                    PasswordMechanism::ScramSha256 => exchange.scram(Digest::Sha256, login).await,
+                    PasswordMechanism::ScramSha512 => exchange.scram(Digest::Sha512, login).await,
+                }
             }
-            PasswordMechanism::ScramSha256 => exchange.scram(Digest::Sha256, login).await,
-            PasswordMechanism::ScramSha512 => exchange.scram(Digest::Sha512, login).await,
+            Self::Bearer(bearer) => {
+                let message = bearer.message(deadline).await;
+                let message = message.map_err(Failure::Credentials)?;
+                exchange.choose("OAUTHBEARER").await?;
+                exchange.bearer(&message).await
+            }
         }
-    }
-
-    async fn choose(&self, connection: &Connection, deadline: Instant) -> Result<(), Failure> {
-        let mechanism = name(self.mechanism);
-        let request =
-            SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(mechanism));
-        let answer = connection
-            .ask(HANDSHAKE_VERSION, &request, deadline)
-            .await?;
-        let detail = match ResponseError::try_from_code(answer.error_code) {
-            None => return Ok(()),
-            Some(ResponseError::UnsupportedSaslMechanism) => {
-                let offered: Vec<&str> = answer.mechanisms.iter().map(|name| &**name).collect();
-                let offered = shorten(&offered.join(", "), SHOWN_CHARACTERS);
-                format!("it does not offer {mechanism}, it offers {offered}: correct sasl.mechanism")
-            }
-            Some(ResponseError::IllegalSaslState) => {
-                "this listener takes no SASL: use the port of one that does, or take sasl out of the \
-                 profile"
-                    .to_owned()
-            }
-            Some(error) => format!("it says {error}"),
-        };
-        Err(connection.refused(detail))
     }
 }
 
 impl Refresh for Sasl {
     fn refresh(&self) {
-        self.login.refresh();
+        match self {
+            Self::Password { login, .. } => login.refresh(),
+            Self::Bearer(bearer) => bearer.refresh(),
+        }
     }
 }
 
@@ -134,6 +131,12 @@ fn login(files: &[Content<'_>]) -> Result<Login, String> {
         }
     }
     Ok(login)
+}
+
+/// A broker's own words, as far as they are shown.
+fn printable(words: &str) -> String {
+    let printable: String = words.chars().filter(|c| !c.is_control()).collect();
+    shorten(&printable, SHOWN_CHARACTERS)
 }
 
 const fn name(mechanism: PasswordMechanism) -> &'static str {
@@ -154,6 +157,31 @@ struct Exchange<'a> {
 // === impl Exchange ===
 
 impl Exchange<'_> {
+    /// Says which mechanism follows.
+    async fn choose(&self, mechanism: &'static str) -> Result<(), Failure> {
+        let request =
+            SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(mechanism));
+        let answer = self
+            .connection
+            .ask(HANDSHAKE_VERSION, &request, self.deadline)
+            .await?;
+        let detail = match ResponseError::try_from_code(answer.error_code) {
+            None => return Ok(()),
+            Some(ResponseError::UnsupportedSaslMechanism) => {
+                let offered: Vec<&str> = answer.mechanisms.iter().map(|name| &**name).collect();
+                let offered = shorten(&offered.join(", "), SHOWN_CHARACTERS);
+                format!("it does not offer {mechanism}, it offers {offered}: correct sasl.mechanism")
+            }
+            Some(ResponseError::IllegalSaslState) => {
+                "this listener takes no SASL: use the port of one that does, or take sasl out of the \
+                 profile"
+                    .to_owned()
+            }
+            Some(error) => format!("it says {error}"),
+        };
+        Err(self.connection.refused(detail))
+    }
+
     /// Sends one message; the broker's, and after how long it wants the proof again.
     async fn send(&self, message: &[u8]) -> Result<(Bytes, Option<Duration>), Failure> {
         let version = self.connection.version::<SaslAuthenticateRequest>()?;
@@ -165,8 +193,7 @@ impl Exchange<'_> {
             .await?;
         if let Some(error) = ResponseError::try_from_code(answer.error_code) {
             let words = answer.error_message.as_deref().unwrap_or_default();
-            let printable: String = words.chars().filter(|c| !c.is_control()).collect();
-            let words = shorten(&printable, SHOWN_CHARACTERS);
+            let words = printable(words);
             return Err(self.connection.refused(match error {
                 ResponseError::SaslAuthenticationFailed => format!(
                     "{words}: check the user's name and its secret in the profile's files, and that \
@@ -178,6 +205,24 @@ impl Exchange<'_> {
         let lifetime = u64::try_from(answer.session_lifetime_ms).unwrap_or_default();
         let lifetime = (lifetime > 0).then(|| Duration::from_millis(lifetime));
         Ok((answer.auth_bytes, lifetime))
+    }
+
+    async fn plain(&self, login: &Login) -> Result<Option<Duration>, Failure> {
+        let (username, password) = (login.username.expose(), login.password.expose());
+        let message = Secret::new(format!("\0{username}\0{password}"));
+        let (_, lifetime) = self.send(message.expose().as_bytes()).await?;
+        Ok(lifetime)
+    }
+
+    async fn bearer(&self, message: &Secret) -> Result<Option<Duration>, Failure> {
+        let (refusal, lifetime) = self.send(message.expose().as_bytes()).await?;
+        if refusal.is_empty() {
+            return Ok(lifetime);
+        }
+        // A refusal is a text that has to be acknowledged before it becomes an error.
+        self.send(b"\x01").await?;
+        let words = printable(&String::from_utf8_lossy(&refusal));
+        Err(self.connection.refused(words))
     }
 
     async fn scram(&self, digest: Digest, login: Arc<Login>) -> Result<Option<Duration>, Failure> {

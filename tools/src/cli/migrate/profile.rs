@@ -13,10 +13,9 @@ use evenkeel_scaler::config::yaml::Node;
 const SHORTEST_NAME: usize = 3;
 
 /// What evenkeel cannot do of what KEDA's trigger can, by the beginnings of a need's words.
-const NOT_BUILT: [&str; 4] = [
+const NOT_BUILT: [&str; 3] = [
     "sasl gssapi",
-    "sasl oauthbearer",
-    "saslTokenProvider",
+    "saslTokenProvider aws_msk_iam",
     "pod identity",
 ];
 
