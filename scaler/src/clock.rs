@@ -10,6 +10,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use evenkeel_engine::Timestamp;
 use tokio::time::Instant;
 
+/// The wall's time since 1970, for what others judge by theirs: certificates and signatures.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the file that reads the clock"
+)]
+pub fn wall() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO)
+}
+
 /// A clock that never goes backwards; cheap to copy.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
@@ -21,15 +32,8 @@ pub struct Clock {
 
 impl Clock {
     /// Starts at the wall's time.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the file that reads the clock"
-    )]
     pub fn start() -> Self {
-        let since_epoch = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or(Duration::ZERO);
-        let milliseconds = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
+        let milliseconds = u64::try_from(wall().as_millis()).unwrap_or(u64::MAX);
         Self {
             started_at: Timestamp::from_millis(milliseconds),
             started: Instant::now(),

@@ -15,11 +15,18 @@
 mod authority;
 #[path = "../support/eventually.rs"]
 mod eventually;
+#[path = "../support/fake_broker.rs"]
+mod fake_broker;
+#[allow(dead_code, reason = "tests/serve uses the rest of it")]
+#[path = "../serve/process.rs"]
+mod process;
 mod provider;
 mod secured;
 
+mod acl;
 mod bearer;
 mod faults;
+mod msk;
 mod rotation;
 mod sasl;
 mod tls;

@@ -12,7 +12,7 @@ use evenkeel_scaler::config::Config;
 use evenkeel_scaler::grpc::metadata;
 use evenkeel_scaler::metrics::{KafkaConnectionLabels, KafkaRequestLabels, Metrics};
 use evenkeel_scaler::observe::kafka::{Access, KafkaObserver, KafkaObserverConfig};
-use evenkeel_scaler::observe::{Depth, KafkaReading, ObserveKafka as _, Request};
+use evenkeel_scaler::observe::{Depth, KafkaReading, ObserveKafka as _, Request, TopicSelection};
 use evenkeel_tools::demo::broker::client::Client;
 use evenkeel_tools::demo::broker::{BrokerOptions, EmbeddedBroker, Listener};
 use kafka_protocol::messages::alter_user_scram_credentials_request::ScramCredentialUpsertion;
@@ -80,6 +80,11 @@ pub struct View {
 impl Secured {
     /// Starts it. Sessions of `LOGIN` last `session`, or for ever where it is zero.
     pub async fn start(session: Duration) -> Self {
+        Self::start_with(session, &[]).await
+    }
+
+    /// The same with more lines of server.properties.
+    pub async fn start_with(session: Duration, more: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new(folder.path(), "authority");
         let mut properties = Vec::new();
@@ -131,6 +136,9 @@ impl Secured {
                     session.as_millis().to_string(),
                 );
             }
+        }
+        for (key, value) in more {
+            set((*key).to_owned(), (*value).to_owned());
         }
         let options = BrokerOptions {
             properties,
@@ -189,7 +197,7 @@ impl Secured {
         View::new(&self.address(listener), lines, REQUEST_TIMEOUT)
     }
 
-    async fn client(&self) -> Client {
+    pub async fn client(&self) -> Client {
         let connected = Client::connect(&self.broker.bootstrap_servers()).await;
         connected.expect("the plaintext listener answers")
     }
@@ -306,6 +314,18 @@ impl View {
         self.observer.observe(request).await.remove(0)
     }
 
+    /// One tick for the target and another of the same group that reads `topic`.
+    pub async fn observe_beside(&mut self, topic: &str) -> (KafkaReading, KafkaReading) {
+        let mut beside = self.request.clone();
+        let mut subscription = (*beside.subscription).clone();
+        subscription.topics = TopicSelection::Named(vec![topic.to_owned()]);
+        beside.subscription = Arc::new(subscription);
+        let requests = [self.request.clone(), beside];
+        let mut readings = self.observer.observe(&requests).await;
+        let beside = readings.remove(1);
+        (readings.remove(0), beside)
+    }
+
     /// One tick in which everything has to be known.
     #[track_caller]
     pub fn known(&mut self) -> impl Future<Output = ()> {
@@ -364,7 +384,7 @@ impl View {
     }
 }
 
-fn is_known(reading: &KafkaReading) -> bool {
+pub fn is_known(reading: &KafkaReading) -> bool {
     let all = reading.topics.iter().all(|topic| {
         topic.partitions.known().is_some_and(|partitions| {
             partitions.len() == usize::try_from(PARTITIONS).unwrap()

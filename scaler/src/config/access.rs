@@ -46,6 +46,15 @@ pub struct BearerConfig {
     pub extensions: BTreeMap<String, String>,
 }
 
+/// Whose keys are used at AWS, and where.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AwsConfig {
+    /// The region; that of AWS's own chain where absent.
+    pub region: Option<String>,
+    /// A role to assume with the chain's keys.
+    pub role_arn: Option<String>,
+}
+
 /// Where a token comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenConfig {
@@ -53,6 +62,8 @@ pub enum TokenConfig {
     File(PathBuf),
     /// An identity provider gives it.
     Endpoint(EndpointConfig),
+    /// It is signed for Amazon MSK with these keys.
+    Msk(AwsConfig),
 }
 
 /// An identity provider, asked for client credentials.

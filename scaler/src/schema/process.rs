@@ -86,11 +86,11 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "clusters.NAME.sasl.mechanism",
-        Kind::Choice(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]),
+        Kind::Choice(&["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "AWS_MSK_IAM"]),
         Optional,
     )
     .means(
-        "How the scaler authenticates itself. Required where another setting of `sasl` is there.",
+        "How the scaler authenticates itself; AWS_MSK_IAM is Amazon MSK's own, by IAM. Required where another setting of `sasl` is there.",
     ),
     setting("clusters.NAME.sasl.usernameFile", Kind::File, Optional)
         .means("Holds the user's name; a line's end after it does not count."),
@@ -123,6 +123,14 @@ pub const SETTINGS: &[Setting] = &[
     setting("clusters.NAME.sasl.ca", Kind::File, Optional).means(
         "Certificates (PEM) of the authorities that are trusted at `tokenEndpoint`. The system's \
          where absent.",
+    ),
+    setting("clusters.NAME.sasl.awsRegion", Kind::Text, Optional).means(
+        "The region of AWS_MSK_IAM. That of the brokers' names, or of the pod's environment, where \
+         absent.",
+    ),
+    setting("clusters.NAME.sasl.awsRoleArn", Kind::Text, Optional).means(
+        "A role that is assumed for AWS_MSK_IAM, with the keys that the pod has (Pod Identity, \
+         IRSA, instance role, environment, profile).",
     ),
     setting("prometheus.NAME.url", Kind::Url, Required).means("The base address of Prometheus."),
     setting("prometheus.NAME.query", Kind::Text, Optional).means(

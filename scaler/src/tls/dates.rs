@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::CertificateDer;
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
+
+use crate::clock;
 
 /// A certificate's first and last moment, in time since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +34,7 @@ impl Dates {
 
     /// What is wrong with them now, if something is.
     pub fn fault(self) -> Option<String> {
-        // The wall's time, as the handshake itself goes by.
-        let now = Duration::from_secs(UnixTime::now().as_secs());
+        let now = clock::wall();
         if now > self.not_after {
             Some(format!("it expired on {}", day(self.not_after)))
         } else if now < self.not_before {

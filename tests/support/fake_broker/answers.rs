@@ -28,7 +28,7 @@ use super::world::{Api, FakeGroup, FakeMember, Kind, World};
 
 /// The answer to a frame, header and all; none where Kafka would close the connection.
 pub fn answer(world: &Mutex<World>, node: i32, frame: &mut Bytes) -> Option<BytesMut> {
-    let world = super::lock(world);
+    let mut world = super::lock(world);
     let header = decode_request_header_from_buffer(frame).ok()?;
     let version = header.request_api_version;
     let api = Api::from_key(header.request_api_key)?;
@@ -44,6 +44,17 @@ pub fn answer(world: &Mutex<World>, node: i32, frame: &mut Bytes) -> Option<Byte
         }
         _ if !spoken => None,
         Api::ApiVersions => respond::<ApiVersionsRequest>(id, version, api_versions(&world)),
+        Api::SaslHandshake => {
+            let mechanisms = vec![text("OAUTHBEARER")];
+            let answer = SaslHandshakeResponse::default().with_mechanisms(mechanisms);
+            respond::<SaslHandshakeRequest>(id, version, answer)
+        }
+        Api::SaslAuthenticate => {
+            let request = SaslAuthenticateRequest::decode(frame, version).ok()?;
+            let shown = String::from_utf8_lossy(&request.auth_bytes).into_owned();
+            world.shown.push(shown);
+            respond::<SaslAuthenticateRequest>(id, version, SaslAuthenticateResponse::default())
+        }
         Api::Metadata => {
             let request = MetadataRequest::decode(frame, version).ok()?;
             respond::<MetadataRequest>(id, version, metadata(&world, &request, version))

@@ -11,7 +11,9 @@ pub enum Api {
     OffsetFetch = 9,
     FindCoordinator = 10,
     DescribeGroups = 15,
+    SaslHandshake = 17,
     ApiVersions = 18,
+    SaslAuthenticate = 36,
     ConsumerGroupDescribe = 69,
 }
 
@@ -28,6 +30,8 @@ pub struct World {
     pub journal: Vec<(i32, Api)>,
     /// Connections accepted by broker.
     pub connections: BTreeMap<i32, usize>,
+    /// Every message of OAUTHBEARER that was shown; all are accepted.
+    pub shown: Vec<String>,
     topics_made: u128,
 }
 
@@ -122,7 +126,9 @@ impl Api {
             OffsetFetch,
             FindCoordinator,
             DescribeGroups,
+            SaslHandshake,
             ApiVersions,
+            SaslAuthenticate,
             ConsumerGroupDescribe,
         ]
         .into_iter()
@@ -145,12 +151,15 @@ impl Default for World {
                 (Api::OffsetFetch, (1, 10)),
                 (Api::FindCoordinator, (0, 6)),
                 (Api::DescribeGroups, (0, 6)),
+                (Api::SaslHandshake, (0, 1)),
                 (Api::ApiVersions, (0, 4)),
+                (Api::SaslAuthenticate, (0, 2)),
                 (Api::ConsumerGroupDescribe, (0, 1)),
             ]),
             faults: Vec::new(),
             journal: Vec::new(),
             connections: BTreeMap::new(),
+            shown: Vec::new(),
             topics_made: 0,
         }
     }

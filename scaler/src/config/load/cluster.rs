@@ -1,7 +1,9 @@
 //! One Kafka profile out of its settings, and which of them go together.
 
+use std::collections::BTreeMap;
+
 use crate::config::access::{
-    BearerConfig, EndpointConfig, PasswordMechanism, SaslConfig, TlsConfig, TokenConfig,
+    AwsConfig, BearerConfig, EndpointConfig, PasswordMechanism, SaslConfig, TlsConfig, TokenConfig,
 };
 use crate::config::{ClusterConfig, Globs};
 use crate::schema::Values;
@@ -57,7 +59,7 @@ fn tls(values: &mut Values) -> Option<TlsConfig> {
 }
 
 /// Every setting of `sasl` that one mechanism or another has no use for.
-const OPTIONS: [&str; 9] = [
+const OPTIONS: [&str; 11] = [
     USERNAME,
     PASSWORD,
     TOKEN,
@@ -67,6 +69,8 @@ const OPTIONS: [&str; 9] = [
     SCOPES,
     EXTENSIONS,
     CA,
+    REGION,
+    ROLE,
 ];
 const MECHANISM: &str = "clusters.NAME.sasl.mechanism";
 const USERNAME: &str = "clusters.NAME.sasl.usernameFile";
@@ -78,6 +82,8 @@ const CLIENT_SECRET: &str = "clusters.NAME.sasl.clientSecretFile";
 const SCOPES: &str = "clusters.NAME.sasl.scopes";
 const EXTENSIONS: &str = "clusters.NAME.sasl.extensions";
 const CA: &str = "clusters.NAME.sasl.ca";
+const REGION: &str = "clusters.NAME.sasl.awsRegion";
+const ROLE: &str = "clusters.NAME.sasl.awsRoleArn";
 
 fn sasl(values: &mut Values, is_encrypted: bool) -> Option<SaslConfig> {
     if !values.is_any_given("clusters.NAME.sasl.") {
@@ -90,6 +96,7 @@ fn sasl(values: &mut Values, is_encrypted: bool) -> Option<SaslConfig> {
         for file in [USERNAME, PASSWORD, TOKEN, CLIENT_ID, CLIENT_SECRET, CA] {
             let _noted = values.path(file);
         }
+        let _noted = (values.text(REGION), values.text(ROLE));
         let _noted = (
             values.url(ENDPOINT),
             values.texts(SCOPES),
@@ -97,7 +104,10 @@ fn sasl(values: &mut Values, is_encrypted: bool) -> Option<SaslConfig> {
         );
         return None;
     };
-    if matches!(mechanism, "PLAIN" | "OAUTHBEARER") && !is_encrypted && !allow_plaintext {
+    if matches!(mechanism, "PLAIN" | "OAUTHBEARER" | "AWS_MSK_IAM")
+        && !is_encrypted
+        && !allow_plaintext
+    {
         values.wrong(
             MECHANISM,
             "sends what proves who the scaler is readable without TLS: give the profile tls, or \
@@ -106,6 +116,7 @@ fn sasl(values: &mut Values, is_encrypted: bool) -> Option<SaslConfig> {
     }
     Some(match mechanism {
         "OAUTHBEARER" => SaslConfig::Bearer(bearer(values, allow_plaintext)),
+        "AWS_MSK_IAM" => SaslConfig::Bearer(msk(values)),
         "PLAIN" => password(values, PasswordMechanism::Plain),
         "SCRAM-SHA-256" => password(values, PasswordMechanism::ScramSha256),
         _ => password(values, PasswordMechanism::ScramSha512),
@@ -157,6 +168,33 @@ fn bearer(values: &mut Values, allow_plaintext: bool) -> BearerConfig {
     BearerConfig { token, extensions }
 }
 
+fn msk(values: &mut Values) -> BearerConfig {
+    takes(values, &[], &[REGION, ROLE]);
+    let brokers = values.addresses("clusters.NAME.bootstrapServers");
+    let of_brokers = || {
+        let brokers = brokers.unwrap_or_default();
+        let regions = brokers.iter().find_map(|broker| region_of(broker));
+        regions.map(str::to_owned)
+    };
+    BearerConfig {
+        token: TokenConfig::Msk(AwsConfig {
+            region: values.text(REGION).or_else(of_brokers),
+            role_arn: values.text(ROLE),
+        }),
+        extensions: BTreeMap::new(),
+    }
+}
+
+/// The region that the name of an MSK broker says, such as `b-1.main.x1y2.c2.kafka.eu-west-1.amazonaws.com`.
+fn region_of(host: &str) -> Option<&str> {
+    let labels: Vec<&str> = host.split('.').collect();
+    let at = labels
+        .iter()
+        .position(|label| matches!(*label, "kafka" | "kafka-serverless"))?;
+    let region = labels.get(at + 1)?;
+    (labels.get(at + 2) == Some(&"amazonaws")).then_some(*region)
+}
+
 /// Notes what a mechanism needs and does not have, and what it has no use for.
 fn takes(values: &mut Values, needs: &[&str], knows: &[&str]) {
     for key in needs {
@@ -168,6 +206,33 @@ fn takes(values: &mut Values, needs: &[&str], knows: &[&str]) {
                 key,
                 "is of no use beside the other settings of sasl: remove it",
             );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_region_is_read_from_a_brokers_name() {
+        for (host, region) in [
+            (
+                "b-1.main.x1y2.c2.kafka.eu-west-1.amazonaws.com",
+                Some("eu-west-1"),
+            ),
+            (
+                "boot-x1y2.c1.kafka-serverless.us-east-2.amazonaws.com",
+                Some("us-east-2"),
+            ),
+            (
+                "b-1.main.x1.c2.kafka.cn-north-1.amazonaws.com.cn",
+                Some("cn-north-1"),
+            ),
+            ("kafka.example.com", None),
+            ("kafka", None),
+        ] {
+            assert_eq!(region_of(host), region, "{host}");
         }
     }
 }

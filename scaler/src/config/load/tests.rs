@@ -272,7 +272,7 @@ fn what_does_not_go_together_in_a_profile_is_refused() {
             "sasl: {mechanism: GSSAPI, usernameFile: /u, passwordFile: /p}",
             &[
                 "line 1: clusters.m.sasl.mechanism = \"GSSAPI\": has to be one of PLAIN, \
-                 SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER",
+                 SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER, AWS_MSK_IAM",
             ],
         ),
     ] {

@@ -48,7 +48,7 @@ pub enum Sasl {
         /// How the password is proven.
         mechanism: PasswordMechanism,
         /// Both.
-        login: Rotating<Login>,
+        login: Box<Rotating<Login>>,
     },
     /// By a token.
     Bearer(Bearer),
@@ -68,7 +68,7 @@ impl Sasl {
                 let paths: Vec<PathBuf> = vec![username_file.clone(), password_file.clone()];
                 Self::Password {
                     mechanism: *mechanism,
-                    login: Rotating::new(setting, paths, metrics, login),
+                    login: Box::new(Rotating::new(setting, paths, metrics, login)),
                 }
             }
             SaslConfig::Bearer(config) => Self::Bearer(Bearer::new(setting, config, metrics)),

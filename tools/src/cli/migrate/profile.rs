@@ -13,11 +13,7 @@ use evenkeel_scaler::config::yaml::Node;
 const SHORTEST_NAME: usize = 3;
 
 /// What evenkeel cannot do of what KEDA's trigger can, by the beginnings of a need's words.
-const NOT_BUILT: [&str; 3] = [
-    "sasl gssapi",
-    "saslTokenProvider aws_msk_iam",
-    "pod identity",
-];
+const NOT_BUILT: [&str; 1] = ["sasl gssapi"];
 
 /// What one trigger needs beyond an address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

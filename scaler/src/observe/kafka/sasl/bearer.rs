@@ -1,7 +1,8 @@
 //! SASL OAUTHBEARER (RFC 7628): the message, and where its token comes from.
 //!
-//! A token is a file's content, or an identity provider's answer to the scaler's own id and secret
-//! (client credentials, RFC 6749 section 4.4). One answer is kept for all connections of the cluster.
+//! A token is a file's content, an identity provider's answer to the scaler's own id and secret
+//! (client credentials, RFC 6749 section 4.4), or a request signed for Amazon MSK, whose IAM takes it
+//! by this mechanism (`crate::aws`). One answer is kept for all connections of the cluster.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{RequestBuilder, StatusCode};
 use tokio::time::Instant;
 
+use crate::aws::Aws;
 use crate::config::access::{BearerConfig, EndpointConfig, TokenConfig};
 use crate::credentials::{Content, Given, Refresh, Renewed, Rotating, Secret};
 use crate::metrics::Metrics;
@@ -42,6 +44,7 @@ pub struct Bearer {
 #[derive(Debug)]
 enum Tokens {
     File(Box<Rotating<Secret>>),
+    Msk(Aws),
     Endpoint {
         endpoint: Arc<Endpoint>,
         token: Arc<Renewed<Secret>>,
@@ -75,6 +78,7 @@ impl Bearer {
                 let make = |files: &[Content<'_>]| token_of(files.first().ok_or("no file")?);
                 Tokens::File(Box::new(Rotating::new(setting, paths, metrics, make)))
             }
+            TokenConfig::Msk(aws) => Tokens::Msk(Aws::new(setting, aws, metrics)),
             TokenConfig::Endpoint(endpoint) => {
                 let endpoint = Arc::new(Endpoint::new(&setting, endpoint, metrics));
                 let asked = Arc::clone(&endpoint);
@@ -98,6 +102,7 @@ impl Bearer {
     pub async fn message(&self, deadline: Instant) -> Result<Secret, String> {
         let token = match &self.tokens {
             Tokens::File(file) => (*file.current()?).clone(),
+            Tokens::Msk(aws) => aws.keys(deadline).await?.msk_token()?,
             Tokens::Endpoint { token, .. } => token.current(deadline).await?,
         };
         let mut message = format!("n,,\u{1}auth=Bearer {}\u{1}", token.expose());
@@ -113,6 +118,7 @@ impl Refresh for Bearer {
     fn refresh(&self) {
         match &self.tokens {
             Tokens::File(file) => file.refresh(),
+            Tokens::Msk(aws) => aws.refresh(),
             Tokens::Endpoint { endpoint, token } => {
                 endpoint.client.refresh();
                 endpoint.tls.refresh();
