@@ -27,10 +27,11 @@ use crate::config::Config;
 use crate::control::cluster_loop::LoopContext;
 use crate::control::registry::Registry;
 use crate::control::supervisor::Supervisor;
-use crate::credentials;
+use crate::credentials::{self, Refresh};
 use crate::grpc;
 use crate::metrics::Metrics;
 use crate::observe::prometheus::PrometheusClientError;
+use crate::tls::server::ServerTls;
 
 /// How much longer than `grpc.drain` the servers get to end by themselves. They bound themselves, so
 /// this only matters when one of them hangs; two seconds keep the whole within a pod's customary
@@ -46,6 +47,7 @@ pub struct App {
     registry: Arc<Registry>,
     sources: Arc<RealSources>,
     grpc: TcpListener,
+    grpc_tls: Option<Arc<ServerTls>>,
     admin: TcpListener,
     grpc_address: SocketAddr,
     admin_address: SocketAddr,
@@ -81,6 +83,9 @@ pub enum AppError {
     /// Prometheus could never be asked.
     #[error(transparent)]
     Prometheus(#[from] PrometheusClientError),
+    /// The files of the gRPC server's TLS cannot be used.
+    #[error("{0}")]
+    Tls(String),
     /// The gRPC server failed.
     #[error(transparent)]
     Grpc(#[from] grpc::ServeError),
@@ -120,6 +125,13 @@ impl App {
             clock,
             metrics.clone(),
         )?);
+        let tls = config.grpc.tls.as_ref();
+        let tls = tls.map(|tls| ServerTls::new("grpc.tls".to_owned(), tls, &metrics));
+        let grpc_tls = tls.map(Arc::new);
+        if let Some(tls) = &grpc_tls {
+            // Later a bad file keeps the one before; now there is none.
+            tls.current().map_err(AppError::Tls)?;
+        }
         let (grpc, grpc_address) = listen("grpc.listen", config.grpc.listen).await?;
         let (admin, admin_address) = listen("admin.listen", config.admin.listen).await?;
         Ok(Self {
@@ -132,6 +144,7 @@ impl App {
             metrics,
             sources,
             grpc,
+            grpc_tls,
             admin,
             grpc_address,
             admin_address,
@@ -187,7 +200,10 @@ impl App {
             draining.clone(),
         );
         let metrics = self.metrics.clone();
-        let credentials = tokio::spawn(credentials::keep(self.sources.credentials()));
+        let mut credentials = self.sources.credentials();
+        let grpc_tls = self.grpc_tls.clone();
+        credentials.extend(grpc_tls.map(|tls| tls as Arc<dyn Refresh>));
+        let credentials = tokio::spawn(credentials::keep(credentials));
         let supervisor = Supervisor::new(
             LoopContext {
                 sources: self.sources,
@@ -203,7 +219,19 @@ impl App {
         let drain = self.config.grpc.drain;
         let grpc_server = tokio::spawn({
             let draining = draining.clone();
-            async move { grpc::serve(self.grpc, &self.config, scaler, health, &metrics, draining).await }
+            async move {
+                let tls = self.grpc_tls;
+                grpc::serve(
+                    self.grpc,
+                    &self.config,
+                    scaler,
+                    health,
+                    &metrics,
+                    draining,
+                    tls,
+                )
+                .await
+            }
         });
         let admin_server = tokio::spawn(admin::serve(
             self.admin,

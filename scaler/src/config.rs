@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use self::access::{SaslConfig, TlsConfig};
+use self::access::{SaslConfig, ServerTlsConfig, TlsConfig};
 
 /// The whole configuration, checked.
 #[derive(Clone, Debug)]
@@ -44,6 +44,8 @@ pub struct GrpcConfig {
     pub max_connection_age: Duration,
     /// How long a shutdown waits for calls in flight.
     pub drain: Duration,
+    /// TLS; plaintext where absent.
+    pub tls: Option<ServerTlsConfig>,
 }
 
 /// Where people and Prometheus look.

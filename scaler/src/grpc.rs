@@ -6,6 +6,7 @@
 //! call, [`server`] holds the socket.
 
 pub mod health;
+mod incoming;
 pub mod layers;
 pub mod metadata;
 pub mod server;

@@ -1,6 +1,6 @@
 //! TLS: which cryptography it uses (ring, chosen once a process), and its two sides.
 //!
-//! [`client`] is how a server is trusted and who we are to it. [`pem`] reads the files, [`dates`] says
+//! [`client`] is how a server is trusted and who we are to it, [`server`] the other side. [`pem`] reads the files, [`dates`] says
 //! until when a certificate holds, [`failure`] turns what goes wrong into a sentence. Which server is
 //! spoken to, and when, is decided elsewhere.
 
@@ -8,6 +8,7 @@ pub mod client;
 pub mod dates;
 pub mod failure;
 pub mod pem;
+pub mod server;
 
 /// Makes ring the process's provider; whoever builds a client or a server calls it first. A second
 /// call changes nothing.

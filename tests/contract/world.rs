@@ -130,7 +130,7 @@ impl Running {
             let health = health.clone();
             let metrics = world.metrics.clone();
             let shutdown = world.shutdown.clone();
-            async move { serve(listener, &config, scaler, health, &metrics, shutdown).await }
+            async move { serve(listener, &config, scaler, health, &metrics, shutdown, None).await }
         });
         Self {
             world,

@@ -234,8 +234,8 @@ fn wrong_values_of_the_scaler_are_refused_by_name() {
             "additional properties 'listen'",
         ),
         (
-            "config: {grpc: {tls: {cert: x}}}",
-            "additional properties 'tls'",
+            "config: {grpc: {tls: {certificate: x}}}",
+            "additional properties 'certificate'",
         ),
         (
             "config: {clusters: {main: {}}}",

@@ -21,6 +21,19 @@ pub struct TlsConfig {
     pub insecure_skip_verify: bool,
 }
 
+/// TLS towards clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTlsConfig {
+    /// The server's certificate with its chain.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The password of an encrypted `key`.
+    pub key_password_file: Option<PathBuf>,
+    /// Certificates of the authorities whose clients are let in; everybody where absent.
+    pub client_ca: Option<PathBuf>,
+}
+
 /// How the scaler authenticates itself to a Kafka cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SaslConfig {

@@ -9,6 +9,7 @@ mod cluster;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use super::access::ServerTlsConfig;
 use super::yaml::{self, Node, Value};
 use super::{AdminConfig, Config, Globs, GrpcConfig, Limits, PollConfig, PrometheusConfig};
 use crate::schema::process::SETTINGS;
@@ -140,8 +141,10 @@ impl Loader {
         match &node.value {
             Value::Null => {}
             // Whoever writes `tls: {}` wants TLS, and would get plaintext.
-            Value::Map(entries) if entries.is_empty() && path.len() > 2 => {
-                let why = "is empty: say enabled: true, or remove it";
+            Value::Map(entries)
+                if entries.is_empty() && path.last().is_some_and(|name| name == "tls") =>
+            {
+                let why = "is empty: give what it needs, or remove it";
                 self.error(path, Place::Line(node.line), why);
             }
             Value::Map(entries) => {
@@ -305,6 +308,7 @@ impl Loader {
                 listen: process.listen("grpc.listen")?,
                 max_connection_age: process.duration("grpc.maxConnectionAge")?,
                 drain: process.duration("grpc.drain")?,
+                tls: server_tls(process),
             },
             admin: AdminConfig {
                 listen: process.listen("admin.listen")?,
@@ -330,6 +334,22 @@ impl Loader {
             log_json: process.chose("log.format", "json"),
         })
     }
+}
+
+/// TLS towards KEDA, where something of it is given.
+fn server_tls(values: &mut Values) -> Option<ServerTlsConfig> {
+    if !values.is_any_given("grpc.tls.") {
+        return None;
+    }
+    for key in ["grpc.tls.cert", "grpc.tls.key"] {
+        values.require(key);
+    }
+    Some(ServerTlsConfig {
+        cert: values.path("grpc.tls.cert").unwrap_or_default(),
+        key: values.path("grpc.tls.key").unwrap_or_default(),
+        key_password_file: values.path("grpc.tls.keyPasswordFile"),
+        client_ca: values.path("grpc.tls.clientCa"),
+    })
 }
 
 /// What `path` means by the table.

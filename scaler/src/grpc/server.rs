@@ -2,8 +2,9 @@
 //!
 //! On shutdown readiness goes first, then every stream ends with OK (KEDA then comes back after 2 s
 //! instead of backing off), calls in flight finish, and what is still open after the drain time is
-//! cut. No TLS here yet.
+//! cut. Connections over TLS come from [`incoming`](super::incoming).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -12,10 +13,12 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
 use super::health::Health;
+use super::incoming::encrypted;
 use super::layers;
 use super::service::Scaler;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::tls::server::ServerTls;
 
 /// How often an idle connection is probed. KEDA's client does not probe at all, so a peer that
 /// vanished without a word would hold its connection, and its push streams, for good.
@@ -55,6 +58,7 @@ pub async fn serve(
     health: Health,
     metrics: &Metrics,
     shutdown: CancellationToken,
+    tls: Option<Arc<ServerTls>>,
 ) -> Result<(), ServeError> {
     let limits = config.limits;
     let services = layers::services(limits, scaler, &health, metrics)?;
@@ -76,8 +80,20 @@ pub async fn serve(
             health.not_ready().await;
         }
     };
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let serving = server.serve_with_incoming_shutdown(services, incoming, withdrawn);
+    let serving = async {
+        match tls {
+            None => {
+                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+                let serving = server.serve_with_incoming_shutdown(services, incoming, withdrawn);
+                serving.await
+            }
+            Some(tls) => {
+                let incoming = encrypted(listener, tls);
+                let serving = server.serve_with_incoming_shutdown(services, incoming, withdrawn);
+                serving.await
+            }
+        }
+    };
     let drained = async {
         shutdown.cancelled().await;
         tokio::time::sleep(config.grpc.drain).await;

@@ -24,7 +24,18 @@ pub const SETTINGS: &[Setting] = &[
     // client that went away. It has to be well below the 30 s that Kubernetes gives a pod.
     setting("grpc.drain", Kind::duration(0, 300), Default("5s"))
         .means("How long a shutdown waits for calls in flight."),
-    not_yet("grpc.tls", "TLS towards KEDA. Not supported yet."),
+    setting("grpc.tls.cert", Kind::File, Optional).means(
+        "The server's certificate with its chain (PEM). Where it is there, the port speaks TLS and \
+         nothing else. It is read again when it changes.",
+    ),
+    setting("grpc.tls.key", Kind::File, Optional)
+        .means("Its private key (PEM: PKCS#8, PKCS#1 or SEC1)."),
+    setting("grpc.tls.keyPasswordFile", Kind::File, Optional)
+        .means("The password of an encrypted key (PKCS#8)."),
+    setting("grpc.tls.clientCa", Kind::File, Optional).means(
+        "Certificates (PEM) of the authorities whose clients are let in: mutual TLS. Everybody \
+         where absent.",
+    ),
     setting("admin.listen", Kind::Listen, Default("0.0.0.0:8080"))
         .means("Where people and Prometheus look."),
     setting("poll.interval", Kind::duration(100, 60), Default("2s")).means(

@@ -61,8 +61,12 @@ volumeMounts:
   - {name: kafka, mountPath: /var/run/kafka, readOnly: true}
 ```
 
-What this version of evenkeel cannot do is not among the values: TLS to KEDA, credentials for
-Prometheus, a second replica.
+TLS towards KEDA is the same: `config.grpc.tls` names the files of a Secret, which cert-manager may
+write and renew; the probes then go to the admin port, since the kubelet speaks no TLS to a gRPC port.
+docs/keda.md has both sides.
+
+What this version of evenkeel cannot do is not among the values: credentials for Prometheus, a second
+replica.
 ";
 
 /// The schema of every value.

@@ -215,12 +215,25 @@ clusters:
 }
 
 #[test]
+fn tls_towards_keda_needs_a_certificate_and_its_key() {
+    let config = read("grpc: {tls: {cert: /c, key: /k, clientCa: /ca}}", &[]).unwrap();
+    let tls = config.grpc.tls.unwrap();
+    assert_eq!((tls.cert, tls.client_ca), ("/c".into(), Some("/ca".into())));
+    assert_eq!(read("", &[]).unwrap().grpc.tls, None);
+    check_errors(
+        "grpc: {tls: {clientCa: /ca}}",
+        &[],
+        &["grpc.tls.cert: is missing", "grpc.tls.key: is missing"],
+    );
+}
+
+#[test]
 fn what_does_not_go_together_in_a_profile_is_refused() {
     let profile = |lines: &str| format!("clusters: {{m: {{bootstrapServers: 'a:1', {lines}}}}}\n");
     for (lines, errors) in [
         (
             "tls: {}",
-            &["line 1: clusters.m.tls: is empty: say enabled: true, or remove it"][..],
+            &["line 1: clusters.m.tls: is empty: give what it needs, or remove it"][..],
         ),
         (
             "tls: {cert: /c, keyPasswordFile: /p}",
