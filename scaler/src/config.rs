@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use self::access::{SaslConfig, ServerTlsConfig, TlsConfig};
+use self::access::{PrometheusAccessConfig, SaslConfig, ServerTlsConfig, TlsConfig};
 
 /// The whole configuration, checked.
 #[derive(Clone, Debug)]
@@ -88,6 +88,9 @@ pub struct ClusterConfig {
 pub struct PrometheusConfig {
     /// The base URL.
     pub url: String,
+    /// How it is reached and who the scaler is there; by the system's authorities and as nobody
+    /// where absent.
+    pub access: Option<PrometheusAccessConfig>,
     /// A query template with `{topic}` and `{consumerGroup}`, for targets that name none.
     pub query: Option<String>,
     /// Globs of the namespaces that may use it.

@@ -1,4 +1,5 @@
-//! Connections as production has them: TLS and SASL on real brokers, with certificates made here.
+//! Connections as production has them: TLS and SASL on real brokers and a real Prometheus, with
+//! certificates made here.
 //!
 //! [`authority`] makes certificates, good and bad; [`provider`] gives tokens; [`secured`] is a broker with a listener of every
 //! kind, and what the scaler sees of it by a profile. What is observed is judged by `tests/broker`;
@@ -28,6 +29,7 @@ mod bearer;
 mod faults;
 mod grpc;
 mod msk;
+mod prometheus;
 mod rotation;
 mod sasl;
 mod tls;

@@ -14,7 +14,7 @@ use crate::credentials::Refresh;
 use crate::metrics::Metrics;
 use crate::observe::kafka::{Access, KafkaObserver, KafkaObserverConfig};
 use crate::observe::prometheus::{
-    PrometheusClientError, PrometheusObserver, PrometheusObserverConfig,
+    PrometheusAccess, PrometheusClientError, PrometheusObserver, PrometheusObserverConfig,
 };
 use crate::observe::{KafkaReading, ObserveKafka, Problem, Request};
 
@@ -29,6 +29,7 @@ pub(super) struct RealSources {
     /// By the names of the profiles. Here, because it outlives the observers: what was read and
     /// fetched is not read and fetched again when one is started anew.
     access: BTreeMap<String, Access>,
+    prometheus_access: BTreeMap<String, Arc<PrometheusAccess>>,
 }
 
 /// An observer that gives its ad-hoc slot back when it is dropped.
@@ -46,6 +47,13 @@ impl RealSources {
         clock: Clock,
         metrics: Metrics,
     ) -> Result<Self, PrometheusClientError> {
+        let profiles = config.prometheus.iter().filter_map(|(name, profile)| {
+            let timeout = config.poll.request_timeout;
+            let access = profile.access.as_ref()?;
+            let access = PrometheusAccess::of(name, access, timeout, &metrics);
+            Some((profile.url.clone(), Arc::new(access)))
+        });
+        let prometheus_access: BTreeMap<_, _> = profiles.collect();
         let prometheus = PrometheusObserver::new(
             PrometheusObserverConfig {
                 request_timeout: config.poll.request_timeout,
@@ -61,7 +69,8 @@ impl RealSources {
         Ok(Self {
             access: access.collect(),
             adhoc_slots: Arc::new(Semaphore::new(config.limits.adhoc_clusters)),
-            prometheus: Arc::new(prometheus),
+            prometheus: Arc::new(prometheus.with_access(prometheus_access.clone())),
+            prometheus_access,
             config,
             clock,
             metrics,
@@ -70,7 +79,10 @@ impl RealSources {
 
     /// Everything that is read from files.
     pub(super) fn credentials(&self) -> Vec<Arc<dyn Refresh>> {
-        self.access.values().flat_map(Access::credentials).collect()
+        let of_kafka = self.access.values().flat_map(Access::credentials);
+        let of_prometheus = self.prometheus_access.values();
+        let of_prometheus = of_prometheus.map(|access| Arc::clone(access) as Arc<dyn Refresh>);
+        of_kafka.chain(of_prometheus).collect()
     }
 
     fn adhoc_slot(&self) -> Result<OwnedSemaphorePermit, Problem> {

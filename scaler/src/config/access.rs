@@ -59,6 +59,29 @@ pub struct BearerConfig {
     pub extensions: BTreeMap<String, String>,
 }
 
+/// How a Prometheus is reached, and who the scaler is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrometheusAccessConfig {
+    /// How its certificate is checked, and the client's own.
+    pub tls: TlsConfig,
+    /// Who the scaler is.
+    pub login: Option<HttpLogin>,
+}
+
+/// Who the scaler is to an HTTP server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HttpLogin {
+    /// The holder of the token in this file.
+    Bearer(PathBuf),
+    /// A user with a password.
+    Basic {
+        /// Holds the name.
+        username: PathBuf,
+        /// Holds the password.
+        password: PathBuf,
+    },
+}
+
 /// Whose keys are used at AWS, and where.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AwsConfig {

@@ -5,13 +5,15 @@
 //! is opened here but the file itself.
 
 mod cluster;
+mod prometheus;
+mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::access::ServerTlsConfig;
 use super::yaml::{self, Node, Value};
-use super::{AdminConfig, Config, Globs, GrpcConfig, Limits, PollConfig, PrometheusConfig};
+use super::{AdminConfig, Config, GrpcConfig, Limits, PollConfig, PrometheusConfig};
 use crate::schema::process::SETTINGS;
 use crate::schema::values::has_to_be;
 use crate::schema::{Content, Error, Errors, Given, Kind, NAME, Place, Setting, Values};
@@ -294,14 +296,10 @@ impl Loader {
             if section == "clusters" {
                 clusters.insert(name.clone(), cluster::cluster(values));
             } else {
-                let server = PrometheusConfig {
-                    url: values.url("prometheus.NAME.url").unwrap_or_default(),
-                    query: values.text("prometheus.NAME.query"),
-                    namespaces: Globs(values.globs("prometheus.NAME.namespaces")),
-                };
-                prometheus.insert(name.clone(), server);
+                prometheus.insert(name.clone(), prometheus::prometheus(values));
             }
         }
+        self.refuse_shared_addresses(&prometheus);
         let process = &mut self.process;
         Some(Config {
             grpc: GrpcConfig {
@@ -333,6 +331,22 @@ impl Loader {
             },
             log_json: process.chose("log.format", "json"),
         })
+    }
+
+    /// Who is asked at an address is known by the address, so one with credentials is one profile's.
+    fn refuse_shared_addresses(&mut self, servers: &BTreeMap<String, PrometheusConfig>) {
+        for ((section, name), values) in &mut self.profiles {
+            let Some(own) = servers.get(name).filter(|_| section == "prometheus") else {
+                continue;
+            };
+            let shared = servers.iter().find(|(other, server)| {
+                *other != name && server.url == own.url && server.access.is_some()
+            });
+            if let Some((other, _)) = shared {
+                let why = format!("is the address of profile {other}, which has credentials");
+                values.wrong("prometheus.NAME.url", why);
+            }
+        }
     }
 }
 

@@ -24,17 +24,21 @@
 //!
 //! Not here: which queries are asked when (`control`), what a missing baseline means (the engine).
 
+mod access;
 mod answer;
 mod history;
 
+use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_engine::{Cause, PrometheusObservation, Timestamp};
 use reqwest::{Client, RequestBuilder, Url};
 use tokio::sync::Semaphore;
 
+pub use self::access::PrometheusAccess;
 use self::answer::{Sample, quoted};
 pub use self::history::{POINTS_A_REQUEST, Past};
 use super::Problem;
@@ -107,6 +111,7 @@ pub struct PrometheusObserver {
     client: Client,
     permits: Semaphore,
     request_timeout: Duration,
+    access: BTreeMap<String, Arc<PrometheusAccess>>,
     clock: Clock,
     metrics: Metrics,
 }
@@ -158,9 +163,21 @@ impl PrometheusObserver {
             client,
             permits: Semaphore::new(config.concurrency.max(1)),
             request_timeout: config.request_timeout,
+            access: BTreeMap::new(),
             clock,
             metrics,
         })
+    }
+
+    /// The same with what profiles say about their addresses.
+    #[must_use]
+    pub fn with_access(mut self, access: BTreeMap<String, Arc<PrometheusAccess>>) -> Self {
+        let normal = |(url, access): (String, _)| {
+            let url = Url::parse(&url).ok()?;
+            Some((base(&url).to_owned(), access))
+        };
+        self.access = access.into_iter().filter_map(normal).collect();
+        self
     }
 
     async fn ask_and_judge(
@@ -246,8 +263,10 @@ impl PrometheusObserver {
 
     async fn request(&self, url: &Url, query: &str, ask: Ask) -> Result<Option<Sample>, Problem> {
         let request = match ask {
-            Ask::Instant => self.get(url, "query", query),
-            Ask::Range { end } => self.range(url, query, (end.minus(HISTORY), end), HISTORY_STEP),
+            Ask::Instant => self.get(url, "query", query)?,
+            Ask::Range { end } => {
+                self.range(url, query, (end.minus(HISTORY), end), HISTORY_STEP)?
+            }
         };
         let body = self.fetch(request, ANSWER_BYTES).await?;
         match ask {
@@ -257,12 +276,26 @@ impl PrometheusObserver {
     }
 
     /// A request of the API with what both kinds of query have.
-    fn get(&self, url: &Url, endpoint: &str, query: &str) -> RequestBuilder {
-        let base = url.as_str().trim_end_matches('/');
+    ///
+    /// # Errors
+    /// When the files of the address's profile cannot be used.
+    fn get(&self, url: &Url, endpoint: &str, query: &str) -> Result<RequestBuilder, Problem> {
+        let base = base(url);
         let lookback = format!("{}s", LOOKBACK.as_secs());
-        self.client
-            .get(format!("{base}/api/v1/{endpoint}"))
-            .query(&[("query", query), ("lookback_delta", &lookback)])
+        let request = |client: &Client| {
+            client
+                .get(format!("{base}/api/v1/{endpoint}"))
+                .query(&[("query", query), ("lookback_delta", &lookback)])
+        };
+        let Some(access) = self.access.get(base) else {
+            return Ok(request(&self.client));
+        };
+        let client = access.client();
+        let signed = client.and_then(|client| access.sign(request(&client)));
+        signed.map_err(|why| Problem {
+            cause: Cause::Refused,
+            sentence: format!("was not asked: {why}"),
+        })
     }
 
     /// The body of an answer of at most `limit` bytes that says it succeeded.
@@ -321,6 +354,11 @@ impl PrometheusObserver {
             }
         }
     }
+}
+
+/// The address without a slash at its end, as it is known by.
+fn base(url: &Url) -> &str {
+    url.as_str().trim_end_matches('/')
 }
 
 impl ObservePrometheus for PrometheusObserver {

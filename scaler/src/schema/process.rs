@@ -151,22 +151,38 @@ pub const SETTINGS: &[Setting] = &[
     setting("prometheus.NAME.namespaces", Kind::Globs, Optional).means(
         "Globs of the namespaces whose ScaledObjects may use the profile. All where absent.",
     ),
-    not_yet(
-        "prometheus.NAME.bearerTokenFile",
-        "A bearer token towards Prometheus. Not supported yet.",
-    ),
-    not_yet(
-        "prometheus.NAME.basic",
-        "Basic authentication towards Prometheus. Not supported yet.",
-    ),
+    setting("prometheus.NAME.bearerTokenFile", Kind::File, Optional)
+        .means("Holds a bearer token; whoever writes it renews it."),
+    setting("prometheus.NAME.basic.usernameFile", Kind::File, Optional)
+        .means("Holds the user's name of basic authentication."),
+    setting("prometheus.NAME.basic.passwordFile", Kind::File, Optional)
+        .means("Holds the password of basic authentication."),
+    setting("prometheus.NAME.allowPlaintext", Kind::Boolean, Default("false"))
+        .means("Send a token or a password to an http:// address."),
     not_yet(
         "prometheus.NAME.sigv4",
         "AWS signatures towards Prometheus. Not supported yet.",
     ),
-    not_yet(
-        "prometheus.NAME.tls",
-        "TLS options towards Prometheus. Not supported yet.",
+    setting("prometheus.NAME.tls.enabled", Kind::Boolean, Optional).means(
+        "Use the settings of `tls`. True where one is there; an https:// address is always asked by \
+         TLS.",
     ),
+    setting("prometheus.NAME.tls.ca", Kind::File, Optional).means(
+        "Certificates (PEM) of the authorities that are trusted, and no others. The system's where \
+         absent.",
+    ),
+    setting("prometheus.NAME.tls.cert", Kind::File, Optional)
+        .means("The client's certificate with its chain (PEM)."),
+    setting("prometheus.NAME.tls.key", Kind::File, Optional)
+        .means("Its private key (PEM: PKCS#8, PKCS#1 or SEC1)."),
+    setting("prometheus.NAME.tls.keyPasswordFile", Kind::File, Optional)
+        .means("The password of an encrypted key (PKCS#8)."),
+    setting(
+        "prometheus.NAME.tls.insecureSkipVerify",
+        Kind::Boolean,
+        Default("false"),
+    )
+    .means("Accept every certificate. For trying out only."),
     // True, because it is what makes the first ScaledObject work without any configuration, and it
     // gives nobody a credential; a cluster shared by tenants sets it to false.
     setting("adhocClusters", Kind::Boolean, Default("true")).means(

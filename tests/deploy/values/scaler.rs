@@ -65,8 +65,7 @@ TLS towards KEDA is the same: `config.grpc.tls` names the files of a Secret, whi
 write and renew; the probes then go to the admin port, since the kubelet speaks no TLS to a gRPC port.
 docs/keda.md has both sides.
 
-What this version of evenkeel cannot do is not among the values: credentials for Prometheus, a second
-replica.
+What this version of evenkeel cannot do is not among the values: SigV4 for Prometheus, a second replica.
 ";
 
 /// The schema of every value.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::tls::tls;
 use crate::config::access::{
     AwsConfig, BearerConfig, EndpointConfig, PasswordMechanism, SaslConfig, TlsConfig, TokenConfig,
 };
@@ -10,7 +11,7 @@ use crate::schema::Values;
 
 /// The profile. What is wrong is noted in `values`.
 pub(super) fn cluster(values: &mut Values) -> ClusterConfig {
-    let tls = tls(values);
+    let tls = tls(values, "clusters.NAME");
     let sasl = sasl(values, tls.is_some());
     ClusterConfig {
         namespaces: Globs(values.globs("clusters.NAME.namespaces")),
@@ -22,40 +23,6 @@ pub(super) fn cluster(values: &mut Values) -> ClusterConfig {
         tls,
         sasl,
     }
-}
-
-fn tls(values: &mut Values) -> Option<TlsConfig> {
-    const CERT: &str = "clusters.NAME.tls.cert";
-    const KEY: &str = "clusters.NAME.tls.key";
-    const PASSWORD: &str = "clusters.NAME.tls.keyPasswordFile";
-    let is_given = values.is_any_given("clusters.NAME.tls.");
-    let config = TlsConfig {
-        ca: values.path("clusters.NAME.tls.ca"),
-        cert: values.path(CERT),
-        key: values.path(KEY),
-        key_password_file: values.path(PASSWORD),
-        server_name: values.host("clusters.NAME.tls.serverName"),
-        insecure_skip_verify: values.boolean("clusters.NAME.tls.insecureSkipVerify"),
-    };
-    for (key, other, name) in [
-        (CERT, KEY, "key"),
-        (KEY, CERT, "cert"),
-        (PASSWORD, KEY, "key"),
-    ] {
-        if values.is_given(key) && !values.is_given(other) {
-            values.wrong(key, format!("is of use only with tls.{name}"));
-        }
-    }
-    if config.ca.is_some() && config.insecure_skip_verify {
-        values.wrong(
-            "clusters.NAME.tls.insecureSkipVerify",
-            "accepts every certificate, so tls.ca has no effect: remove one of them",
-        );
-    }
-    let is_on = values
-        .decided("clusters.NAME.tls.enabled")
-        .unwrap_or(is_given);
-    is_on.then_some(config)
 }
 
 /// Every setting of `sasl` that one mechanism or another has no use for.

@@ -228,6 +228,29 @@ fn tls_towards_keda_needs_a_certificate_and_its_key() {
 }
 
 #[test]
+fn credentials_of_a_prometheus_go_by_tls_and_belong_to_one_profile() {
+    check_errors(
+        "\
+prometheus:
+  a: {url: 'http://p:1', bearerTokenFile: /t}
+  b: {url: 'http://q:1', basic: {usernameFile: /u}}
+  c: {url: 'https://r:1', tls: {ca: /ca}, bearerTokenFile: /t}
+  d: {url: 'https://r:1'}
+",
+        &[],
+        &[
+            "line 2: prometheus.a.url = \"http://p:1\": is asked without TLS, which shows the \
+             profile's credentials: give an https:// address, or say allowPlaintext: true",
+            "line 3: prometheus.b.basic.passwordFile: is missing",
+            "line 3: prometheus.b.url = \"http://q:1\": is asked without TLS, which shows the \
+             profile's credentials: give an https:// address, or say allowPlaintext: true",
+            "line 5: prometheus.d.url = \"https://r:1\": is the address of profile c, which has \
+             credentials",
+        ],
+    );
+}
+
+#[test]
 fn what_does_not_go_together_in_a_profile_is_refused() {
     let profile = |lines: &str| format!("clusters: {{m: {{bootstrapServers: 'a:1', {lines}}}}}\n");
     for (lines, errors) in [

@@ -81,7 +81,7 @@ impl PrometheusObserver {
         (start, end): (Timestamp, Timestamp),
         step: Duration,
     ) -> Result<Vec<Sample>, Problem> {
-        let request = self.range(url, query, (start, end), step);
+        let request = self.range(url, query, (start, end), step)?;
         let body = self
             .fetch(request, HISTORY_BYTES)
             .await
@@ -99,20 +99,24 @@ impl PrometheusObserver {
     }
 
     /// A range query.
+    ///
+    /// # Errors
+    /// As for every request.
     pub(super) fn range(
         &self,
         url: &Url,
         query: &str,
         (start, end): (Timestamp, Timestamp),
         step: Duration,
-    ) -> reqwest::RequestBuilder {
-        self.get(url, "query_range", query).query(&[
+    ) -> Result<reqwest::RequestBuilder, Problem> {
+        let request = self.get(url, "query_range", query)?;
+        Ok(request.query(&[
             ("start", seconds(start)),
             ("end", seconds(end)),
             (
                 "step",
                 format!("{}.{:03}", step.as_secs(), step.subsec_millis()),
             ),
-        ])
+        ]))
     }
 }
