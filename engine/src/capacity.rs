@@ -12,8 +12,9 @@
 //! Until there are samples, replicas are planned to carry the most that they have carried without a
 //! backlog: a group that was never overloaded would otherwise never come down.
 //!
-//! What was told is believed, except where no replica does it: then a backlog is sized by what they do.
-//! Otherwise a capacity told 30 % too high plans a backlog away that in truth stays for ever.
+//! What was told is believed until most of a group was saturated and did something else: then what
+//! they do counts. A capacity told 30 % too high plans a backlog away that in truth stays for ever, and
+//! makes every rise late; one told too low costs replicas.
 //!
 //! What this does not do: guess. Before the first measurement the lag threshold sizes.
 
@@ -45,6 +46,10 @@ const MOST_SAMPLES: usize = 256;
 /// memory: evenly picked from all of them.
 const MOST_SAMPLES_A_MEASUREMENT: usize = 16;
 
+/// Replicas that were slowed down count as slow for this long: for the backlog that it has left, and not
+/// for the day after a quarter of an hour of a slow database.
+const SLOWED: Duration = Duration::from_secs(600);
+
 /// Samples older than this describe yesterday's code.
 const OLDEST_SAMPLE: Duration = Duration::from_secs(24 * 3_600);
 
@@ -55,6 +60,10 @@ pub(crate) struct CapacityMemory {
     /// The quantiles over `samples`, taken when they change.
     learned: Option<Capacity>,
     measuring_since: Option<Timestamp>,
+    /// What most of the group did, all of them saturated.
+    shown: Option<Shown>,
+    /// The same where they have carried more today: something slowed them.
+    slowed: Option<Shown>,
     /// The most that replicas have carried through a measurement, saturated or not.
     proven: Option<Proven>,
 }
@@ -66,6 +75,14 @@ struct Sample {
     records_per_second: f64,
     /// Most of the group was saturated with it: it is not the affair of a slow or hot replica.
     among_most: bool,
+}
+
+/// The capacity of a group most of which was saturated, and when it last was.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Shown {
+    at: Timestamp,
+    up: f64,
+    down: f64,
 }
 
 /// What replicas have carried through one measurement.
@@ -95,6 +112,8 @@ pub(crate) enum Source {
     Configured,
     /// Saturated replicas.
     Learned,
+    /// Saturated replicas, which did not do what the policy says.
+    Shown,
     /// No replica was ever saturated; this much was carried without a backlog.
     Proven,
 }
@@ -126,9 +145,20 @@ impl CapacityMemory {
             .filter(|rate| rate.is_finite() && *rate > 0.0);
         let proven = self.proven.filter(|_| policy.tuning.use_proven);
         configured
-            .map(|rate| Capacity {
-                backlog: self.shown(rate, &policy.tuning, now).unwrap_or(rate),
-                ..same(rate, Source::Configured)
+            .map(|rate| match self.shown(rate, &policy.tuning, now) {
+                Some(shown) => Capacity {
+                    up: shown.up,
+                    down: shown.down,
+                    backlog: shown.up,
+                    source: Source::Shown,
+                },
+                None => same(rate, Source::Configured),
+            })
+            .map(|known| Capacity {
+                backlog: self
+                    .slowed(now)
+                    .map_or(known.backlog, |slowed| slowed.min(known.up)),
+                ..known
             })
             .or(self.learned)
             .or(proven.map(|proven| {
@@ -137,17 +167,18 @@ impl CapacityMemory {
             }))
     }
 
-    /// The most that any replica has done of late while most were saturated, where that is clearly less
-    /// than `told`. Few with a backlog are the slow ones and say nothing of the others, and one or two
-    /// may only look saturated: their normal lag is hard to tell.
-    fn shown(&self, told: f64, tuning: &Tuning, now: Timestamp) -> Option<f64> {
-        let newest_first = self.samples.iter().rev();
-        let most = newest_first
-            .take_while(|sample| now.since(sample.at) <= tuning.capacity_shown)
-            .filter(|sample| sample.among_most)
-            .map(|sample| sample.records_per_second)
-            .reduce(f64::max)?;
-        (most < told * tuning.capacity_doubt).then_some(most)
+    /// What most of the group did of late while it was saturated, where that is clearly not what was
+    /// `told`. Few with a backlog are the slow ones and say nothing of the others.
+    fn shown(&self, told: f64, tuning: &Tuning, now: Timestamp) -> Option<Shown> {
+        self.shown
+            .filter(|shown| now.since(shown.at) <= OLDEST_SAMPLE)
+            .filter(|shown| (shown.up / told - 1.0).abs() > tuning.capacity_doubt)
+    }
+
+    /// What replicas do that were slowed down not long ago.
+    fn slowed(&self, now: Timestamp) -> Option<f64> {
+        let slowed = self.slowed?;
+        (now.since(slowed.at) <= SLOWED).then_some(slowed.up)
     }
 
     /// How many samples there are.
@@ -193,7 +224,7 @@ impl CapacityMemory {
                 .collect()
         };
         let (all, saturated) = (rates(false), rates(true));
-        let among_most = saturated.len() >= ENOUGH_SAMPLES && 2 * saturated.len() > all.len();
+        let among_most = 2 * saturated.len() > all.len();
         self.prove(all, tuning, at);
         self.add(saturated, among_most, tuning, at);
         self.measuring_since = None;
@@ -239,29 +270,24 @@ impl CapacityMemory {
         {
             self.samples.pop_front();
         }
-        self.learn(tuning);
-    }
-
-    fn learn(&mut self, tuning: &Tuning) {
-        if self.samples.len() < ENOUGH_SAMPLES {
-            return;
-        }
-        let mut rates: Vec<f64> = self
-            .samples
-            .iter()
-            .map(|sample| sample.records_per_second)
-            .collect();
-        rates.sort_unstable_by(f64::total_cmp);
-        if let (Some(up), Some(down)) = (
-            quantile(&rates, tuning.capacity_quantile_up),
-            quantile(&rates, tuning.capacity_quantile_down),
-        ) {
+        if let Some((up, down)) = quantiles(self.samples.iter(), tuning) {
             self.learned = Some(Capacity {
                 up,
                 down,
                 backlog: up,
                 source: Source::Learned,
             });
+        }
+        let newest = self.samples.iter().rev().filter(|sample| sample.among_most);
+        let newest = newest.take(MOST_SAMPLES_A_MEASUREMENT);
+        if among_most && let Some((up, down)) = quantiles(newest, tuning) {
+            let carried = self.proven.map_or(0.0, |proven| proven.records_per_second);
+            let shown = Some(Shown { at, up, down });
+            if up < carried * (1.0 - tuning.capacity_doubt) {
+                self.slowed = shown;
+            } else {
+                self.shown = shown;
+            }
         }
     }
 }
@@ -315,6 +341,17 @@ fn measured(partitions: &Partitions, group: &GroupMemory) -> Vec<Measured> {
         }
     }
     replicas
+}
+
+/// What nearly all replicas did, for going up and for coming down.
+fn quantiles<'a>(samples: impl Iterator<Item = &'a Sample>, tuning: &Tuning) -> Option<(f64, f64)> {
+    let mut rates: Vec<f64> = samples.map(|sample| sample.records_per_second).collect();
+    if rates.len() < ENOUGH_SAMPLES {
+        return None;
+    }
+    rates.sort_unstable_by(f64::total_cmp);
+    let up = quantile(&rates, tuning.capacity_quantile_up)?;
+    Some((up, quantile(&rates, tuning.capacity_quantile_down)?))
 }
 
 /// The value below which `share` of the sorted values lie; the lower neighbour.

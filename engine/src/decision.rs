@@ -7,6 +7,8 @@ mod explain;
 mod pipeline;
 mod recommend;
 #[cfg(test)]
+mod reported;
+#[cfg(test)]
 mod tests;
 mod throughput;
 
@@ -19,7 +21,7 @@ use crate::group::GroupMemory;
 use crate::observation::{Cause, Observation};
 use crate::partition::Partitions;
 use crate::policy::Policy;
-use crate::rate::Arrivals;
+use crate::rate::{Arrivals, Trend};
 use crate::rebalance::{FlightMemory, RebalanceMemory};
 use crate::stabilizer::{Effect, Outgrown, Window};
 use crate::time::Timestamp;
@@ -37,6 +39,7 @@ pub struct State {
     complete_at: Option<Timestamp>,
     partitions: Partitions,
     arrivals: Arrivals,
+    trend: Trend,
     group: Option<GroupMemory>,
     rebalance: RebalanceMemory,
     flight: FlightMemory,
@@ -129,9 +132,9 @@ pub enum Verdict {
     PodsNotJoining,
     /// More replicas did not bring more throughput.
     DownstreamLimited,
-    /// Replicas with a backlog do less than `capacityPerReplica` says; for the backlog they count.
+    /// Replicas with a backlog do not do what `capacityPerReplica` says.
     CapacityMismatch,
-    /// Prometheus and the log offsets disagree by more than 2x; the offsets count.
+    /// Prometheus and the log offsets disagree by more than 1.5x; the offsets count.
     RateMismatch,
     /// A source is missing; decided with what is left.
     Degraded,
@@ -219,6 +222,14 @@ pub struct Inputs {
     pub rebalances: u64,
     /// Seconds that the lag term has been held in this episode.
     pub held_seconds: f64,
+}
+
+#[cfg(test)]
+impl State {
+    /// How long a rebalance pauses the group, as far as is known.
+    fn learned_pause(&self) -> std::time::Duration {
+        self.rebalance.pause()
+    }
 }
 
 // === impl Verdict ===

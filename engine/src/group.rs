@@ -29,6 +29,8 @@ pub(crate) struct GroupMemory {
     pub places: Vec<Place>,
     /// Over members and what they own; `None` while it was never visible.
     pub fingerprint: Option<u64>,
+    /// Some member was last seen to own something, of whatever topic.
+    pub assigns: bool,
 }
 
 /// One member, by its place in the sorted list.
@@ -77,6 +79,12 @@ impl GroupMemory {
     pub fn place_of(&self, partition: &PartitionMemory) -> Option<Place> {
         let place = usize::try_from(partition.owner?.place).ok()?;
         self.places.get(place).copied()
+    }
+
+    /// Whether the group is settled and nobody in it owns the partition: its members read other topics,
+    /// or have not noticed a new one.
+    pub fn leaves_out(&self, partition: &PartitionMemory) -> bool {
+        self.state == GroupState::Stable && self.assigns && partition.owner.is_none()
     }
 
     /// Notes which members have moved on.
@@ -141,7 +149,9 @@ impl GroupMemory {
                 })
                 .collect(),
         };
-        if relearn {
+        // A topic that comes back, or a new partition, is of the same members as before.
+        let unknown = || partitions.iter().any(|partition| partition.owner.is_none());
+        if relearn || (fingerprint.is_some() && unknown()) {
             learn_owners(&members, partitions, at);
         }
         if change.reconciling {
@@ -156,6 +166,7 @@ impl GroupMemory {
             replicas,
             places,
             fingerprint: fingerprint.or(known_fingerprint),
+            assigns: members.iter().any(|member| !member.assigned.is_empty()),
         };
         (group, change)
     }

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use crate::group::GroupMemory;
 use crate::history::EndHistory;
-use crate::observation::Committed;
 use crate::partition::{PartitionMemory, Partitions};
 use crate::policy::{OffsetReset, Policy};
+use crate::rate::Slopes;
 use crate::time::Timestamp;
 
 /// A commit that has not moved for this long, while the owner commits elsewhere, is stuck. Long
@@ -25,6 +25,10 @@ const STUCK_AFTER: Duration = Duration::from_secs(60);
 
 /// ... or this many commit intervals, for consumers with long batches.
 const STUCK_COMMIT_INTERVALS: u32 = 3;
+
+/// ... or this long while nobody has been seen to commit twice: how often a healthy consumer of this
+/// group commits is not known then.
+const STUCK_UNKNOWN: Duration = Duration::from_secs(600);
 
 /// ... and at least this many polls in which it could have moved.
 const STUCK_POLLS: u32 = 3;
@@ -55,10 +59,12 @@ pub(crate) struct Lag {
     pub seconds: Option<f64>,
     /// Partitions that have lag or an inbound rate.
     pub busy_partitions: u32,
-    /// A partition without a commit keeps the target awake.
+    /// A partition with records and without a commit keeps the target awake.
     pub awaits_first_commit: bool,
     /// Stuck partitions: the first by name, and how many.
     pub stuck: Option<(String, Duration, u32)>,
+    /// Partitions that no member of a settled group owns: the first by name, and how many.
+    pub unowned: Option<(String, u32)>,
     /// Members that hold lag and commit nothing anywhere.
     pub stalled_members: u32,
     /// For how long the first of them has.
@@ -111,9 +117,14 @@ impl Lag {
             for (place, partition) in topic.partitions.iter_mut().enumerate() {
                 let inbound = rates.next().copied().unwrap_or(0.0);
                 let judged = question.judge(partition);
-                lag.add_raw(partition, judged.raw, inbound, question);
+                lag.add_raw(partition, judged.raw, question);
                 if judged.raw > 0 {
-                    lag.add_age(partition, (&topic.ends, place), question.at);
+                    let ends = (&topic.ends, place);
+                    lag.add_age(partition, ends, question.policy, question.at);
+                }
+                if question.is_unowned(partition) {
+                    let name = || format!("{}-{}", topic.name, partition.number);
+                    lag.unowned.get_or_insert_with(|| (name(), 0)).1 += 1;
                 }
                 if judged.stuck {
                     lag.add_stuck(&topic.name, partition, question);
@@ -161,6 +172,7 @@ impl Lag {
         }
         partition.backlogged &= unheld > 0.0;
         partition.stuck = judged.stuck;
+        partition.stalled = judged.stalled;
         if !question.rebalancing {
             partition.moved = false;
         }
@@ -177,19 +189,15 @@ impl Lag {
     }
 
     /// The undamped part: what activation and people look at.
-    fn add_raw(
-        &mut self,
-        partition: &PartitionMemory,
-        raw: u64,
-        inbound: f64,
-        question: &LagQuestion<'_>,
-    ) {
+    fn add_raw(&mut self, partition: &PartitionMemory, raw: u64, question: &LagQuestion<'_>) {
         self.total_records = self.total_records.saturating_add(raw);
-        if raw > 0 || inbound > 0.0 {
+        let arrives = |slopes: Slopes| slopes.short > 0.0 || slopes.slow > 0.0;
+        if raw > 0 || partition.slopes.is_some_and(arrives) {
             self.busy_partitions += 1;
         }
         let policy = question.policy;
-        if partition.committed == Some(Committed::Never)
+        if partition.resets(policy)
+            && partition.log.is_some_and(|log| log.end > log.start)
             && policy.offset_reset == OffsetReset::Latest
             && !policy.scale_to_zero_on_invalid_offset
         {
@@ -202,11 +210,18 @@ impl Lag {
         &mut self,
         partition: &PartitionMemory,
         (ends, place): (&EndHistory, usize),
+        policy: &Policy,
         at: Timestamp,
     ) {
-        let from = partition
-            .log
-            .map(|log| partition.committed_offset().unwrap_or(0).max(log.start));
+        let from = partition.log.map(|log| {
+            let committed = partition.committed_offset().unwrap_or(0);
+            let from = if partition.resets(policy) {
+                0
+            } else {
+                committed
+            };
+            from.max(log.start)
+        });
         let slow = partition.slopes.map_or(0.0, |slopes| slopes.slow);
         let age = from.and_then(|from| ends.age_seconds(place, from, slow, at));
         self.seconds = match (self.seconds, age) {
@@ -239,6 +254,11 @@ impl LagQuestion<'_> {
         self.at.since(since)
     }
 
+    /// Whether nobody of this group works on the partition, whatever the number of replicas.
+    fn is_unowned(&self, partition: &PartitionMemory) -> bool {
+        self.group.is_some_and(|group| group.leaves_out(partition))
+    }
+
     fn judge(&self, partition: &PartitionMemory) -> Judged {
         let raw = raw_lag_records(partition, self.policy);
         let mut judged = Judged {
@@ -247,9 +267,14 @@ impl LagQuestion<'_> {
             stuck: false,
             stalled: false,
         };
-        if raw > 0 && partition.stuck {
-            // Neither a rebalance nor another owner moves a record that cannot be processed.
-            judged.stuck = true;
+        if raw > 0 && (partition.stuck || partition.stalled) {
+            // A rebalance alone moves no record that cannot be processed, and brings no database back.
+            judged.stuck = partition.stuck;
+            judged.stalled = partition.stalled;
+            judged.counted = 0;
+            return judged;
+        }
+        if self.is_unowned(partition) {
             judged.counted = 0;
             return judged;
         }
@@ -258,7 +283,11 @@ impl LagQuestion<'_> {
             return judged;
         }
         let waiting = self.waiting(partition);
-        let patience = STUCK_AFTER.max(self.commit_interval * STUCK_COMMIT_INTERVALS);
+        let patience = if self.commit_interval.is_zero() {
+            STUCK_UNKNOWN
+        } else {
+            STUCK_AFTER.max(self.commit_interval * STUCK_COMMIT_INTERVALS)
+        };
         if self.policy.exclude_persistent_lag
             && partition.unmoved_polls >= 2
             && waiting > self.commit_interval * 2
@@ -287,12 +316,13 @@ impl LagQuestion<'_> {
 /// A partition's lag before anything is excluded: what lies between the commit, or where the group
 /// would start without one, and the log's end.
 fn raw_lag_records(partition: &PartitionMemory, policy: &Policy) -> u64 {
-    match partition.committed {
-        Some(Committed::At(_)) => partition.uncommitted_records(),
-        Some(Committed::Never) if policy.offset_reset == OffsetReset::Earliest => partition
-            .log
-            .map_or(0, |log| log.end.saturating_sub(log.start)),
-        Some(Committed::Never) | None => 0,
+    let from_the_start =
+        policy.offset_reset == OffsetReset::Earliest && !policy.scale_to_zero_on_invalid_offset;
+    match partition.log {
+        Some(log) if partition.resets(policy) && from_the_start => {
+            log.end.saturating_sub(log.start)
+        }
+        _ => partition.uncommitted_records(),
     }
 }
 

@@ -6,6 +6,7 @@
 mod damping;
 mod data;
 mod limits;
+mod settings;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};

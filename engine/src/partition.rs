@@ -17,6 +17,7 @@ use crate::history::{EndHistory, PartitionEnds};
 use crate::observation::{
     Cause, Committed, LogOffsets, Observation, PartitionObservation, Reading, TopicObservation,
 };
+use crate::policy::Policy;
 use crate::rate::Slopes;
 use crate::time::Timestamp;
 use crate::tuning::Tuning;
@@ -66,6 +67,8 @@ pub(crate) struct PartitionMemory {
     pub lag_at_advance: u64,
     /// It was found to be stuck, and has not moved since.
     pub stuck: bool,
+    /// Its owner was found to commit nothing, and it has not moved since.
+    pub stalled: bool,
     /// The lag when nothing held it: before a rebalance, or when replicas were asked for.
     pub lag_before_hold: u64,
     /// The member that owns it: its place among the members, and who it is.
@@ -94,6 +97,8 @@ pub(crate) struct Intake {
     pub new: bool,
     /// Since when the oldest part of the picture has not been refreshed.
     pub oldest: Option<Timestamp>,
+    /// When the newest part of it was read.
+    pub newest: Option<Timestamp>,
     /// Parts of it that could not be read: partitions, and topics as a whole.
     pub missing: u32,
     /// The first of them, by name.
@@ -291,6 +296,7 @@ impl PartitionMemory {
             unmoved_polls: 0,
             lag_at_advance: 0,
             stuck: false,
+            stalled: false,
             lag_before_hold: 0,
             owner: None,
             moved: false,
@@ -304,6 +310,21 @@ impl PartitionMemory {
         match self.committed {
             Some(Committed::At(offset)) => Some(offset),
             Some(Committed::Never) | None => None,
+        }
+    }
+
+    /// Whether whoever reads it next begins by the client's reset policy: nothing was ever committed, or
+    /// the commit lies behind the end of a log that began anew. Commits are read before logs, so an end
+    /// that is not older than the commit and lies before it is another log's, unless it is only the last
+    /// stable offset.
+    pub fn resets(&self, policy: &Policy) -> bool {
+        match self.committed {
+            None => false,
+            Some(Committed::Never) => true,
+            Some(Committed::At(_)) if policy.read_committed => false,
+            Some(Committed::At(offset)) => self
+                .log
+                .is_some_and(|log| offset > log.end && self.log_at >= self.committed_at),
         }
     }
 
@@ -339,7 +360,11 @@ impl PartitionMemory {
                 0
             }
         };
-        intake.age(self.log_at.min(self.committed_at));
+        let read_at = self.log_at.min(self.committed_at);
+        intake.age(read_at);
+        if self.log.is_some() && self.committed.is_some() {
+            intake.newest = intake.newest.max(Some(read_at));
+        }
         intake.waiting |= self.uncommitted_records() > 0;
         processed
     }
@@ -429,6 +454,7 @@ impl PartitionMemory {
             self.advanced_at = at;
             self.lag_at_advance = lag;
             self.stuck = false;
+            self.stalled = false;
             self.unmoved_polls = 0;
             intake
                 .advanced_places

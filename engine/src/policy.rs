@@ -36,12 +36,15 @@ pub struct Policy {
     pub offset_reset: OffsetReset,
     /// A partition without a commit does not wake the target.
     pub scale_to_zero_on_invalid_offset: bool,
+    /// Logs end at their last stable offset: whoever reads more may have committed behind it.
+    pub read_committed: bool,
     /// Records of lag a replica, the rule until the capacity is known.
     pub lag_threshold_records: u64,
     /// Active when the lag is above this.
     pub activation_lag_records: u64,
-    /// Active when the inbound rate is above this, in records per second.
-    pub activation_records_per_second: f64,
+    /// Active when the inbound rate is above this, in records per second. Where it is not given, any
+    /// rate wakes, unless the lag has a threshold of its own: then only lag does.
+    pub activation_records_per_second: Option<f64>,
     /// Records per second that one replica can do; learned where absent.
     pub capacity_per_replica: Option<f64>,
     /// The share of its capacity that a replica is planned to use, in (0, 1].
@@ -126,10 +129,12 @@ impl Policy {
             "above 0 records per second",
         );
         check(
-            self.activation_records_per_second.is_finite()
-                && self.activation_records_per_second >= 0.0,
+            self.activation_records_per_second
+                .is_none_or(|rate| rate.is_finite() && rate >= 0.0),
             "activation_records_per_second",
-            self.activation_records_per_second.to_string(),
+            self.activation_records_per_second
+                .unwrap_or_default()
+                .to_string(),
             "0 or more records per second",
         );
         check(

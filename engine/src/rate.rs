@@ -12,11 +12,14 @@
 //!
 //! A rise that only makes up for a stall is told from a surge in `rate/arrivals`.
 //!
-//! What this does not do: forecast, and tell records from offsets. Where offsets are not records
+//! What a rise leads to while replicas start is in `rate/trend`.
+//!
+//! What this does not do: forecast what has not begun, and tell records from offsets. Where offsets are not records
 //! (transaction markers, compaction), rates and lag are in offsets alike, and so is a capacity that
 //! was learned; docs/ALGORITHM.md says what that means for a configured one.
 
 mod arrivals;
+mod trend;
 
 use std::time::Duration;
 
@@ -28,6 +31,7 @@ use crate::time::Timestamp;
 use crate::tuning::Tuning;
 
 pub(crate) use arrivals::Arrivals;
+pub(crate) use trend::{Rise, Trend};
 
 /// The window for coming down, and the one that a restart recovers by asking the log for the offset
 /// of that time. As long as the HPA's own scale-down window, so that neither waits for the other.
@@ -46,10 +50,10 @@ pub(crate) const SHORT_SAMPLES: u32 = 3;
 /// missed scrape of a minute must not degrade a decision.
 const PROMETHEUS_FRESH: Duration = Duration::from_secs(90);
 
-/// Prometheus further than this factor from every window of the offsets contradicts them. Twice is
-/// what a query over the wrong topic, a doubled scrape job or bytes instead of records exceed, and
-/// what a `rate(...[1m])` on a moving load does not, because it is held against all windows.
-const MISMATCH_FACTOR: f64 = 2.0;
+/// Prometheus further than this factor from every window of the offsets contradicts them. A query over
+/// the wrong topic, bytes instead of records and a scrape job that counts everything twice lie beyond
+/// it; a `rate(...[1m])` on a moving load does not, because it is held against all windows.
+const MISMATCH_FACTOR: f64 = 1.5;
 
 /// The slopes of one or of all partitions, in records per second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -69,6 +73,8 @@ pub(crate) struct Slopes {
 pub(crate) struct Inbound {
     /// Records per second to go up by; `None` while no witness has spoken.
     pub up: Option<f64>,
+    /// Where `up` leads to, where it rises.
+    pub rise: Option<Rise>,
     /// Records per second that a lower count has to carry.
     pub down: Option<f64>,
     /// The offsets' witness, where there are two samples of any partition.
@@ -106,7 +112,13 @@ impl Slopes {
     /// surge that only makes up for a stall is none: then the rate since the stall counts. It leads
     /// somewhere only if it rose before the short window too: a step in the middle of a poll looks like
     /// one that rises, but not for so long.
+    ///
+    /// A rate that has clearly fallen is what it is now: a mean with what was usual would follow the
+    /// slow window down, and every count on the way would be a rebalance.
     fn up(self, arrivals: &Arrivals, policy: &Policy) -> f64 {
+        if self.fell(policy) {
+            return self.short;
+        }
         if !self.surges(policy) {
             return f64::midpoint(self.short, self.slow);
         }
@@ -150,6 +162,12 @@ impl Slopes {
         exceeds(self.short, self.slow, seconds, &policy.tuning)
     }
 
+    /// Whether the short window lies below the slow one by as much as a surge lies above it.
+    fn fell(self, policy: &Policy) -> bool {
+        let seconds = short_window(policy).as_secs_f64();
+        exceeds(self.slow, self.short, seconds, &policy.tuning)
+    }
+
     /// The rate that a lower count has to carry. The window over recommendations sees to it that what
     /// was needed minutes ago still counts; a slow rate in it would count it twice.
     fn down(self) -> f64 {
@@ -160,10 +178,20 @@ impl Slopes {
 // === impl Inbound ===
 
 impl Inbound {
+    /// The rise as a share of the rate: how many times `up` it leads to, and how many times `up` it
+    /// gains in each second.
+    pub fn relative_rise(&self) -> Option<Rise> {
+        let (up, rise) = (self.up?, self.rise?);
+        Some(Rise {
+            ahead: rise.ahead / up,
+            slope: rise.slope / up,
+        })
+    }
+
     /// Weighs the offsets' witness against Prometheus'. Until the slow window is one that was
     /// `watched` as a whole, nothing can be called a hiccup against it: the fastest window counts.
     pub fn weigh(
-        (offsets, arrivals): (Option<Slopes>, &Arrivals),
+        (offsets, arrivals, rise): (Option<Slopes>, &Arrivals, Option<Rise>),
         prometheus: PrometheusObservation,
         watched: bool,
         policy: &Policy,
@@ -192,6 +220,7 @@ impl Inbound {
         }
         Self {
             up,
+            rise: rise.filter(|rise| up.is_some_and(|up| up > 0.0 && rise.ahead > up)),
             down,
             offsets,
             prometheus,
@@ -201,7 +230,7 @@ impl Inbound {
 }
 
 /// How long the short window is: it reaches back three polls, however far apart they are.
-fn short_window(policy: &Policy) -> Duration {
+pub(crate) fn short_window(policy: &Policy) -> Duration {
     let polls = policy.poll_interval.saturating_mul(SHORT_SAMPLES);
     policy.tuning.short_window.max(polls)
 }

@@ -219,8 +219,10 @@ impl RebalanceMemory {
     /// Ends the episode when evidence has stopped and consumption has resumed. Consumption that
     /// does not resume is waited for no longer than the hold.
     fn end_when_settled(&mut self, policy: &Policy, progress: Progress, now: Timestamp) {
+        // Where nothing waits, nothing is missing: the load has ended, not the work.
         if let Some(episode) = &mut self.episode
             && episode.rate_before > 0.0
+            && !progress.idle
         {
             let expected = episode.rate_before * now.since(episode.started_at).as_secs_f64();
             let done = progress
@@ -335,9 +337,12 @@ impl FlightMemory {
         };
         let missing_for = now.since(request.since);
         if observed >= request.replicas {
-            if !request.overdue {
-                let took = now.since(request.asked_at).max(Duration::from_secs(1));
-                self.startup_seconds = Some(learn(self.startup_seconds, took));
+            let took = now.since(request.asked_at).max(Duration::from_secs(1));
+            if took <= LONGEST_FLIGHT {
+                // Late ones may have waited for room: that is a part of how long starts take, not all.
+                let known = self.startup_seconds;
+                let known = known.or(request.overdue.then_some(policy.startup.as_secs_f64()));
+                self.startup_seconds = Some(learn(known, took));
             }
             self.request = None;
             return Flight::default();

@@ -14,6 +14,11 @@ use std::time::Duration;
 
 use crate::assignor::{Layout, Needs};
 use crate::policy::Policy;
+use crate::rate::Rise;
+
+/// Nothing that can be foreseen is made to wait for longer than this, however dear the next count is:
+/// later than that users hold a record to be late.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Everything that one sizing takes.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +27,8 @@ pub(crate) struct Demand<'a> {
     pub layout: &'a Layout,
     /// Records per second into each partition.
     pub inbound: &'a [f64],
+    /// What the inbound rate leads to, as a share of it; `None` where it does not rise.
+    pub rise: Option<Rise>,
     /// Records of backlog that count, each partition; empty for none.
     pub due: &'a [f64],
     /// Records per second that one replica can do.
@@ -52,7 +59,53 @@ impl Demand<'_> {
         let by_busiest = by_busiest.smallest(self.capacity);
         let on_the_whole: f64 = need(self.policy.target_utilization).iter().sum();
         let by_mean = whole_replicas(on_the_whole / self.capacity);
-        by_busiest.max(self.layout.useful_at_most(by_mean))
+        let mut replicas = by_busiest.max(self.layout.useful_at_most(by_mean));
+        while self.outrun(replicas) {
+            replicas = self.layout.next_useful(replicas);
+        }
+        replicas.max(self.idle(self.policy.target_utilization))
+    }
+
+    /// Where consumers may stand idle: the replicas that the inbound rate would take if partitions could
+    /// be divided. Otherwise 0.
+    fn idle(&self, utilization: f64) -> u32 {
+        if self.policy.allow_idle_consumers {
+            self.mean(utilization)
+        } else {
+            0
+        }
+    }
+
+    /// The replicas that the inbound rate takes at this utilization, however it divides.
+    fn mean(&self, utilization: f64) -> u32 {
+        let inbound: f64 = self.inbound.iter().sum();
+        whole_replicas(inbound / utilization / self.capacity)
+    }
+
+    /// Whether a rise will have made records wait longer than the next count is worth, by the time
+    /// that a replica which is asked for now works.
+    ///
+    /// Where the rate will be `ahead` and gains `slope` a second, replicas that are full at the rate
+    /// `r` will have been short for `(ahead - r) / slope` seconds, and what piled up then waits
+    /// `(ahead - r)^2 / (2 slope r)`. That is the wait that is put up with at `r` below.
+    fn outrun(&self, replicas: u32) -> bool {
+        let Some(rise) = self.rise else {
+            return false;
+        };
+        let dearer = self.layout.next_useful(replicas).saturating_sub(replicas);
+        let Some(beyond_one) = dearer.checked_sub(1) else {
+            return false;
+        };
+        let wait = self
+            .policy
+            .tuning
+            .wait_a_replica
+            .saturating_mul(beyond_one)
+            .min(LONGEST_WAIT);
+        let slack = 2.0 * rise.slope * wait.as_secs_f64();
+        let root = ((slack + 4.0 * rise.ahead).sqrt() - slack.sqrt()) / 2.0;
+        let needs = self.needs(|inbound, _| inbound * root * root);
+        Needs::new(self.layout, &needs).exceed(replicas, self.capacity)
     }
 
     /// The backlog that will be there when everybody has joined, in seconds of inbound: the pause of
@@ -71,7 +124,10 @@ impl Demand<'_> {
 
     /// Whether `replicas` are too few for the inbound rate, whatever the backlog.
     pub fn rate_exceeds(&self, replicas: u32) -> bool {
-        replicas == 0 || self.trigger_needs().exceed(replicas, self.capacity)
+        replicas == 0
+            || self.trigger_needs().exceed(replicas, self.capacity)
+            || self.outrun(replicas)
+            || replicas < self.idle(line(self.policy, self.policy.tuning.trigger_share))
     }
 
     /// Whether `replicas` would take too long to work the backlog off.
@@ -81,7 +137,9 @@ impl Demand<'_> {
 
     /// The fewest replicas that are not too few for the inbound rate.
     pub fn least_by_rate(&self) -> u32 {
-        self.trigger_needs().smallest(self.capacity)
+        let trigger = line(self.policy, self.policy.tuning.trigger_share);
+        let needed = self.trigger_needs().smallest(self.capacity);
+        needed.max(self.idle(trigger))
     }
 
     /// The fewest that do not take too long to work the backlog off.
@@ -105,6 +163,11 @@ impl Demand<'_> {
             }
         });
         Needs::new(self.layout, &needs)
+    }
+
+    /// The same demand at the rate of now, wherever it leads.
+    pub fn as_of_now(self) -> Self {
+        Self { rise: None, ..self }
     }
 
     /// The same demand without a backlog.

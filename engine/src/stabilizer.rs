@@ -154,6 +154,14 @@ impl Window {
         self.entries.front().map_or(n, |&(_, extreme)| extreme)
     }
 
+    /// The extreme one that will be left `later`, if nothing is added, or the last one; `None` where
+    /// there is none.
+    pub fn extreme_in(&self, later: Duration, window: Duration, now: Timestamp) -> Option<u32> {
+        let mut entries = self.entries.iter();
+        let left = entries.find(|(at, _)| now.since(*at).saturating_add(later) <= window);
+        left.or(self.entries.back()).map(|&(_, extreme)| extreme)
+    }
+
     /// How long until the window has been fed for its whole length.
     pub fn missing(&self, window: Duration, now: Timestamp) -> Duration {
         let fed = self.since.map_or(Duration::ZERO, |since| now.since(since));

@@ -37,6 +37,13 @@ pub struct Tuning {
     /// to the HPA. A step rises in two windows at most, if it falls into the middle of one, and is not
     /// followed: it would be overshot.
     pub surge_lead: f64,
+    /// A rise is one over four spans of this length, two polls each: shorter ones scatter, longer ones
+    /// see it when half a start is gone. 0 follows no rise.
+    pub trend_span: Duration,
+    /// How long records may be made to wait by a rise that can be foreseen, for each replica that the
+    /// next useful count has beyond one more: a single one is asked for at once, and 12 more (24
+    /// partitions on 12) only where it is sure to be worth them.
+    pub wait_a_replica: Duration,
     /// A partition whose share over the slow window is this many times its usual one has really
     /// become hotter: then the newer share counts at once. Batch scatter over 300 s stays far below.
     pub share_shift: f64,
@@ -105,11 +112,9 @@ pub struct Tuning {
     pub capacity_quantile_up: f64,
     /// The quantile for coming down: nearly the slowest that was ever measured.
     pub capacity_quantile_down: f64,
-    /// A told capacity is doubted where most replicas are saturated and not even the best of them does
-    /// this share of it: a sample is off by less. 0 never doubts.
+    /// A told capacity is left for what replicas do where most of them were saturated and do more or less
+    /// than it by a larger share than this: samples are off by less. Infinity believes what was told.
     pub capacity_doubt: f64,
-    /// For how long samples count against what was told: as long as what is added for a backlog stays.
-    pub capacity_shown: Duration,
     /// Until replicas were saturated, plan them to carry what they have carried; otherwise the lag
     /// threshold sizes and nothing is lowered.
     pub use_proven: bool,
@@ -128,6 +133,8 @@ impl Default for Tuning {
             stall_share: 0.3,
             stall_memory: Duration::from_secs(40),
             surge_lead: 1.0,
+            trend_span: Duration::from_secs(4),
+            wait_a_replica: Duration::from_secs(2),
             share_shift: 1.5,
             even_share: 0.07,
             even_evidence: Duration::from_secs(4),
@@ -147,8 +154,7 @@ impl Default for Tuning {
             startup_patience: 2.0,
             capacity_quantile_up: 0.3,
             capacity_quantile_down: 0.1,
-            capacity_doubt: 0.9,
-            capacity_shown: Duration::from_secs(600),
+            capacity_doubt: 0.1,
             use_proven: true,
             dead_band: 1.0,
         }

@@ -37,6 +37,12 @@ pub struct Change {
 pub struct Outcome {
     /// Records later than the objective, percent.
     pub late_percent: f64,
+    /// Records later than 10 s, percent.
+    pub later_than_10_percent: f64,
+    /// Records later than 120 s, percent.
+    pub later_than_120_percent: f64,
+    /// Message time on average over all records, seconds: what all lateness together comes to.
+    pub message_mean_seconds: f64,
     /// Message time that half of the records do not exceed, seconds.
     pub message_p50_seconds: f64,
     /// That 99 % do not exceed.
@@ -95,12 +101,14 @@ impl Outcome {
         let base = spec.batch_seconds * 1.5;
         let ages = tally.ages();
         let total: f64 = ages.iter().sum();
-        let late: f64 = ages
-            .iter()
-            .enumerate()
-            .filter(|(age, _)| *age as f64 + base > OBJECTIVE_SECONDS)
-            .map(|(_, records)| records)
-            .sum();
+        let later_than = |objective: f64| {
+            let ages = ages.iter().enumerate();
+            let late = ages.filter(|(age, _)| *age as f64 + base > objective);
+            let records: f64 = late.map(|(_, records)| records).sum();
+            100.0 * records / total.max(1.0)
+        };
+        let waited = ages.iter().enumerate();
+        let waited: f64 = waited.map(|(age, records)| age as f64 * records).sum();
         let oldest = ages.iter().rposition(|records| *records > 0.0);
         let minutes = tally
             .minutes()
@@ -121,11 +129,10 @@ impl Outcome {
             enough(spec.protocol, &needs, spec.capacity)
         };
         Self {
-            late_percent: if total > 0.0 {
-                100.0 * late / total
-            } else {
-                0.0
-            },
+            late_percent: later_than(OBJECTIVE_SECONDS),
+            later_than_10_percent: later_than(10.0),
+            later_than_120_percent: later_than(120.0),
+            message_mean_seconds: waited / total.max(1.0) + base,
             message_p50_seconds: quantile(ages, total, 0.5) + base,
             message_p99_seconds: quantile(ages, total, 0.99) + base,
             message_max_seconds: oldest.unwrap_or(0) as f64 + base,

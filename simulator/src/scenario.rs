@@ -6,6 +6,7 @@
 //! product's users: within a minute, or less.
 
 mod seed;
+mod small;
 
 use crate::chance::Spread;
 use crate::workload::{
@@ -60,7 +61,7 @@ const CONSUMER_PAUSES: Spread = Spread(&[1.0, 3.0, 5.0, 7.0, 10.0]);
 const DAY: f64 = 86_400.0;
 
 /// The names of the built-in scenarios, in the order of the scoreboard.
-pub const NAMES: [&str; 13] = [
+pub const NAMES: [&str; 22] = [
     "ads",
     "elb",
     "aapl",
@@ -74,6 +75,15 @@ pub const NAMES: [&str; 13] = [
     "seed-100",
     "seed",
     "seed-300",
+    "openings-20",
+    "openings",
+    "openings-180",
+    "elb-1",
+    "elb-3",
+    "machine-3",
+    "app04-3",
+    "app04-8",
+    "aapl-3",
 ];
 
 const ADS: &str = include_str!("../traces/ads_1hz.csv");
@@ -128,7 +138,7 @@ impl Scenario {
             "seed" => Self::seed(120),
             "seed-100" => Self::seed(100),
             "seed-300" => Self::seed(300),
-            _ => return Ok(None),
+            _ => return Self::small(name),
         }))
     }
 

@@ -68,9 +68,11 @@ pub struct SeedFigures {
     pub harmful: u32,
 }
 
-/// The scenarios on which variants are compared: the traces, the day, the steps, the stalls, the seed.
-pub(crate) const COMPARED: [&str; 9] = [
-    "ads", "elb", "aapl", "taxi", "market", "steps", "rough", "stalls", "seed",
+/// The scenarios on which variants are compared: the traces, the day, the steps, the stalls, the seed,
+/// and two small groups.
+pub(crate) const COMPARED: [&str; 11] = [
+    "ads", "elb", "aapl", "taxi", "market", "steps", "rough", "stalls", "seed", "openings",
+    "app04-3",
 ];
 
 // === impl SeedFigures ===

@@ -20,6 +20,12 @@ pub struct Row {
     pub seeds: u64,
     /// Records later than the objective, percent.
     pub late_percent: f64,
+    /// Records later than 10 s, percent.
+    pub later_than_10_percent: f64,
+    /// Records later than 120 s, percent.
+    pub later_than_120_percent: f64,
+    /// Message time on average, seconds.
+    pub message_mean_seconds: f64,
     /// Message time, seconds.
     pub message_p50_seconds: f64,
     /// Message time, seconds.
@@ -56,6 +62,9 @@ impl Row {
             knob: contender.knob(),
             seeds: u64::try_from(outcomes.len()).unwrap_or(u64::MAX),
             late_percent: median(&|outcome| outcome.late_percent),
+            later_than_10_percent: median(&|outcome| outcome.later_than_10_percent),
+            later_than_120_percent: median(&|outcome| outcome.later_than_120_percent),
+            message_mean_seconds: median(&|outcome| outcome.message_mean_seconds),
             message_p50_seconds: median(&|outcome| outcome.message_p50_seconds),
             message_p99_seconds: median(&|outcome| outcome.message_p99_seconds),
             message_max_seconds: median(&|outcome| outcome.message_max_seconds),

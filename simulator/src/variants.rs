@@ -56,10 +56,13 @@ const REMOVED: &[(&str, Change)] = &[
         policy.tuning.stall_memory = Duration::ZERO;
     }),
     ("a told capacity is never doubted", |policy| {
-        policy.tuning.capacity_doubt = 0.0;
+        policy.tuning.capacity_doubt = f64::INFINITY;
     }),
     ("no lead in a surge", |policy| {
         policy.tuning.surge_lead = 0.0;
+    }),
+    ("no rise followed", |policy| {
+        policy.tuning.trend_span = Duration::ZERO;
     }),
     ("no test for a surge: the fast window", |policy| {
         policy.tuning.surge_factor = 1.0;
@@ -119,6 +122,12 @@ const NUMBERS: &[(&str, Change)] = &[
         policy.tuning.foresight = 2.0;
     }),
     ("lead double", |policy| policy.tuning.surge_lead = 2.0),
+    ("a rise over spans of 6 s", |policy| {
+        policy.tuning.trend_span = seconds(6);
+    }),
+    ("no wait for a dear count", |policy| {
+        policy.tuning.wait_a_replica = Duration::ZERO;
+    }),
     ("a step is over after 30 s", |policy| {
         policy.tuning.step_time = seconds(30);
     }),

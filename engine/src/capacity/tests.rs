@@ -24,9 +24,9 @@ fn saturated_replicas_teach_their_capacity() {
     assert!((95.0..105.0).contains(&capacity), "{capacity}");
 }
 
-/// The lag after half an hour on replicas of 100 records/s that were told to be of `told`, and whether
-/// anybody was told that they are not.
-fn doubted(told: f64, doubt: f64, rates: Vec<f64>) -> (u64, bool) {
+/// What is asked for after so many minutes on replicas of 100 records/s that were told to be of `told`,
+/// the lag then, and whether anybody was told that they are not.
+fn doubted(told: f64, doubt: f64, rates: Vec<f64>) -> (u32, u64, bool) {
     let mut policy = Policy {
         capacity_per_replica: Some(told),
         ..policy()
@@ -38,28 +38,55 @@ fn doubted(told: f64, doubt: f64, rates: Vec<f64>) -> (u64, bool) {
         let mut findings = decision.findings.iter();
         findings.any(|finding| finding.verdict == Verdict::CapacityMismatch)
     };
-    (world.lag(), world.decisions.iter().any(mismatch))
+    let said = world.decisions.iter().any(mismatch);
+    (replicas(&world.poll()), world.lag(), said)
 }
 
 #[test]
-fn a_backlog_is_sized_by_what_replicas_do_where_none_does_what_was_told() {
-    let overloaded = || vec![26.25; 24];
-    assert!(doubted(130.0, 0.0, overloaded()).0 > 2_000);
-    let (lag, said) = doubted(130.0, 0.9, overloaded());
-    assert!(lag < 1_000 && said, "{lag}");
+fn what_replicas_do_counts_where_it_is_not_what_was_told() {
+    let right = doubted(100.0, 0.1, vec![26.25; 24]);
+    assert_eq!((right.0, right.2), (8, false));
+    for told in [130.0, 150.0, 200.0] {
+        let (replicas, lag, said) = doubted(told, 0.1, vec![26.25; 24]);
+        assert_eq!((replicas, said), (right.0, true), "{told}");
+        assert!(lag < 1_000, "{told}: {lag}");
+    }
+    // The same, believed.
+    assert!(doubted(130.0, f64::INFINITY, vec![26.25; 24]).1 > 2_000);
 }
 
 #[test]
 fn what_was_told_is_believed_where_it_is_right_or_few_replicas_say_otherwise() {
-    for told in [100.0, 90.0] {
-        assert!(!doubted(told, 0.9, vec![26.25; 24]).1);
+    for told in [95.0, 105.0] {
+        assert!(!doubted(told, 0.1, vec![26.25; 24]).2);
     }
     // One hot partition says nothing of the others.
     let mut hot = vec![10.0; 24];
     hot[0] = 150.0;
-    assert!(!doubted(130.0, 0.9, hot).1);
-    // One replica is no group.
-    assert!(!doubted(130.0, 0.9, vec![110.0]).1);
+    assert!(!doubted(130.0, 0.1, hot).2);
+}
+
+#[test]
+fn a_slow_quarter_of_an_hour_does_not_size_the_day() {
+    let told = Policy {
+        capacity_per_replica: Some(100.0),
+        ..policy()
+    };
+    let mut world = World::new(told, vec![20.0; 24], 6);
+    world.minutes(20);
+    world.capacity = 50.0;
+    world.minutes(15);
+    assert!(world.replicas() > 6);
+    let said = |decision: &Decision| {
+        let mut findings = decision.findings.iter();
+        findings.any(|finding| finding.verdict == Verdict::CapacityMismatch)
+    };
+    assert!(world.decisions.iter().any(said));
+    world.capacity = 100.0;
+    world.minutes(20);
+    let decision = world.poll();
+    assert_eq!(decision.inputs.capacity_per_replica, Some(100.0));
+    assert!(!said(&decision));
 }
 
 #[test]

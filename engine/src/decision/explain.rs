@@ -166,6 +166,14 @@ impl Speaker<'_> {
         if !self.picture.active {
             return format!("{witnesses}; there is no work.");
         }
+        let witnesses = match inbound.rise {
+            Some(rise) => format!(
+                "{witnesses}, {} more in each second: {} when a replica that is asked for now works",
+                Figure(rise.slope),
+                Figure(rise.ahead)
+            ),
+            None => witnesses,
+        };
         match self.recommendation.capacity {
             Some(capacity) => format!(
                 "{witnesses}; replicas of {} records/s ({}) at {:.0} % utilization over {} \
@@ -174,6 +182,7 @@ impl Speaker<'_> {
                 match capacity.source {
                     Source::Configured => "configured",
                     Source::Learned => "learned",
+                    Source::Shown => "what they do, whatever was told",
                     Source::Proven => "proven: more was never carried",
                 },
                 self.policy.target_utilization * 100.0,
@@ -326,6 +335,8 @@ impl Speaker<'_> {
             format!("No more than the {} partitions.", it.most)
         } else if it.limited > it.stabilized {
             format!("No fewer than minReplicas, {least}.")
+        } else if it.most == u32::MAX {
+            format!("At least {least}; there is no maxReplicas.")
         } else {
             format!("Within {least} and {}.", it.most)
         }

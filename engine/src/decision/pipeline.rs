@@ -23,7 +23,11 @@ use crate::time::Timestamp;
 use crate::tuning::Tuning;
 
 /// A longer gap than this between two commits is not an interval but an incident.
-const LONGEST_COMMIT_INTERVAL: Duration = Duration::from_secs(60);
+const LONGEST_COMMIT_INTERVAL: Duration = Duration::from_secs(3_600);
+
+/// ... and nor is one of a minute or more that is so many times the known interval.
+const LONGEST_COMMIT_GAIN: f64 = 4.0;
+const SHORTEST_INCIDENT: Duration = Duration::from_secs(60);
 
 /// The weight of a new gap in the commit interval: some ten polls of memory.
 const COMMIT_WEIGHT: f64 = 0.1;
@@ -35,6 +39,8 @@ const FRESH_POLLS: u32 = 3;
 enum Usable {
     /// There is; its oldest part was read then.
     Since(Timestamp),
+    /// Only a part of it was read lately, the newest then: it may ask for more, and wake.
+    Part(Timestamp, Cause),
     /// There is nothing to look at now, but there was not long ago.
     Hold(Cause),
     /// There is none.
@@ -46,6 +52,8 @@ pub(super) struct Picture {
     pub intake: Intake,
     /// Whether all of it was read for this decision.
     pub whole: bool,
+    /// What could not be read for so long that only what could decides, and only upward.
+    pub part: Option<Cause>,
     /// When the oldest part of it was read.
     pub data_at: Timestamp,
     pub layout: Layout,
@@ -60,6 +68,8 @@ pub(super) struct Picture {
     pub commit_interval: Duration,
     pub processing_rate: Option<f64>,
     pub active: bool,
+    /// There is work, as far as can be seen.
+    pub works: bool,
     /// Until when the backlog may not ask for more.
     pub blocked_until: Option<Timestamp>,
 }
@@ -99,8 +109,9 @@ pub(super) fn run(
     }
     state.arrivals.note(at, intake.arrived_records, policy);
     let change = take_group(&mut state, &observation.group, at, &mut intake);
-    let data_at = match usable(policy, &state, &intake, now) {
-        Usable::Since(data_at) => data_at,
+    let (data_at, part) = match usable(policy, &state, &intake, now) {
+        Usable::Since(data_at) => (data_at, None),
+        Usable::Part(newest, cause) => (newest, Some(cause)),
         Usable::Hold(cause) => {
             let why = super::explain::no_answer(policy, &intake, cause);
             state.down.restart();
@@ -117,7 +128,7 @@ pub(super) fn run(
         let decision = unknown(policy, &mut state, &intake, Cause::NotYetObserved, now);
         return (state, decision);
     };
-    let picture = look(
+    let mut picture = look(
         policy,
         &mut state,
         &group,
@@ -126,6 +137,13 @@ pub(super) fn run(
         now,
     );
     state.group = Some(group);
+    picture.part = part;
+    if let Some(cause) = part
+        && !picture.works
+    {
+        let decision = unknown(policy, &mut state, &picture.intake, cause, now);
+        return (state, decision);
+    }
     let recommendation = recommend::recommend(policy, &mut state, &picture, now);
     let decision = conclude(policy, &mut state, picture, &recommendation, now);
     (state, decision)
@@ -175,21 +193,26 @@ fn usable(policy: &Policy, state: &State, intake: &Intake, now: Timestamp) -> Us
         };
         return lately.map_or(Usable::Not(cause), |_| Usable::Hold(cause));
     }
-    if let Some((_, cause)) = intake.never_known {
-        // The rest is known: it may ask for more, and nothing is lowered.
-        return lately.map_or(Usable::Not(cause), Usable::Since);
-    }
     let group_at = state.group.as_ref().map(|group| group.at);
+    let fresh = |at: Timestamp| now.since(at) <= policy.max_staleness;
+    // What is known may ask for more and wake, and nothing is lowered.
+    let part = |cause| match intake.newest {
+        Some(newest) if fresh(newest) && group_at.is_some_and(fresh) => Usable::Part(newest, cause),
+        _ => Usable::Not(cause),
+    };
+    if let Some((_, cause)) = intake.never_known {
+        return lately.map_or_else(|| part(cause), Usable::Since);
+    }
     let data_at = match (intake.oldest, group_at) {
         (Some(oldest), Some(group)) => oldest.min(group),
         (Some(only), None) | (None, Some(only)) => only,
         (None, None) => return Usable::Not(Cause::NotYetObserved),
     };
-    if now.since(data_at) <= policy.max_staleness {
+    if fresh(data_at) {
         return Usable::Since(data_at);
     }
     // What the server says about it is more use than that it is old.
-    Usable::Not(match intake.first_missing {
+    part(match intake.first_missing {
         Some((_, cause @ (Cause::NotFound | Cause::Refused))) => cause,
         _ => Cause::Stale,
     })
@@ -225,7 +248,8 @@ fn look(
     };
     let holding = state.rebalance.follow(change, group, policy, progress, now);
     let flight = state.flight.follow(group.replicas, policy, now);
-    let (inbound, inbound_up, inbound_down) = rates(policy, state, observation.prometheus, now);
+    let (inbound, inbound_up, inbound_down) =
+        rates(policy, state, group, observation.prometheus, now);
     note_prometheus(state, observation.prometheus, &inbound, now);
     let hold = if flight.replicas > 0 {
         Hold::All
@@ -279,6 +303,7 @@ fn look(
         observed: group.replicas,
         intake,
         whole,
+        part: None,
         data_at,
         inbound,
         inbound_up,
@@ -289,9 +314,13 @@ fn look(
         commit_interval,
         processing_rate,
         active: false,
+        works: false,
         blocked_until,
     };
-    picture.active = active(policy, state, &picture);
+    picture.works = works(policy, &picture);
+    // What is missing, stale or in the middle of a rebalance puts nobody to sleep.
+    let blind = !picture.whole || picture.holding.rebalancing;
+    picture.active = picture.works || (blind && state.active);
     picture
 }
 
@@ -316,7 +345,8 @@ fn present(
 /// The inbound rate, whole and by partition: for going up, and for coming down.
 fn rates(
     policy: &Policy,
-    state: &State,
+    state: &mut State,
+    group: &GroupMemory,
     prometheus: PrometheusObservation,
     now: Timestamp,
 ) -> (Inbound, Vec<f64>, Vec<f64>) {
@@ -325,8 +355,11 @@ fn rates(
     let mut usual_total = 0.0;
     let mut partitions: Vec<(f64, f64)> = Vec::new();
     for partition in state.partitions.iter() {
-        let slopes = partition.slopes.unwrap_or_default();
-        if partition.slopes.is_some() {
+        // A log that has not been read for so long says nothing of now.
+        let known = now.since(partition.log_at) <= policy.max_staleness;
+        let known = partition.slopes.filter(|_| known);
+        let slopes = known.unwrap_or_default();
+        if known.is_some() {
             total.get_or_insert_default().add(slopes);
         }
         usual_total += partition.usual_records;
@@ -335,7 +368,9 @@ fn rates(
     let watched = state
         .watched_from
         .is_some_and(|first| now.since(first) >= crate::rate::SLOW_WINDOW);
-    let offsets = (total, &state.arrivals);
+    let start = state.flight.startup(policy);
+    let rise = state.trend.follow(&state.arrivals, start, policy, now);
+    let offsets = (total, &state.arrivals, rise);
     let inbound = Inbound::weigh(offsets, prometheus, watched, policy, now);
     let count = f64::from(state.partitions.count().max(1));
     let slow_total = total.map_or(0.0, |slopes| slopes.slow);
@@ -349,6 +384,12 @@ fn rates(
         })
         .collect();
     crate::rate::take_scatter_out(&mut shares, 1.0 / count, tuning);
+    // What nobody of this group reads is no replica's work.
+    let read = |partition| f64::from(u8::from(!group.leaves_out(partition)));
+    let shares = shares.iter().zip(state.partitions.iter());
+    let shares: Vec<f64> = shares
+        .map(|(share, partition)| share * read(partition))
+        .collect();
     let times = |rate: Option<f64>| {
         let rate = rate.unwrap_or(0.0);
         shares.iter().map(|share| share * rate).collect()
@@ -432,8 +473,9 @@ fn commit_interval(state: &mut State, intake: &Intake, lately_whole: bool) -> Du
         && lately_whole
         && state.rebalance.episode.is_none()
     {
-        let gap = gap.min(LONGEST_COMMIT_INTERVAL.as_secs_f64());
         let known = state.commit_interval_seconds.unwrap_or(gap);
+        let incident = (known * LONGEST_COMMIT_GAIN).max(SHORTEST_INCIDENT.as_secs_f64());
+        let gap = gap.min(incident).min(LONGEST_COMMIT_INTERVAL.as_secs_f64());
         state.commit_interval_seconds = Some(known + (gap - known) * COMMIT_WEIGHT);
     }
     // Until one gap has been seen only the poll itself excuses lag: a restarted scaler may ask for
@@ -441,20 +483,21 @@ fn commit_interval(state: &mut State, intake: &Intake, lately_whole: bool) -> Du
     Duration::from_secs_f64(state.commit_interval_seconds.unwrap_or(0.0).max(0.0))
 }
 
-/// Whether there is work: undamped lag or a rate above its threshold. What is missing, stale or in
-/// the middle of a rebalance puts nobody to sleep.
-fn active(policy: &Policy, state: &State, picture: &Picture) -> bool {
+/// Whether there is work: undamped lag or a rate above its threshold.
+fn works(policy: &Policy, picture: &Picture) -> bool {
     let rate = picture
         .inbound
         .offsets
         .map(|slopes| slopes.short)
         .or(picture.inbound.up)
         .unwrap_or(0.0);
-    let work = picture.lag.total_records > policy.activation_lag_records
-        || rate > policy.activation_records_per_second
-        || picture.lag.awaits_first_commit;
-    let blind = !picture.whole || picture.holding.rebalancing;
-    work || (blind && state.active)
+    let rate_wakes = match policy.activation_records_per_second {
+        Some(threshold) => rate > threshold,
+        None => rate > 0.0 && policy.activation_lag_records == 0,
+    };
+    picture.lag.total_records > policy.activation_lag_records
+        || rate_wakes
+        || picture.lag.awaits_first_commit
 }
 
 /// Applies the limits, remembers what was decided, and puts it into words.

@@ -5,13 +5,20 @@
 //! ask unless it is held, spent its one step, or has asked in vain. Down: only when everything that
 //! could be wrong is known to be right.
 
+use std::time::Duration;
+
 use super::State;
 use super::pipeline::Picture;
 use crate::capacity::Capacity;
 use crate::policy::Policy;
+use crate::rate::short_window;
 use crate::sizing::{Demand, whole_replicas};
 use crate::stabilizer::{self, Extreme};
 use crate::time::Timestamp;
+
+/// Members that commit nothing forbid coming down for no longer than this: long enough for somebody to
+/// look, and one poison record a replica must not hold a night's worth of them.
+const STALLED_HOLD: Duration = Duration::from_secs(1_800);
 
 /// The way from what is there to what is asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,7 +121,7 @@ pub(super) fn recommend(
     let up = match capacity {
         _ if !picture.active => Up::nothing(base),
         Some(capacity) => up_by_capacity(policy, state, picture, capacity, base, now),
-        None => up_by_threshold(policy, picture, base),
+        None => up_by_threshold(policy, state, picture, base, now),
     };
     let lower = lower(policy, state, picture, capacity, base, now);
     let mut wanted = up.wanted;
@@ -140,12 +147,20 @@ pub(super) fn recommend(
     };
     // A part that cannot be read must not make the target look smaller than it is.
     let floor = if picture.whole { 0 } else { base };
-    let limited = stabilized.min(most).max(policy.min_replicas).max(floor);
+    let limited = stabilized
+        .min(most)
+        .max(policy.min_replicas)
+        .max(floor.min(policy.max_replicas.unwrap_or(floor)));
     let direction = match direction {
         Direction::UpForRate | Direction::UpForLag if limited <= base => Direction::Stay,
         other => other,
     };
-    note_outgrown(state, picture, direction, base, now);
+    let too_few_now = direction == Direction::UpForRate
+        && capacity.is_some_and(|capacity| {
+            let demand = demand(policy, state, picture, &picture.inbound_up, capacity.up);
+            demand.as_of_now().rate_exceeds(base)
+        });
+    note_outgrown(state, picture, direction, (base, too_few_now), now);
     if matches!(direction, Direction::UpForRate | Direction::UpForLag)
         && capacity.is_some_and(|capacity| limited > settled(policy, state, picture, capacity))
     {
@@ -174,13 +189,13 @@ pub(super) fn recommend(
     }
 }
 
-/// Remembers that `base` was too few for the rate: all of it was there, and the rate asked for more; or
-/// it fell behind, so that the backlog did.
+/// Remembers that `base` was too few for the rate: all of it was there, and the rate of now, not what it
+/// leads to, asked for more; or it fell behind, so that the backlog did.
 fn note_outgrown(
     state: &mut State,
     picture: &Picture,
     direction: Direction,
-    base: u32,
+    (base, too_few_now): (u32, bool),
     now: Timestamp,
 ) {
     let there = picture.observed == base && base > 0;
@@ -189,7 +204,7 @@ fn note_outgrown(
         .processing_rate
         .is_some_and(|processed| processed < inbound);
     let outgrown = match direction {
-        Direction::UpForRate => true,
+        Direction::UpForRate => too_few_now,
         Direction::UpForLag => falls_behind,
         Direction::Stay | Direction::StayThoughLower(_) | Direction::Down => false,
     };
@@ -260,6 +275,7 @@ fn demand<'a>(
         policy,
         layout: &picture.layout,
         inbound,
+        rise: picture.inbound.relative_rise(),
         due: &picture.lag.due,
         capacity,
         present: f64::from(picture.observed) * capacity,
@@ -351,7 +367,13 @@ fn forbidden(policy: &Policy, state: &State, picture: &Picture, now: Timestamp) 
 }
 
 /// Up by KEDA's own rule, until the capacity is known.
-fn up_by_threshold(policy: &Policy, picture: &Picture, base: u32) -> Up {
+fn up_by_threshold(
+    policy: &Policy,
+    state: &State,
+    picture: &Picture,
+    base: u32,
+    now: Timestamp,
+) -> Up {
     let threshold = policy.lag_threshold_records.max(1) as f64;
     let replicas = |due: &[f64]| {
         let replicas = whole_replicas(due.iter().sum::<f64>() / threshold);
@@ -363,8 +385,12 @@ fn up_by_threshold(policy: &Policy, picture: &Picture, base: u32) -> Up {
     } else {
         replicas(&picture.lag.due_unheld)
     };
+    let forbidden = forbidden(policy, state, picture, now);
+    let held = if forbidden.is_some() { 1 } else { held };
     let refused = if by_lag <= held.max(base) {
         None
+    } else if forbidden.is_some() {
+        forbidden
     } else if picture.flight.replicas > 0 {
         Some(Refused::InFlight)
     } else {
@@ -415,12 +441,17 @@ fn down(
     (base, lower, capacity): (u32, u32, Option<Capacity>),
     now: Timestamp,
 ) -> (u32, Direction) {
-    let window = policy.scale_down_window;
+    // In the first polls after a fall the short window still holds some of what was before: what is
+    // recommended then is neither the old count nor the new one. One step waits until those are over;
+    // while the load goes on falling, for no longer than it does.
+    let settles = short_window(policy).saturating_add(policy.poll_interval);
+    let window = policy.scale_down_window.max(settles);
     let trusted = if picture.whole {
         lower
     } else {
         lower.max(base)
     };
+    let before = state.down.extreme_in(settles, window, now);
     let largest = state.down.add(trusted, Extreme::Largest, window, now);
     // Nobody is there and nothing is to do: there is nothing to protect.
     let asleep = !picture.active && picture.observed == 0 && picture.whole;
@@ -435,14 +466,20 @@ fn down(
     if lower >= base {
         return (base, Direction::Stay);
     }
-    let target = largest.max(least(policy, state, picture, capacity));
+    let least = least(policy, state, picture, capacity);
+    let target = largest.max(least);
+    // By what was recommended before, too: more that comes now must not end the wait (law 3).
+    let soon = state.down.extreme_in(settles, window, now);
+    let falls = before.is_some_and(|before| before < target)
+        || soon.is_some_and(|soon| soon.max(lower).max(least) < target);
+    let settling = picture.active && falls;
     let kept = if !picture.whole {
         Some(Kept::Partial)
     } else if picture.holding.rebalancing {
         Some(Kept::Rebalance)
     } else if picture.active && picture.flight.replicas > 0 {
         Some(Kept::InFlight)
-    } else if picture.lag.stalled_members > 0 {
+    } else if picture.lag.stalled_members > 0 && picture.lag.stalled_for <= STALLED_HOLD {
         Some(Kept::Stalled)
     } else if state
         .prometheus_missing_since
@@ -451,7 +488,7 @@ fn down(
         Some(Kept::Prometheus)
     } else if !state.down.missing(window, now).is_zero() {
         Some(Kept::Warmup)
-    } else if target >= base {
+    } else if target >= base || settling {
         Some(Kept::Window)
     } else if picture.active
         && state

@@ -23,7 +23,6 @@ fn lag_runs_from_the_commit_or_from_what_retention_has_left() {
         (0, 100, 40, 60),
         (70, 100, 40, 30),
         (0, 100, 100, 0),
-        (0, 100, 400, 0),
         (500, 100, 0, 0),
         (0, u64::MAX, 0, u64::MAX),
     ] {
@@ -45,15 +44,22 @@ fn without_a_commit_the_reset_policy_says_what_is_lag() {
     };
     for (offset_reset, scale_to_zero, lag, awake) in [
         (OffsetReset::Earliest, false, 60, true),
+        (OffsetReset::Earliest, true, 0, false),
         (OffsetReset::Latest, false, 0, true),
         (OffsetReset::Latest, true, 0, false),
     ] {
-        let (inputs, active) = check(with(offset_reset, scale_to_zero), 40, 100, Committed::Never);
-        assert_eq!(
-            (inputs.lag_records, active),
-            (lag, awake),
-            "{offset_reset:?} {scale_to_zero}"
-        );
+        // A commit behind the end is of a log that began anew: clients reset by the same policy.
+        for committed in [Committed::Never, Committed::At(400)] {
+            let (inputs, active) = check(with(offset_reset, scale_to_zero), 40, 100, committed);
+            assert_eq!(
+                (inputs.lag_records, active),
+                (lag, awake),
+                "{offset_reset:?} {scale_to_zero} {committed:?}"
+            );
+            // Where nothing is, nothing waits for a first commit.
+            let (inputs, active) = check(with(offset_reset, scale_to_zero), 40, 40, committed);
+            assert_eq!((inputs.lag_records, active), (0, false), "{offset_reset:?}");
+        }
     }
 }
 
@@ -103,4 +109,15 @@ fn members_that_commit_nothing_anywhere_are_reported_and_nothing_is_lowered() {
     let decision = world.poll();
     assert_eq!(decision.verdict, Verdict::MembersStalled, "{decision:#?}");
     assert_eq!(replicas(&decision), before);
+}
+
+#[test]
+fn a_commit_behind_the_last_stable_offset_is_none_of_a_log_that_began_anew() {
+    let policy = Policy {
+        offset_reset: OffsetReset::Earliest,
+        read_committed: true,
+        ..policy()
+    };
+    let (inputs, active) = check(policy, 40, 100, Committed::At(400));
+    assert_eq!((inputs.lag_records, active), (0, false));
 }

@@ -14,26 +14,38 @@ fn partitions(observation: &mut Observation) -> &mut Vec<PartitionObservation> {
 }
 
 #[test]
-fn a_hole_is_filled_for_as_long_as_the_policy_allows_and_then_there_is_no_answer() {
+fn a_hole_is_filled_for_as_long_as_the_policy_allows_and_then_the_rest_may_only_ask_for_more() {
     let mut world = World::new(policy(), vec![30.0; 8], 4);
     world.minutes(6);
     let before = replicas(&world.poll());
-    for poll in 1..=30 {
-        let decision = world.poll_with(|observation| {
-            partitions(observation)[3].log = Reading::Unknown(Cause::Moving);
-        });
-        if poll <= 24 {
-            assert_eq!(replicas(&decision), before, "poll {poll}");
-            assert_eq!(decision.verdict, Verdict::Degraded);
-        } else {
-            assert_eq!(
-                decision.desired,
-                Desired::Unknown {
-                    cause: Cause::Stale
+    let polls = |world: &mut World, all: bool, count: usize| {
+        for _ in 0..count {
+            world.poll_with(|observation| {
+                let count = if all { 8 } else { 1 };
+                for partition in partitions(observation).iter_mut().take(count) {
+                    partition.log = Reading::Unknown(Cause::Moving);
                 }
-            );
+            });
         }
+        world.decisions[world.decisions.len() - 1].clone()
+    };
+    for poll in 1..=30 {
+        let decision = polls(&mut world, false, 1);
+        assert_eq!(replicas(&decision), before, "poll {poll}");
+        let mut findings = decision.findings.iter();
+        assert!(findings.any(|finding| finding.verdict == Verdict::Degraded));
     }
+    let mut busier = world.clone();
+    busier.scale_rates(2.0);
+    assert!(replicas(&polls(&mut busier, false, 12)) > before);
+    let mut idle = world.clone();
+    idle.scale_rates(0.0);
+    let unknown = Desired::Unknown {
+        cause: Cause::Stale,
+    };
+    assert_eq!(polls(&mut idle, false, 200).desired, unknown);
+    assert_eq!(polls(&mut world.clone(), true, 30).desired, unknown);
+    world.minutes(1);
     assert_eq!(replicas(&world.poll()), before);
 }
 

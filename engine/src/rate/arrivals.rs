@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::trend::trend_span;
 use super::{exceeds, short_window};
 use crate::policy::Policy;
 use crate::time::Timestamp;
@@ -22,6 +23,10 @@ use crate::tuning::Tuning;
 
 /// Points that are kept at most, however fast the caller polls: more than one a second by default.
 const MOST_POINTS: usize = 80;
+
+/// How much of the past is kept for a trend, in its spans: the four that are compared, each of which may
+/// reach over a late poll.
+const TREND_SPANS_KEPT: u32 = 8;
 
 /// Records that have arrived in all by each of the last polls, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -38,7 +43,8 @@ impl Arrivals {
         }
         self.points.push_back((at, all.saturating_add(records)));
         let before = short_window(policy).saturating_mul(2);
-        let kept = policy.tuning.stall_memory.saturating_add(before);
+        let trend = trend_span(policy).saturating_mul(TREND_SPANS_KEPT);
+        let kept = policy.tuning.stall_memory.saturating_add(before).max(trend);
         while self.points.len() > MOST_POINTS
             || self
                 .points
@@ -77,6 +83,21 @@ impl Arrivals {
         let mut polls = self.points.iter();
         let began = polls.rposition(|(at, _)| now.since(*at) >= window)?;
         self.before(began, window)
+    }
+
+    /// The rates of the last so many spans of `span` or a little more, oldest first, and how long they
+    /// are on average, in seconds; `None` where they are not all remembered.
+    pub fn last_spans<const COUNT: usize>(&self, span: Duration) -> Option<([f64; COUNT], f64)> {
+        let mut rates = [0.0; COUNT];
+        let &(now, _) = self.points.back()?;
+        let mut end = *self.points.back()?;
+        for slot in rates.iter_mut().rev() {
+            let mut earlier = self.points.iter().rev();
+            let from = *earlier.find(|from| end.0.since(from.0) >= span)?;
+            *slot = rate(from, end)?;
+            end = from;
+        }
+        Some((rates, now.since(end.0).as_secs_f64() / COUNT as f64))
     }
 
     /// The rate over the short window that ends with the point at `place`.

@@ -26,7 +26,7 @@ fn replicas_in_flight_are_expected_for_twice_the_time_of_a_start() {
     assert_eq!(seen(&mut flight, 11, 200), (1, 0));
     assert_eq!(seen(&mut flight, 11, 211), (0, 1));
     assert_eq!(seen(&mut flight, 12, 300), (0, 0));
-    assert_eq!(flight.startup(&policy()), Duration::from_secs(60));
+    assert_eq!(flight.startup(&policy()), Duration::from_secs(132));
 }
 
 #[test]

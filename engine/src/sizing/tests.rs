@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Demand, whole_replicas};
 use crate::assignor::{Assignor, Layout, Present};
+use crate::rate::Rise;
 use crate::world::policy;
 
 fn check(partitions: usize, total: f64, backlog: f64) -> (u32, impl Fn(u32) -> (bool, bool)) {
@@ -20,6 +21,7 @@ fn check(partitions: usize, total: f64, backlog: f64) -> (u32, impl Fn(u32) -> (
             policy: &policy(),
             layout: &layout,
             inbound: &inbound,
+            rise: None,
             due: &due,
             capacity: 100.0,
             present: f64::INFINITY,
@@ -114,6 +116,7 @@ fn the_backlog_that_grows_while_replicas_start_is_foreseen() {
             policy: &policy(),
             layout: &layout,
             inbound: &inbound,
+            rise: None,
             due: &[],
             capacity: 100.0,
             present: replicas_there * 100.0,
@@ -151,6 +154,7 @@ fn a_bad_hand_is_seen_where_it_was_dealt() {
             policy: &policy(),
             layout: &layout,
             inbound: &inbound,
+            rise: None,
             due: &[],
             capacity: 150.0,
             present: 600.0,
@@ -165,4 +169,45 @@ fn a_bad_hand_is_seen_where_it_was_dealt() {
     assert_eq!(exceeds(together, 4), (true, 6));
     // What another count would be dealt is not known.
     assert!(!exceeds(together, 6).0);
+}
+
+#[test]
+fn a_rise_asks_ahead_for_one_more_at_once_and_for_many_only_when_records_would_wait() {
+    // 24 partitions at `total`, which becomes `times` as much in a minute: what is asked for.
+    let check = |total: f64, times: f64, expected: u32| {
+        let (policy, inbound) = (policy(), vec![total / 24.0; 24]);
+        let layout = Layout {
+            assignor: Assignor::Balanced,
+            topic_sizes: vec![24],
+            members_per_replica: 1,
+            present: None,
+        };
+        let demand = Demand {
+            policy: &policy,
+            layout: &layout,
+            inbound: &inbound,
+            rise: Some(Rise {
+                ahead: times,
+                slope: (times - 1.0) / 60.0,
+            }),
+            due: &[],
+            capacity: 100.0,
+            present: f64::INFINITY,
+            pause: Duration::ZERO,
+            startup: Duration::from_secs(60),
+        };
+        let size = demand.size();
+        assert_eq!(size, expected, "{total}/s, {times} times as much");
+        assert!(
+            !demand.rate_exceeds(size),
+            "what is chosen is not left at once"
+        );
+    };
+    // One replica is full at 100/s, two at 200/s, three at 300/s.
+    check(80.0, 1.2, 1);
+    check(80.0, 1.3, 2);
+    check(80.0, 3.0, 3);
+    // 12 are full at 1,200/s. For 1.1 times that a record waits 0.9 s, for twice that 25 s.
+    check(1_000.0, 1.32, 12);
+    check(1_000.0, 3.0, 24);
 }

@@ -283,7 +283,7 @@ const fn meaning(verdict: Verdict) -> &'static str {
             "replicas with a backlog do less than capacityPerReplica says, and they count for it"
         }
         Verdict::RateMismatch => {
-            "Prometheus and the log offsets disagree by more than 2x, and the offsets count"
+            "Prometheus and the log offsets disagree by more than 1.5x, and the offsets count"
         }
         Verdict::Degraded => "a source is missing, and what is left decides",
         Verdict::Stale => "too little is known, so the last decision stands for now",

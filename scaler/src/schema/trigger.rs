@@ -99,9 +99,12 @@ pub const METADATA: &[Setting] = &[
             from_zero: true,
             max: MAX_RECORDS_PER_SECOND,
         },
-        Default("0"),
+        Optional,
     )
-    .means("Awake while the inbound rate, in records per second, is above this."),
+    .means(
+        "Awake while the inbound rate, in records per second, is above this. Without it any rate \
+         keeps the target awake, unless `activationLagThreshold` is set: then only the lag does.",
+    ),
     own(
         "capacityPerReplica",
         Kind::Decimal {
@@ -112,7 +115,7 @@ pub const METADATA: &[Setting] = &[
     )
     .means(
         "Records per second that one replica can process when it is saturated. Learned where \
-         absent. If none does it, the backlog is sized by what they do (CapacityMismatch).",
+         absent. If replicas with a backlog do something else, that counts (CapacityMismatch).",
     ),
     own(
         "targetUtilization",

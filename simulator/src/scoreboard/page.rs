@@ -47,7 +47,8 @@ fn scoreboard(plan: Plan, boards: &[Board]) -> String {
          Every policy on every scenario, in the simulator. Written by `make scoreboard` \
          ({} seeds, {} for the variants); nothing here is written by hand. Medians over the seeds.\n\n\
          **late**: records processed more than 30 s after they were written. **replicas**: pods on \
-         average, started or not; that is what it costs. **p99**, **max**: message time, seconds. \
+         average, started or not; that is what it costs. **10 s**, **120 s**: records later than that, \
+         percent. **mean**, **p99**, **max**: message time, seconds. \
          **reversals**: changes against the one before, within ten minutes. **harmful**: a step down \
          taken back within ten minutes, or a step up in a rebalance without which the next ten minutes \
          would have been carried as well. **drain**: the longest time in which something was late.\n\n\
@@ -173,8 +174,8 @@ fn plot(board: &Board, title: &str, label: &str, across: fn(&Row) -> f64) -> Str
 /// Less late than this is drawn on the axis of a plot.
 const LATE_FLOOR_PERCENT: f64 = 0.001;
 
-const HEAD: &str = "| policy | knob | late % | replicas | p99 | max | rescales | rebalances | reversals \
-                    | harmful | drain |\n|---|---|---|---|---|---|---|---|---|---|---|\n";
+const HEAD: &str = "| policy | knob | late % | replicas | 10 s | 120 s | mean | p99 | max | rescales | rebalances | reversals \
+                    | harmful | drain |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
 
 fn scenario(page: &mut String, board: &Board) {
     let _ = write!(
@@ -211,11 +212,14 @@ fn scenario(page: &mut String, board: &Board) {
 fn line(page: &mut String, row: &Row) {
     let _ = writeln!(
         page,
-        "| {} | {} | {} | {:.2} | {:.0} | {:.0} | {:.0} | {:.0} | {:.0} | {:.0} | {:.0} |",
+        "| {} | {} | {} | {:.2} | {} | {} | {:.1} | {:.0} | {:.0} | {:.0} | {:.0} | {:.0} | {:.0} | {:.0} |",
         row.policy,
         row.knob,
         figure(row.late_percent),
         row.mean_replicas,
+        figure(row.later_than_10_percent),
+        figure(row.later_than_120_percent),
+        row.message_mean_seconds,
         row.message_p99_seconds,
         row.message_max_seconds,
         row.rescales,
@@ -343,7 +347,8 @@ pub(super) fn compared(boards: &[Board]) -> Vec<&Board> {
 
 fn figures(board: &Board) -> String {
     let mut file = String::from(
-        "policy,knob,late_percent,mean_replicas,replica_hours,message_p50_seconds,\
+        "policy,knob,late_percent,later_than_10_percent,later_than_120_percent,mean_replicas,\
+         replica_hours,message_mean_seconds,message_p50_seconds,\
          message_p99_seconds,message_max_seconds,message_worst_seconds,rescales,rebalances,reversals,\
          harmful,drain_seconds\n",
     );
@@ -352,12 +357,15 @@ fn figures(board: &Board) -> String {
     for row in std::iter::once(&board.ours).chain(rivals).chain(variants) {
         let _ = writeln!(
             file,
-            "\"{}\",{},{:.4},{:.3},{:.2},{:.1},{:.1},{:.1},{:.1},{},{},{},{},{}",
+            "\"{}\",{},{:.4},{:.4},{:.4},{:.3},{:.2},{:.2},{:.1},{:.1},{:.1},{:.1},{},{},{},{},{}",
             row.policy,
             row.knob,
             row.late_percent,
+            row.later_than_10_percent,
+            row.later_than_120_percent,
             row.mean_replicas,
             row.replica_hours,
+            row.message_mean_seconds,
             row.message_p50_seconds,
             row.message_p99_seconds,
             row.message_max_seconds,

@@ -32,13 +32,32 @@ impl Speaker<'_> {
             } else {
                 Verdict::Stale
             };
-            let left = self.state.valid_until.since(self.now).as_secs();
+            let stands = match self.picture.part {
+                Some(_) => "the rest may ask for more".to_owned(),
+                None => {
+                    let left = self.state.valid_until.since(self.now).as_secs();
+                    format!("the last values stand for {left} s more")
+                }
+            };
             say(
                 verdict,
                 format!(
-                    "{what}{others} could not be read ({}): the last values stand for {left} s \
-                     more, and nothing is lowered.",
+                    "{what}{others} could not be read ({}): {stands}, and nothing is lowered.",
                     cause.label()
+                ),
+            );
+        }
+        if let Some((name, count)) = &self.picture.lag.unowned {
+            say(
+                Verdict::Degraded,
+                format!(
+                    "{name}{} no member of the group owns, though it is Stable: they ask for no \
+                     replicas. Does this group read this topic? A new partition is owned once the \
+                     clients have noticed it.",
+                    match count {
+                        0 | 1 => String::new(),
+                        count => format!(" and {} more", count - 1),
+                    }
                 ),
             );
         }
@@ -98,7 +117,7 @@ impl Speaker<'_> {
                 Verdict::MembersStalled,
                 format!(
                     "{} members hold lag and have committed nothing for {} s: look at their logs. \
-                     Their lag is not counted, and nothing is lowered.",
+                     Their lag is not counted, and for half an hour nothing is lowered.",
                     picture.lag.stalled_members,
                     picture.lag.stalled_for.as_secs()
                 ),
@@ -120,7 +139,7 @@ impl Speaker<'_> {
         let sized_by = match source {
             None => "lagThreshold, never lower",
             Some(Source::Proven) => "the most that replicas have carried without a backlog",
-            Some(Source::Configured | Source::Learned) => "",
+            Some(Source::Configured | Source::Learned | Source::Shown) => "",
         };
         if !sized_by.is_empty() && picture.active {
             say(
@@ -164,15 +183,14 @@ impl Speaker<'_> {
 
     fn say_doubt(&self, say: &mut impl FnMut(Verdict, String)) {
         if let Some(capacity) = self.recommendation.capacity
-            && capacity.backlog < capacity.up
+            && (capacity.source == Source::Shown || capacity.backlog < capacity.up)
         {
             say(
                 Verdict::CapacityMismatch,
                 format!(
-                    "capacityPerReplica says {} records/s, and no replica with a backlog did more \
-                     than {}: the backlog is sized by that. Something slows them, or set it to \
-                     what they do.",
-                    Figure(capacity.up),
+                    "capacityPerReplica says {} records/s, and replicas with a backlog do {}: a \
+                     backlog is sized by that. Set it to what they do, unless something slows them.",
+                    Known(self.policy.capacity_per_replica),
                     Figure(capacity.backlog)
                 ),
             );

@@ -119,7 +119,7 @@ impl Doubled {
         let elapsed = tick.observation.at.since(last.at).as_secs_f64();
         let (Some(before), Some(capacity)) = (
             self.before(tick, new, elapsed),
-            tick.plan.policy.capacity_per_replica,
+            tick.decision.inputs.capacity_per_replica,
         ) else {
             return;
         };
