@@ -104,7 +104,7 @@ impl Outcome {
         let later_than = |objective: f64| {
             let ages = ages.iter().enumerate();
             let late = ages.filter(|(age, _)| *age as f64 + base > objective);
-            let records: f64 = late.map(|(_, records)| records).sum();
+            let records = late.fold(0.0, |sum, (_, records)| sum + records);
             100.0 * records / total.max(1.0)
         };
         let waited = ages.iter().enumerate();
