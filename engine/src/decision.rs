@@ -11,6 +11,7 @@ mod reported;
 #[cfg(test)]
 mod tests;
 mod throughput;
+mod usable;
 
 use std::collections::VecDeque;
 

@@ -235,6 +235,11 @@ pub(crate) fn short_window(policy: &Policy) -> Duration {
     policy.tuning.short_window.max(polls)
 }
 
+/// How long a span is that a trend compares, at least: no shorter than a poll.
+fn trend_span(policy: &Policy) -> Duration {
+    policy.tuning.trend_span.max(policy.poll_interval)
+}
+
 /// Whether a rate over so many seconds lies above the usual one by more than a hiccup, and by more than
 /// independent records scatter.
 fn exceeds(rate: f64, usual: f64, seconds: f64, tuning: &Tuning) -> bool {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::explain::{Told, tell};
 use super::recommend::{self, Recommendation};
 use super::throughput::{note_processed, processing_rate};
+use super::usable::{Usable, usable};
 use super::{Decision, Desired, Finding, Inputs, Stage, State, Step, Verdict};
 use crate::assignor::{Assignor, Layout, Present};
 use crate::capacity::Source;
@@ -34,18 +35,6 @@ const COMMIT_WEIGHT: f64 = 0.1;
 
 /// A picture older than this many polls is not fresh enough to lower anything by.
 const FRESH_POLLS: u32 = 3;
-
-/// Whether there is a picture to decide by.
-enum Usable {
-    /// There is; its oldest part was read then.
-    Since(Timestamp),
-    /// Only a part of it was read lately, the newest then: it may ask for more, and wake.
-    Part(Timestamp, Cause),
-    /// There is nothing to look at now, but there was not long ago.
-    Hold(Cause),
-    /// There is none.
-    Not(Cause),
-}
 
 /// Everything that the rooms said, for the recommendation and for the explanation.
 pub(super) struct Picture {
@@ -178,44 +167,6 @@ fn take_group(
         group.note_progress(&intake.advanced_places, at);
     }
     change
-}
-
-/// Whether there is a picture to decide by.
-fn usable(policy: &Policy, state: &State, intake: &Intake, now: Timestamp) -> Usable {
-    let lately = state
-        .desired
-        .and(state.complete_at)
-        .filter(|complete| now.since(*complete) <= policy.max_staleness);
-    if state.partitions.count() == 0 {
-        let cause = match (&intake.never_known, &intake.first_missing) {
-            (Some((_, cause)), _) | (None, Some((_, cause))) => *cause,
-            (None, None) => Cause::NotFound,
-        };
-        return lately.map_or(Usable::Not(cause), |_| Usable::Hold(cause));
-    }
-    let group_at = state.group.as_ref().map(|group| group.at);
-    let fresh = |at: Timestamp| now.since(at) <= policy.max_staleness;
-    // What is known may ask for more and wake, and nothing is lowered.
-    let part = |cause| match intake.newest {
-        Some(newest) if fresh(newest) && group_at.is_some_and(fresh) => Usable::Part(newest, cause),
-        _ => Usable::Not(cause),
-    };
-    if let Some((_, cause)) = intake.never_known {
-        return lately.map_or_else(|| part(cause), Usable::Since);
-    }
-    let data_at = match (intake.oldest, group_at) {
-        (Some(oldest), Some(group)) => oldest.min(group),
-        (Some(only), None) | (None, Some(only)) => only,
-        (None, None) => return Usable::Not(Cause::NotYetObserved),
-    };
-    if fresh(data_at) {
-        return Usable::Since(data_at);
-    }
-    // What the server says about it is more use than that it is old.
-    part(match intake.first_missing {
-        Some((_, cause @ (Cause::NotFound | Cause::Refused))) => cause,
-        _ => Cause::Stale,
-    })
 }
 
 /// Looks at rebalances, rates and lag.

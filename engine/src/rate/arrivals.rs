@@ -15,8 +15,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::trend::trend_span;
-use super::{exceeds, short_window};
+use super::{exceeds, short_window, trend_span};
 use crate::policy::Policy;
 use crate::time::Timestamp;
 use crate::tuning::Tuning;

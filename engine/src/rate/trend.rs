@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::arrivals::Arrivals;
+use super::trend_span;
 use crate::policy::Policy;
 use crate::time::Timestamp;
 use crate::tuning::Tuning;
@@ -96,11 +97,6 @@ impl Trend {
             slope: slope * worth,
         })
     }
-}
-
-/// How long one span is, at least: no shorter than a poll.
-pub(super) fn trend_span(policy: &Policy) -> Duration {
-    policy.tuning.trend_span.max(policy.poll_interval)
 }
 
 /// Records per second that the rate gains in each second, where the spans rise one after the other and
