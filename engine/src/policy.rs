@@ -42,8 +42,7 @@ pub struct Policy {
     pub lag_threshold_records: u64,
     /// Active when the lag is above this.
     pub activation_lag_records: u64,
-    /// Active when the inbound rate is above this, in records per second. Where it is not given, any
-    /// rate wakes, unless the lag has a threshold of its own: then only lag does.
+    /// Active when the inbound rate is above this, in records per second; any rate where not given.
     pub activation_records_per_second: Option<f64>,
     /// Records per second that one replica can do; learned where absent.
     pub capacity_per_replica: Option<f64>,

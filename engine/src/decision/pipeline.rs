@@ -442,10 +442,7 @@ fn works(policy: &Policy, picture: &Picture) -> bool {
         .map(|slopes| slopes.short)
         .or(picture.inbound.up)
         .unwrap_or(0.0);
-    let rate_wakes = match policy.activation_records_per_second {
-        Some(threshold) => rate > threshold,
-        None => rate > 0.0 && policy.activation_lag_records == 0,
-    };
+    let rate_wakes = rate > policy.activation_records_per_second.unwrap_or(0.0);
     picture.lag.total_records > policy.activation_lag_records
         || rate_wakes
         || picture.lag.awaits_first_commit

@@ -103,7 +103,7 @@ pub const METADATA: &[Setting] = &[
     )
     .means(
         "Awake while the inbound rate, in records per second, is above this. Without it any rate \
-         keeps the target awake, unless `activationLagThreshold` is set: then only the lag does.",
+         keeps the target awake.",
     ),
     own(
         "capacityPerReplica",

@@ -38,6 +38,13 @@ fn replicas_do(decision: &Decision) -> (Option<f64>, Option<&str>) {
     (decision.inputs.capacity_per_replica, shown)
 }
 
+/// Whether the rate is followed to where it leads: more that comes in one poll makes a step of a rise,
+/// and a step leads nowhere (ALGORITHM, 1).
+fn rises(decision: &Decision) -> bool {
+    let mut trail = decision.trail.iter();
+    trail.any(|step| step.why.contains("more in each second"))
+}
+
 /// What is said by looking at which commits move.
 const BY_COMMITS: [Verdict; 3] = [
     Verdict::DownstreamLimited,
@@ -181,6 +188,7 @@ pub(super) fn more_never_lowers(tick: &mut Tick<'_>) {
             .any(|verdict| says(&decision, *verdict) != says(tick.decision, *verdict))
             || decision.inputs.rebalancing != tick.decision.inputs.rebalancing
             || replicas_do(&decision) != replicas_do(tick.decision)
+            || rises(&decision) != rises(tick.decision)
             || makes_up_for_a_stall(&decision);
         let holds = judged
             || known(&decision).is_some_and(|(more, awake)| more >= replicas && awake >= active);
