@@ -225,14 +225,6 @@ pub struct Inputs {
     pub held_seconds: f64,
 }
 
-#[cfg(test)]
-impl State {
-    /// How long a rebalance pauses the group, as far as is known.
-    fn learned_pause(&self) -> std::time::Duration {
-        self.rebalance.pause()
-    }
-}
-
 // === impl Verdict ===
 
 impl Verdict {

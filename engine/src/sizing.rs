@@ -127,7 +127,7 @@ impl Demand<'_> {
         replicas == 0
             || self.trigger_needs().exceed(replicas, self.capacity)
             || self.outrun(replicas)
-            || replicas < self.idle(line(self.policy, self.policy.tuning.trigger_share))
+            || replicas < self.idle(self.trigger())
     }
 
     /// Whether `replicas` would take too long to work the backlog off.
@@ -137,9 +137,8 @@ impl Demand<'_> {
 
     /// The fewest replicas that are not too few for the inbound rate.
     pub fn least_by_rate(&self) -> u32 {
-        let trigger = line(self.policy, self.policy.tuning.trigger_share);
         let needed = self.trigger_needs().smallest(self.capacity);
-        needed.max(self.idle(trigger))
+        needed.max(self.idle(self.trigger()))
     }
 
     /// The fewest that do not take too long to work the backlog off.
@@ -147,8 +146,13 @@ impl Demand<'_> {
         self.patient_needs().smallest(self.capacity)
     }
 
+    /// The utilization at which a count is left.
+    fn trigger(&self) -> f64 {
+        line(self.policy, self.policy.tuning.trigger_share)
+    }
+
     fn trigger_needs(&self) -> Needs<'_> {
-        let trigger = line(self.policy, self.policy.tuning.trigger_share);
+        let trigger = self.trigger();
         Needs::new(self.layout, &self.needs(|inbound, _| inbound / trigger))
     }
 

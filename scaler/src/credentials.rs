@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use renewed::{Given, Renewed};
-pub use rotating::{Content, Rotating};
+pub use rotating::{Content, Rotating, is_token};
 pub use secret::Secret;
 
 /// How often files are looked at again: well within the 60 s that are promised, and a few small

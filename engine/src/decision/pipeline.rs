@@ -442,9 +442,8 @@ fn works(policy: &Policy, picture: &Picture) -> bool {
         .map(|slopes| slopes.short)
         .or(picture.inbound.up)
         .unwrap_or(0.0);
-    let rate_wakes = rate > policy.activation_records_per_second.unwrap_or(0.0);
     picture.lag.total_records > policy.activation_lag_records
-        || rate_wakes
+        || rate > policy.activation_records_per_second
         || picture.lag.awaits_first_commit
 }
 

@@ -215,7 +215,7 @@ fn a_load_that_ends_in_a_rebalance_is_no_pause() {
             });
         }
         world.minutes(2);
-        world.state.learned_pause()
+        world.state.rebalance.pause()
     };
     assert!(pause(false) < Duration::from_secs(12), "{:?}", pause(false));
     assert!(pause(true) < Duration::from_secs(12), "{:?}", pause(true));

@@ -178,6 +178,24 @@ impl Content<'_> {
         }
         Ok(Secret::new(text.to_owned()))
     }
+
+    /// The file's one token, as it may stand in a header.
+    ///
+    /// # Errors
+    /// When it holds none.
+    pub fn token(&self) -> Result<Secret, String> {
+        let token = self.secret()?;
+        if is_token(token.expose()) {
+            Ok(token)
+        } else {
+            Err(format!("{} is no token", self.path.display()))
+        }
+    }
+}
+
+/// Whether a text can be a token: printable and without spaces.
+pub fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {

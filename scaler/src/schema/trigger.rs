@@ -99,12 +99,9 @@ pub const METADATA: &[Setting] = &[
             from_zero: true,
             max: MAX_RECORDS_PER_SECOND,
         },
-        Optional,
+        Default("0"),
     )
-    .means(
-        "Awake while the inbound rate, in records per second, is above this. Without it any rate \
-         keeps the target awake.",
-    ),
+    .means("Awake while the inbound rate, in records per second, is above this."),
     own(
         "capacityPerReplica",
         Kind::Decimal {

@@ -4,7 +4,7 @@
 //! Pods of 100 records/s on 24 partitions. A trace is scaled so that its 99 % quantile takes so many
 //! full pods, and cut where a full group is 90 % busy; `openings` is taken as it is.
 
-use super::{LIMIT, PARTITIONS, Scenario};
+use super::{DAY, LIMIT, PARTITIONS, Scenario};
 use crate::chance::Spread;
 use crate::workload::{Replay, Trace, TraceError, Workload};
 use crate::world::Protocol;
@@ -16,9 +16,6 @@ const CAPACITY: f64 = 100.0;
 const START_20: Spread = Spread(&[13.0, 17.0, 20.0, 25.0, 30.0]);
 const START_60: Spread = Spread(&[40.0, 50.0, 60.0, 74.0, 90.0]);
 const START_180: Spread = Spread(&[120.0, 150.0, 180.0, 221.0, 270.0]);
-
-/// Seconds of a recorded day.
-const DAY: f64 = 86_400.0;
 
 const APP04: &str = include_str!("../../traces/ms_mongo_app04_1min.csv");
 const MACHINE: &str = include_str!("../../traces/ms_mongo_machine_1min.csv");

@@ -92,13 +92,7 @@ impl Refresh for PrometheusAccess {
 
 fn read(files: &[Content<'_>]) -> Result<Login, String> {
     match files {
-        [token] => {
-            let secret = token.secret()?;
-            match secret.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
-                true => Ok(Login::Bearer(secret)),
-                false => Err(format!("{} is no token", token.path.display())),
-            }
-        }
+        [token] => token.token().map(Login::Bearer),
         [username, password] => Ok(Login::Basic {
             username: username.secret()?,
             password: password.secret()?,

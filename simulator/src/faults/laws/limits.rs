@@ -97,8 +97,7 @@ impl Larger {
         larger.capacity_per_replica = larger.capacity_per_replica.map(|rate| rate * times as f64);
         larger.lag_threshold_records *= times;
         larger.activation_lag_records *= times;
-        let activation = &mut larger.activation_records_per_second;
-        *activation = activation.map(|rate| rate * times as f64);
+        larger.activation_records_per_second *= times as f64;
         // Until there is a capacity there is nothing to scale with the load.
         (times > 1 && policy.capacity_per_replica.is_some()).then_some(Self {
             times,

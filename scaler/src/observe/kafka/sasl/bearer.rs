@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::aws::Aws;
 use crate::config::access::{BearerConfig, EndpointConfig, TokenConfig};
-use crate::credentials::{Content, Given, Refresh, Renewed, Rotating, Secret};
+use crate::credentials::{Content, Given, Refresh, Renewed, Rotating, Secret, is_token};
 use crate::metrics::Metrics;
 use crate::observe::http::{self, HttpClient};
 use crate::schema::shorten;
@@ -75,7 +75,7 @@ impl Bearer {
         let tokens = match &config.token {
             TokenConfig::File(path) => {
                 let paths = vec![path.clone()];
-                let make = |files: &[Content<'_>]| token_of(files.first().ok_or("no file")?);
+                let make = |files: &[Content<'_>]| files.first().ok_or("no file")?.token();
                 Tokens::File(Box::new(Rotating::new(setting, paths, metrics, make)))
             }
             TokenConfig::Msk(aws) => Tokens::Msk(Aws::new(setting, aws, metrics)),
@@ -126,18 +126,6 @@ impl Refresh for Bearer {
             }
         }
     }
-}
-
-fn token_of(file: &Content<'_>) -> Result<Secret, String> {
-    let token = file.secret()?;
-    if !is_token(token.expose()) {
-        return Err(format!("{} is no token", file.path.display()));
-    }
-    Ok(token)
-}
-
-fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 // === impl Endpoint ===
