@@ -65,6 +65,7 @@ impl Fixture {
     async fn ask(&self, url: &str, query: &str, cold: bool) -> BaselineReading {
         let query = PrometheusQuery {
             url: url.to_owned(),
+            profile: None,
             query: query.to_owned(),
         };
         self.observer.observe(&query, cold).await

@@ -327,6 +327,26 @@ async fn a_backtest_simulates_what_a_real_prometheus_remembers() {
     let seconds = answer["load_seconds"].as_u64().unwrap();
     assert!((7_190..=7_200).contains(&seconds), "{seconds}");
 
+    // The same through a profile, and without one that is not there.
+    let profile = format!(
+        "prometheus: {{main: {{url: '{}', headers: [X-Scope-OrgID=a]}}}}",
+        prometheus.url
+    );
+    std::fs::write(folder.path().join("evenkeel.yaml"), profile).unwrap();
+    let through = |name: &str| {
+        let policies = ["--policies", "reactive", "--seeds", "1", "--json"];
+        let profile = ["--prometheus", name, "--config", "evenkeel.yaml"];
+        let load = ["--query", query, "--hours", "4"];
+        simulate(folder.path(), &[&policies[..], &profile, &load].concat())
+    };
+    let answer = json(&through("main"));
+    let seconds = answer["load_seconds"].as_u64().unwrap();
+    assert!((14_310..=14_400).contains(&seconds), "{seconds}");
+    let ended = through("mian");
+    assert_eq!(ended.code, Some(64), "{}", ended.stdout);
+    let complaint = "--prometheus mian: no such Prometheus profile in --config; there are main";
+    assert!(ended.stderr.contains(complaint), "{}", ended.stderr);
+
     let ended = backtest(&["--query", "sum(rate(recrods_total[1m]))"]);
     assert_eq!(ended.code, Some(1), "{}", ended.stdout);
     assert!(

@@ -11,7 +11,7 @@ use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
 use aws_sigv4::http_request::{
-    SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign,
+    SignableBody, SignableRequest, SignatureLocation, SigningInstructions, SigningSettings, sign,
 };
 use aws_sigv4::sign::v4;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
@@ -33,6 +33,9 @@ const UNSTATED_LIFE: Duration = Duration::from_secs(900);
 
 /// How long the chain may take. An agent that is not there is tried several times by AWS's own code.
 const KEYS_WITHIN: Duration = Duration::from_secs(20);
+
+/// The name of Amazon Managed Prometheus in signatures.
+const MANAGED_PROMETHEUS: &str = "aps";
 
 /// The name under which a role is assumed, which AWS's own logs show.
 const SESSION_NAME: &str = "evenkeel";
@@ -127,6 +130,12 @@ async fn find(wanted: &AwsConfig) -> Given<Keys> {
     ))
 }
 
+/// What a form asks, written as AWS reads it: to some of its servers a form's `+` is a plus.
+pub fn query(form: &str) -> String {
+    let form = form.replace('+', "%20");
+    form.replace('*', "%2A").replace("%7E", "~")
+}
+
 /// AWS's errors say what is wrong in their causes only.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| (*cause).source());
@@ -146,10 +155,8 @@ impl Keys {
     /// # Errors
     /// A sentence, when no region is known.
     pub fn msk_token(&self) -> Result<Secret, String> {
-        let region = self.region.as_deref();
-        let region = region.ok_or("no region is known: give sasl.awsRegion")?;
         let url = self
-            .presigned(region, now())
+            .presigned(self.region()?, now())
             .map_err(|error| format!("the token for MSK cannot be signed: {error}"))?;
         Ok(Secret::new(BASE64_URL_SAFE_NO_PAD.encode(url)))
     }
@@ -160,24 +167,63 @@ impl Keys {
         at: SystemTime,
     ) -> Result<String, Box<dyn std::error::Error>> {
         let url = format!("https://kafka.{region}.amazonaws.com/?Action=kafka-cluster%3AConnect");
-        let unsigned = SignableRequest::new("GET", &url, [].into_iter(), SignableBody::Bytes(&[]))?;
-        let identity = self.credentials.clone().into();
         let mut settings = SigningSettings::default();
         settings.expires_in = Some(TOKEN_LIFETIME);
         settings.signature_location = SignatureLocation::QueryParams;
-        let parameters = v4::SigningParams::builder()
-            .settings(settings)
-            .time(at)
-            .name("kafka-cluster")
-            .region(region)
-            .identity(&identity)
-            .build()?;
+        let instructions = self.signed(&url, "kafka-cluster", region, settings, at)?;
         let mut request = axum::http::Request::get(&url).body(())?;
-        let (instructions, _) = sign(unsigned, &parameters.into())?.into_parts();
         instructions.apply_to_request_http1x(&mut request);
         // Not signed: for whoever looks into MSK's logs.
         let name = concat!("evenkeel%2F", env!("CARGO_PKG_VERSION"));
         Ok(format!("{}&User-Agent={name}", request.uri()))
+    }
+
+    /// The headers that sign a GET of `url` for Amazon Managed Prometheus. What the address asks has
+    /// to be written as AWS writes it, nothing but letters, digits and `-._~` as themselves.
+    ///
+    /// # Errors
+    /// A sentence, when no region is known.
+    pub fn prometheus_headers(&self, url: &str) -> Result<Vec<(String, Secret)>, String> {
+        self.headers(url, self.region()?, now())
+            .map_err(|error| format!("the request cannot be signed: {error}"))
+    }
+
+    fn headers(
+        &self,
+        url: &str,
+        region: &str,
+        at: SystemTime,
+    ) -> Result<Vec<(String, Secret)>, Box<dyn std::error::Error>> {
+        let settings = SigningSettings::default();
+        let instructions = self.signed(url, MANAGED_PROMETHEUS, region, settings, at)?;
+        let header = |(name, value): (&str, &str)| (name.to_owned(), Secret::new(value.to_owned()));
+        Ok(instructions.headers().map(header).collect())
+    }
+
+    fn region(&self) -> Result<&str, String> {
+        let region = self.region.as_deref();
+        region.ok_or_else(|| "no region is known: give awsRegion in the profile".to_owned())
+    }
+
+    fn signed(
+        &self,
+        url: &str,
+        service: &str,
+        region: &str,
+        settings: SigningSettings,
+        at: SystemTime,
+    ) -> Result<SigningInstructions, Box<dyn std::error::Error>> {
+        let unsigned = SignableRequest::new("GET", url, [].into_iter(), SignableBody::Bytes(&[]))?;
+        let identity = self.credentials.clone().into();
+        let parameters = v4::SigningParams::builder()
+            .settings(settings)
+            .time(at)
+            .name(service)
+            .region(region)
+            .identity(&identity)
+            .build()?;
+        let (instructions, _) = sign(unsigned, &parameters.into())?.into_parts();
+        Ok(instructions)
     }
 }
 
@@ -193,37 +239,55 @@ mod tests {
         pairs.map(Option::unwrap).collect()
     }
 
+    fn keys(case: &serde_json::Value) -> (Keys, String, SystemTime) {
+        let text = |name: &str| case[name].as_str().map(str::to_owned);
+        let (key, secret) = (text("key").unwrap(), text("secret").unwrap());
+        let credentials = Credentials::new(key, &secret, text("session_token"), None, "test");
+        let signed_at = Duration::from_secs(case["signed_at"].as_u64().unwrap());
+        let keys = Keys {
+            region: None,
+            credentials,
+        };
+        assert!(!format!("{keys:?}").contains(&secret), "{keys:?}");
+        (keys, text("region").unwrap(), UNIX_EPOCH + signed_at)
+    }
+
+    #[test]
+    fn requests_to_prometheus_are_signed_as_awss_own_client_for_python_does() {
+        let cases = include_str!("aws/signed.json");
+        let cases: serde_json::Value = serde_json::from_str(cases).unwrap();
+        for case in cases.as_array().unwrap() {
+            let (keys, region, at) = keys(case);
+            let text = |name: &str| case[name].as_str().unwrap();
+            let asked = format!("{}?{}", text("url"), query(text("form")));
+            let headers = keys.headers(&asked, &region, at).unwrap();
+            let headers: BTreeMap<String, String> = headers
+                .into_iter()
+                .map(|(name, value)| (name, value.expose().to_owned()))
+                .collect();
+            let theirs: BTreeMap<String, String> =
+                serde_json::from_value(case["headers"].clone()).unwrap();
+            assert_eq!(headers, theirs);
+        }
+    }
+
     /// The requests that it signed lie beside the consumer, with the program that makes them.
     #[test]
     fn it_signs_as_awss_own_client_for_python_does() {
         let cases = include_str!("../../consumer/tests/msk_iam/presigned.json");
         let cases: serde_json::Value = serde_json::from_str(cases).unwrap();
         for case in cases.as_array().unwrap() {
-            let text = |name: &str| case[name].as_str().map(str::to_owned);
-            let (key, secret) = (text("key").unwrap(), text("secret").unwrap());
-            let keys = Keys {
-                region: None,
-                credentials: Credentials::new(
-                    key,
-                    secret.clone(),
-                    text("session_token"),
-                    None,
-                    "test",
-                ),
-            };
-            let signed_at = Duration::from_secs(case["signed_at"].as_u64().unwrap());
-            let region = text("region").unwrap();
-            let ours = keys.presigned(&region, UNIX_EPOCH + signed_at).unwrap();
+            let (keys, region, at) = keys(case);
+            let ours = keys.presigned(&region, at).unwrap();
             let mut signed = parameters(&ours);
             let name = signed.remove("User-Agent").unwrap();
             assert!(name.starts_with("evenkeel%2F"), "{name}");
-            let theirs = text("url").unwrap();
-            assert_eq!(signed, parameters(&theirs));
+            let theirs = case["url"].as_str().unwrap();
+            assert_eq!(signed, parameters(theirs));
             assert_eq!(
                 ours.split_once('?').unwrap().0,
                 theirs.split_once('?').unwrap().0
             );
-            assert!(!format!("{keys:?}").contains(&secret), "{keys:?}");
         }
     }
 }

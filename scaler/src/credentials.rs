@@ -5,6 +5,7 @@
 //! in a [`Renewed`], so that there is one rule for when they are had again and what happens when that
 //! fails. What they mean is the user's to say; nothing here opens a connection.
 
+pub mod login;
 pub mod renewed;
 pub mod rotating;
 pub mod secret;
@@ -12,6 +13,7 @@ pub mod secret;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use login::Login;
 pub use renewed::{Given, Renewed};
 pub use rotating::{Content, Rotating, is_token};
 pub use secret::Secret;

@@ -31,7 +31,7 @@ const MAX_RECORDS_PER_SECOND: f64 = 1e12;
 const MAX_TOPICS: usize = 200;
 /// More bootstrap addresses help nobody: one that answers is enough.
 const MAX_ADDRESSES: usize = 32;
-/// More scopes or extensions than any identity provider knows.
+/// More scopes, extensions or headers than any server knows.
 const MAX_WORDS: usize = 50;
 /// Ranges of partitions in one `partitionLimitation`.
 const MAX_PARTITION_RANGES: usize = 1_000;
@@ -106,6 +106,8 @@ pub enum Kind {
     Words,
     /// A list of `name=value`.
     Pairs,
+    /// A list of `name=/path` of files that hold the values.
+    NamedFiles,
     /// A list of topic names.
     Topics,
     /// A regular expression that the whole name has to match.
@@ -123,8 +125,6 @@ pub enum Kind {
         /// The value, where there is one, that KEDA understands as no credentials; it is accepted.
         harmless: Option<&'static str>,
     },
-    /// Has a meaning in the design and is not built: an error rather than silence.
-    NotYet,
 }
 
 /// The row called `key`, if there is one.
@@ -179,10 +179,7 @@ impl Kind {
 
     /// Whether a value is read: not where it is for others, refused or without effect.
     pub const fn is_read(&self) -> bool {
-        !matches!(
-            self,
-            Self::Passed | Self::Ignored | Self::Credential { .. } | Self::NotYet
-        )
+        !matches!(self, Self::Passed | Self::Ignored | Self::Credential { .. })
     }
 
     /// How many items a list has, at least and at most; none where it is no list.
@@ -190,11 +187,16 @@ impl Kind {
         match self {
             Self::Addresses => Some((1, MAX_ADDRESSES)),
             Self::Topics => Some((1, MAX_TOPICS)),
-            Self::Words | Self::Pairs => Some((1, MAX_WORDS)),
+            Self::Words | Self::Pairs | Self::NamedFiles => Some((1, MAX_WORDS)),
             Self::Partitions => Some((1, MAX_PARTITION_RANGES)),
             Self::Globs => Some((0, usize::MAX)),
             _ => None,
         }
+    }
+
+    /// Whether an error may repeat a value: not where people write secrets by mistake.
+    pub const fn is_shown(&self) -> bool {
+        !matches!(self, Self::File | Self::Pairs | Self::NamedFiles)
     }
 
     /// What would be right, for error texts and the documentation.
@@ -226,12 +228,12 @@ impl Kind {
             Self::Addresses => "a list of host:port".to_owned(),
             Self::Words => "a list of words".to_owned(),
             Self::Pairs => "a list of name=value".to_owned(),
+            Self::NamedFiles => "a list of name=/path".to_owned(),
             Self::Topics => "a list of topic names".to_owned(),
             Self::Pattern => "a regular expression".to_owned(),
             Self::Partitions => "partition numbers and ranges such as 1,2,10-20".to_owned(),
             Self::Globs => "a list of globs".to_owned(),
             Self::Passed | Self::Ignored | Self::Credential { .. } => "anything".to_owned(),
-            Self::NotYet => "nothing yet".to_owned(),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Prometheus with credentials: a real one with its own web configuration, and an HTTPS server that
 //! shows what was sent to it.
 
+use std::collections::HashMap;
 use std::process::Stdio;
 
 use evenkeel_engine::{Cause, PrometheusObservation};
 use evenkeel_scaler::clock::Clock;
 use evenkeel_scaler::config::Config;
 use evenkeel_scaler::credentials::LOOK_EVERY;
+use evenkeel_scaler::grpc::wire::ScaledObjectRef;
 use evenkeel_scaler::metrics::Metrics;
 use evenkeel_scaler::observe::prometheus::{
     BaselineReading, ObservePrometheus as _, PrometheusAccess, PrometheusObserver,
@@ -16,7 +18,8 @@ use evenkeel_tools::demo::process::bound_command;
 
 use crate::authority::{Authority, Dates, Pair};
 use crate::eventually::eventually;
-use crate::process::free_address;
+use crate::fake_broker::FakeCluster;
+use crate::process::{Serve, free_address, in_time};
 use crate::provider::{Mood, Provider};
 use crate::secured::{REQUEST_TIMEOUT, pass};
 
@@ -35,10 +38,8 @@ fn observer(url: &str, lines: &str) -> PrometheusObserver {
     let config = config.unwrap_or_else(|errors| panic!("{errors:#}\n{yaml}"));
     let metrics = Metrics::default();
     let profile = &config.prometheus["main"];
-    let access = profile.access.as_ref().map(|access| {
-        let access = PrometheusAccess::of("main", access, REQUEST_TIMEOUT, &metrics);
-        (profile.url.clone(), access.into())
-    });
+    let access = PrometheusAccess::of("main", profile, REQUEST_TIMEOUT, &metrics);
+    let access = access.map(|access| ("main".to_owned(), access.into()));
     let config = PrometheusObserverConfig {
         request_timeout: REQUEST_TIMEOUT,
         concurrency: 1,
@@ -50,9 +51,15 @@ fn observer(url: &str, lines: &str) -> PrometheusObserver {
 async fn ask(observer: &PrometheusObserver, url: &str) -> BaselineReading {
     let query = PrometheusQuery {
         url: url.to_owned(),
+        profile: Some("main".to_owned()),
         query: "vector(7)".to_owned(),
     };
     observer.observe(&query, false).await
+}
+
+/// The address that a profile has.
+fn base(provider: &Provider) -> String {
+    provider.url().replace("/token", "")
 }
 
 async fn until_seven(observer: &PrometheusObserver, url: &str) {
@@ -150,15 +157,12 @@ async fn a_real_prometheus_takes_a_password_and_a_client_certificate() {
 }
 
 #[tokio::test]
-async fn a_token_goes_to_the_profiles_own_address_and_to_no_other() {
+async fn a_token_goes_by_tls_and_no_redirect_is_followed() {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new(folder.path(), "authority");
     let pair = authority.server("server", "127.0.0.1", Dates::Now);
-    let (server, other) = (Provider::start(&pair).await, Provider::start(&pair).await);
-    for one in [&server, &other] {
-        one.set(Mood::Says(200, "application/json", SEVEN));
-    }
-    let base = |provider: &Provider| provider.url().replace("/token", "");
+    let server = Provider::start(&pair).await;
+    server.set(Mood::Says(200, "application/json", SEVEN));
     let token = folder.path().join("token");
     std::fs::write(&token, "hush-0815\n").unwrap();
     let lines = format!(
@@ -173,10 +177,6 @@ async fn a_token_goes_to_the_profiles_own_address_and_to_no_other() {
         request.contains("authorization: Bearer hush-0815\r\n"),
         "{request}"
     );
-    // Where nothing was configured nobody is trusted, and nothing is shown.
-    let (_, said) = refused(&observer, &base(&other)).await;
-    assert!(said.contains("did not reach the server"), "{said}");
-    assert_eq!(other.requests(), 0);
     server.set(Mood::Says(302, "text/html", ""));
     let (_, said) = refused(&observer, &base(&server)).await;
     assert!(said.contains("302"), "{said}");
@@ -187,4 +187,106 @@ async fn a_token_goes_to_the_profiles_own_address_and_to_no_other() {
     let (cause, said) = refused(&nothing, &base(&server)).await;
     assert_eq!((cause, server.requests()), (Cause::Refused, asked));
     assert!(said.contains("prometheus.main.bearerTokenFile"), "{said}");
+}
+
+#[tokio::test]
+async fn two_tenants_of_one_address_get_their_own_headers_and_parameters() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(folder.path(), "authority");
+    let server = Provider::start(&authority.server("server", "127.0.0.1", Dates::Now)).await;
+    server.set(Mood::Says(200, "application/json", SEVEN));
+    let key = folder.path().join("key");
+    std::fs::write(&key, "hush-0815\n").unwrap();
+    let (ca, key_file) = (
+        authority.ca().display().to_string(),
+        key.display().to_string(),
+    );
+    let tls = format!("tls: {{ca: {ca}}}");
+    let lines = format!(
+        "{tls}, headers: ['X-Scope-OrgID=a, b'], headerFiles: [X-Api-Key={key_file}], \
+         queryParameters: [dedup=true, partial_response=false]"
+    );
+    let address = base(&server);
+    let first = observer(&address, &lines);
+    until_seven(&first, &address).await;
+    let request = server.last();
+    for words in [
+        "x-scope-orgid: a, b\r\n",
+        "x-api-key: hush-0815\r\n",
+        "&dedup=true&partial_response=false ",
+    ] {
+        assert!(request.contains(words), "{words:?} is not in {request}");
+    }
+    let other = observer(&address, &format!("{tls}, headers: [X-Scope-OrgID=c]"));
+    until_seven(&other, &address).await;
+    let request = server.last();
+    assert!(request.contains("x-scope-orgid: c\r\n"), "{request}");
+    assert!(!request.contains("x-api-key"), "{request}");
+    // Another key is taken over, and one that cannot be a header is not.
+    for text in ["hush-0816", "two\nlines", ""] {
+        std::fs::write(&key, text).unwrap();
+        pass(LOOK_EVERY).await;
+        until_seven(&first, &address).await;
+        let request = server.last();
+        assert!(request.contains("x-api-key: hush-0816\r\n"), "{request}");
+    }
+}
+
+/// What AWS makes of the signature is held beside `crate::aws`, against AWS's own client.
+#[tokio::test]
+async fn requests_to_amazon_are_signed_with_the_pods_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(folder.path(), "authority");
+    let server = Provider::start(&authority.server("server", "127.0.0.1", Dates::Now)).await;
+    server.set(Mood::Says(200, "application/json", SEVEN));
+    let cluster = FakeCluster::start(1).await;
+    cluster.change(|world| {
+        world.topic("t", 1, 100);
+        world.classic_group("g", "t", 40);
+    });
+    let yaml = format!(
+        "prometheus:\n  amp:\n    url: '{}'\n    tls: {{ca: {}}}\n    \
+         sigv4: {{awsRegion: eu-west-1}}\n",
+        base(&server),
+        authority.ca().display()
+    );
+    let keys = [
+        ("AWS_ACCESS_KEY_ID", "OWN"),
+        ("AWS_SECRET_ACCESS_KEY", "hush-0815"),
+        ("AWS_SESSION_TOKEN", "session-0815"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ];
+    let serve = Serve::start_in(&yaml, &keys).await;
+    let servers = cluster.bootstrap_servers().join(",");
+    let metadata = [
+        ("bootstrapServers", servers.as_str()),
+        ("consumerGroup", "g"),
+        ("topic", "t"),
+        ("prometheus", "amp"),
+        ("query", "sum(rate(x[1m]) * 2)"),
+    ];
+    let object = ScaledObjectRef {
+        name: "amp".to_owned(),
+        namespace: "tests".to_owned(),
+        scaler_metadata: HashMap::from(metadata.map(|(key, value)| (key.into(), value.into()))),
+    };
+    let mut client = serve.client().await;
+    eventually("a signed request comes", async || {
+        let _answer = in_time(client.is_active(object.clone())).await;
+        match server.last().contains("authorization: ") {
+            true => Ok(()),
+            false => Err(server.last()),
+        }
+    })
+    .await;
+    let request = server.last();
+    for words in [
+        "GET /api/v1/query?query=sum%28rate%28x%5B1m%5D%29%20%2A%202%29&",
+        "authorization: AWS4-HMAC-SHA256 Credential=OWN/",
+        "/eu-west-1/aps/aws4_request, SignedHeaders=host;x-amz-date;x-amz-security-token, ",
+        "x-amz-security-token: session-0815\r\n",
+    ] {
+        assert!(request.contains(words), "{words:?} is not in {request}");
+    }
+    assert!(!request.contains("hush"), "{request}");
 }

@@ -49,9 +49,8 @@ impl RealSources {
     ) -> Result<Self, PrometheusClientError> {
         let profiles = config.prometheus.iter().filter_map(|(name, profile)| {
             let timeout = config.poll.request_timeout;
-            let access = profile.access.as_ref()?;
-            let access = PrometheusAccess::of(name, access, timeout, &metrics);
-            Some((profile.url.clone(), Arc::new(access)))
+            let access = PrometheusAccess::of(name, profile, timeout, &metrics)?;
+            Some((name.clone(), Arc::new(access)))
         });
         let prometheus_access: BTreeMap<_, _> = profiles.collect();
         let prometheus = PrometheusObserver::new(

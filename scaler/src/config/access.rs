@@ -60,12 +60,18 @@ pub struct BearerConfig {
 }
 
 /// How a Prometheus is reached, and who the scaler is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PrometheusAccessConfig {
     /// How its certificate is checked, and the client's own.
     pub tls: TlsConfig,
     /// Who the scaler is.
     pub login: Option<HttpLogin>,
+    /// Headers of every request, by their names.
+    pub headers: BTreeMap<String, String>,
+    /// The same, whose values files hold.
+    pub header_files: BTreeMap<String, PathBuf>,
+    /// Parameters of every request, by their names.
+    pub parameters: BTreeMap<String, String>,
 }
 
 /// Who the scaler is to an HTTP server.
@@ -80,6 +86,8 @@ pub enum HttpLogin {
         /// Holds the password.
         password: PathBuf,
     },
+    /// Whoever has these keys at AWS, by a signature for Amazon Managed Prometheus.
+    Aws(AwsConfig),
 }
 
 /// Whose keys are used at AWS, and where.

@@ -13,10 +13,10 @@ use std::path::Path;
 
 use super::access::ServerTlsConfig;
 use super::yaml::{self, Node, Value};
-use super::{AdminConfig, Config, GrpcConfig, Limits, PollConfig, PrometheusConfig};
+use super::{AdminConfig, Config, GrpcConfig, Limits, PollConfig};
 use crate::schema::process::SETTINGS;
 use crate::schema::values::has_to_be;
-use crate::schema::{Content, Error, Errors, Given, Kind, NAME, Place, Setting, Values};
+use crate::schema::{Content, Error, Errors, Given, NAME, Place, Setting, Values};
 
 /// What the variables begin with; further levels follow after two underscores each.
 const VARIABLE_PREFIX: &str = "EVENKEEL__";
@@ -144,7 +144,10 @@ impl Loader {
             Value::Null => {}
             // Whoever writes `tls: {}` wants TLS, and would get plaintext.
             Value::Map(entries)
-                if entries.is_empty() && path.last().is_some_and(|name| name == "tls") =>
+                if entries.is_empty()
+                    && path
+                        .last()
+                        .is_some_and(|name| name == "tls" || name == "sigv4") =>
             {
                 let why = "is empty: give what it needs, or remove it";
                 self.error(path, Place::Line(node.line), why);
@@ -178,7 +181,6 @@ impl Loader {
         node: &Node,
     ) {
         let content = match &node.value {
-            _ if setting.kind == Kind::NotYet => None,
             Value::Null => None,
             Value::Text(text) | Value::Other(text) => Some(Content::Text(text.clone())),
             Value::List(items) => {
@@ -227,14 +229,12 @@ impl Loader {
         place: Place,
         content: Option<Content>,
     ) {
-        if setting.kind == Kind::NotYet {
-            self.error(path, place, "is not supported yet: remove it");
-        } else if let Some(content) = content {
+        if let Some(content) = content {
             let given = Given {
                 written: path.join("."),
                 place: place.clone(),
                 content,
-                is_shown: setting.kind != Kind::File,
+                is_shown: setting.kind.is_shown(),
             };
             self.values(path, &place).give(setting, given);
         }
@@ -299,7 +299,6 @@ impl Loader {
                 prometheus.insert(name.clone(), prometheus::prometheus(values));
             }
         }
-        self.refuse_shared_addresses(&prometheus);
         let process = &mut self.process;
         Some(Config {
             grpc: GrpcConfig {
@@ -331,22 +330,6 @@ impl Loader {
             },
             log_json: process.chose("log.format", "json"),
         })
-    }
-
-    /// Who is asked at an address is known by the address, so one with credentials is one profile's.
-    fn refuse_shared_addresses(&mut self, servers: &BTreeMap<String, PrometheusConfig>) {
-        for ((section, name), values) in &mut self.profiles {
-            let Some(own) = servers.get(name).filter(|_| section == "prometheus") else {
-                continue;
-            };
-            let shared = servers.iter().find(|(other, server)| {
-                *other != name && server.url == own.url && server.access.is_some()
-            });
-            if let Some((other, _)) = shared {
-                let why = format!("is the address of profile {other}, which has credentials");
-                values.wrong("prometheus.NAME.url", why);
-            }
-        }
     }
 }
 

@@ -65,6 +65,7 @@ impl Watched {
             .as_ref()
             .map(|prometheus| PrometheusQuery {
                 url: prometheus.url.clone(),
+                profile: prometheus.profile.clone(),
                 query: prometheus.query.clone(),
             });
         Self {

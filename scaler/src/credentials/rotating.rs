@@ -176,6 +176,10 @@ impl Content<'_> {
         if text.is_empty() {
             return Err(format!("{path} is empty"));
         }
+        // It ends a text in the protocols that secrets go by.
+        if text.contains('\0') {
+            return Err(format!("{path} holds a zero byte"));
+        }
         Ok(Secret::new(text.to_owned()))
     }
 

@@ -14,16 +14,17 @@ use crate::tls::client::ClientTls;
 /// A client that is made anew when the files of its TLS change.
 #[derive(Debug)]
 pub struct HttpClient {
-    tls: Arc<ClientTls>,
+    tls: Option<Arc<ClientTls>>,
     timeout: Duration,
-    made: Mutex<Option<(Arc<ClientConfig>, Client)>>,
+    made: Mutex<Option<(Option<Arc<ClientConfig>>, Client)>>,
 }
 
 // === impl HttpClient ===
 
 impl HttpClient {
-    /// Nothing is made before it is needed. A request may take `timeout`, answer included.
-    pub fn new(tls: Arc<ClientTls>, timeout: Duration) -> Self {
+    /// Nothing is made before it is needed. Without `tls` it speaks none. A request may take
+    /// `timeout`, answer included.
+    pub fn new(tls: Option<Arc<ClientTls>>, timeout: Duration) -> Self {
         Self {
             tls,
             timeout,
@@ -36,18 +37,26 @@ impl HttpClient {
     /// # Errors
     /// A sentence, when the files cannot be used.
     pub fn client(&self) -> Result<Client, String> {
-        let config = self.tls.current()?.config;
+        let config = match &self.tls {
+            Some(tls) => Some(tls.current()?.config),
+            None => None,
+        };
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, client)) = made.as_ref()
-            && Arc::ptr_eq(of, &config)
+            && of.as_ref().map(Arc::as_ptr) == config.as_ref().map(Arc::as_ptr)
         {
             return Ok(client.clone());
         }
         let client = Client::builder()
             .user_agent(concat!("evenkeel/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
-            .timeout(self.timeout)
-            .tls_backend_preconfigured((*config).clone())
+            .timeout(self.timeout);
+        let client = match &config {
+            Some(config) => client.tls_backend_preconfigured((**config).clone()),
+            // A small image may hold no authorities at all, and plaintext needs none.
+            None => client.tls_certs_only([]),
+        };
+        let client = client
             .build()
             .map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
         *made = Some((config, client.clone()));

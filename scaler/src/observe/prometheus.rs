@@ -35,8 +35,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_engine::{Cause, PrometheusObservation, Timestamp};
-use reqwest::{Client, RequestBuilder, Url};
+use reqwest::{Client, Url};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 pub use self::access::PrometheusAccess;
 use self::answer::{Sample, quoted};
@@ -72,6 +73,8 @@ const ANSWER_BYTES: usize = 256 * 1024;
 pub struct PrometheusQuery {
     /// The server's base URL.
     pub url: String,
+    /// The profile that says who the scaler is there; nobody where absent.
+    pub profile: Option<String>,
     /// The query, in PromQL.
     pub query: String,
 }
@@ -169,14 +172,10 @@ impl PrometheusObserver {
         })
     }
 
-    /// The same with what profiles say about their addresses.
+    /// The same with what profiles say about access, by their names.
     #[must_use]
     pub fn with_access(mut self, access: BTreeMap<String, Arc<PrometheusAccess>>) -> Self {
-        let normal = |(url, access): (String, _)| {
-            let url = Url::parse(&url).ok()?;
-            Some((base(&url).to_owned(), access))
-        };
-        self.access = access.into_iter().filter_map(normal).collect();
+        self.access = access;
         self
     }
 
@@ -185,12 +184,8 @@ impl PrometheusObserver {
         query: &PrometheusQuery,
         cold: bool,
     ) -> Result<(f64, Timestamp), Problem> {
-        let url = Url::parse(&query.url).map_err(|error| Problem {
-            cause: Cause::Refused,
-            sentence: format!("has no usable address: {error}"),
-        })?;
         let asked_at = self.clock.now();
-        match self.ask(&url, &query.query, Ask::Instant).await? {
+        match self.ask(query, Ask::Instant).await? {
             Some(sample) => {
                 let age = asked_at.since(sample.evaluated_at);
                 if age > CLOCK_TOLERANCE {
@@ -205,7 +200,7 @@ impl PrometheusObserver {
                 }
                 Ok((sample.records_per_second, asked_at))
             }
-            None if cold => self.recent_past(&url, &query.query, asked_at).await,
+            None if cold => self.recent_past(query, asked_at).await,
             None => Err(Problem {
                 cause: Cause::NotFound,
                 sentence: "returns nothing: its series have ended, or their labels have changed"
@@ -216,11 +211,10 @@ impl PrometheusObserver {
 
     async fn recent_past(
         &self,
-        url: &Url,
-        query: &str,
+        query: &PrometheusQuery,
         end: Timestamp,
     ) -> Result<(f64, Timestamp), Problem> {
-        let Some(sample) = self.ask(url, query, Ask::Range { end }).await? else {
+        let Some(sample) = self.ask(query, Ask::Range { end }).await? else {
             return Err(Problem {
                 cause: Cause::NotFound,
                 sentence: format!(
@@ -240,9 +234,9 @@ impl PrometheusObserver {
         Ok((sample.records_per_second, sample.evaluated_at))
     }
 
-    async fn ask(&self, url: &Url, query: &str, ask: Ask) -> Result<Option<Sample>, Problem> {
+    async fn ask(&self, query: &PrometheusQuery, ask: Ask) -> Result<Option<Sample>, Problem> {
         let outcome = match self.permits.acquire().await {
-            Ok(_permit) => self.request(url, query, ask).await,
+            Ok(_permit) => self.request(query, ask).await,
             // Nobody closes the semaphore; should that change, nothing was asked.
             Err(_) => Err(Problem {
                 cause: Cause::NotYetObserved,
@@ -261,49 +255,59 @@ impl PrometheusObserver {
         outcome
     }
 
-    async fn request(&self, url: &Url, query: &str, ask: Ask) -> Result<Option<Sample>, Problem> {
-        let request = match ask {
-            Ask::Instant => self.get(url, "query", query)?,
-            Ask::Range { end } => {
-                self.range(url, query, (end.minus(HISTORY), end), HISTORY_STEP)?
-            }
-        };
-        let body = self.fetch(request, ANSWER_BYTES).await?;
+    async fn request(&self, query: &PrometheusQuery, ask: Ask) -> Result<Option<Sample>, Problem> {
         match ask {
-            Ask::Instant => answer::instant(&body),
-            Ask::Range { .. } => answer::newest_of_range(&body),
+            Ask::Instant => {
+                let body = self.fetch(query, "query", &[], ANSWER_BYTES).await?;
+                answer::instant(&body)
+            }
+            Ask::Range { end } => {
+                let range = range((end.minus(HISTORY), end), HISTORY_STEP);
+                let body = self.fetch(query, "query_range", &range, ANSWER_BYTES);
+                answer::newest_of_range(&body.await?)
+            }
         }
     }
 
-    /// A request of the API with what both kinds of query have.
-    ///
-    /// # Errors
-    /// When the files of the address's profile cannot be used.
-    fn get(&self, url: &Url, endpoint: &str, query: &str) -> Result<RequestBuilder, Problem> {
-        let base = base(url);
+    /// The body of an answer of at most `limit` bytes that says it succeeded.
+    async fn fetch(
+        &self,
+        query: &PrometheusQuery,
+        endpoint: &str,
+        parameters: &[(&str, String)],
+        limit: usize,
+    ) -> Result<Vec<u8>, Problem> {
+        let url = Url::parse(&query.url).map_err(|error| Problem {
+            cause: Cause::Refused,
+            sentence: format!("has no usable address: {error}"),
+        })?;
+        let url = format!("{}/api/v1/{endpoint}", url.as_str().trim_end_matches('/'));
         let lookback = format!("{}s", LOOKBACK.as_secs());
         let request = |client: &Client| {
             client
-                .get(format!("{base}/api/v1/{endpoint}"))
-                .query(&[("query", query), ("lookback_delta", &lookback)])
+                .get(url)
+                .query(&[("query", &query.query), ("lookback_delta", &lookback)])
+                .query(parameters)
         };
-        let Some(access) = self.access.get(base) else {
-            return Ok(request(&self.client));
+        let profile = query.profile.as_ref();
+        let answer = match profile.and_then(|name| self.access.get(name)) {
+            None => request(&self.client).send().await,
+            Some(access) => {
+                let deadline = Instant::now() + self.request_timeout;
+                let signed = async {
+                    let client = access.client()?;
+                    let request = access.sign(request(&client), deadline).await?;
+                    Ok((client, request))
+                };
+                let signed: Result<_, String> = signed.await;
+                let (client, request) = signed.map_err(|why| Problem {
+                    cause: Cause::Refused,
+                    sentence: format!("was not asked: {why}"),
+                })?;
+                client.execute(request).await
+            }
         };
-        let client = access.client();
-        let signed = client.and_then(|client| access.sign(request(&client)));
-        signed.map_err(|why| Problem {
-            cause: Cause::Refused,
-            sentence: format!("was not asked: {why}"),
-        })
-    }
-
-    /// The body of an answer of at most `limit` bytes that says it succeeded.
-    async fn fetch(&self, request: RequestBuilder, limit: usize) -> Result<Vec<u8>, Problem> {
-        let mut response = request
-            .send()
-            .await
-            .map_err(|error| self.transport(&error))?;
+        let mut response = answer.map_err(|error| self.transport(&error))?;
         let status = response.status();
         let mut body = Vec::new();
         while let Some(chunk) = response
@@ -354,11 +358,6 @@ impl PrometheusObserver {
             }
         }
     }
-}
-
-/// The address without a slash at its end, as it is known by.
-fn base(url: &Url) -> &str {
-    url.as_str().trim_end_matches('/')
 }
 
 impl ObservePrometheus for PrometheusObserver {
@@ -420,6 +419,16 @@ fn chain(error: &reqwest::Error) -> String {
         sentence.push_str("the request failed");
     }
     quoted(&sentence)
+}
+
+/// What a range query has of its own.
+fn range((start, end): (Timestamp, Timestamp), step: Duration) -> [(&'static str, String); 3] {
+    let step = format!("{}.{:03}", step.as_secs(), step.subsec_millis());
+    [
+        ("start", seconds(start)),
+        ("end", seconds(end)),
+        ("step", step),
+    ]
 }
 
 /// A moment as Prometheus takes it.

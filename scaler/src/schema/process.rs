@@ -1,7 +1,6 @@
 //! The table of the process configuration: every setting, what it takes, its default and what it means.
 //!
-//! Defaults stand here and nowhere else. What is not built yet stands here too, so that it is
-//! refused rather than unknown.
+//! Defaults stand here and nowhere else.
 
 use super::Absent::{Default, Optional, Required};
 use super::{Absent, Kind, Setting};
@@ -158,11 +157,25 @@ pub const SETTINGS: &[Setting] = &[
     setting("prometheus.NAME.basic.passwordFile", Kind::File, Optional)
         .means("Holds the password of basic authentication."),
     setting("prometheus.NAME.allowPlaintext", Kind::Boolean, Default("false"))
-        .means("Send a token or a password to an http:// address."),
-    not_yet(
-        "prometheus.NAME.sigv4",
-        "AWS signatures towards Prometheus. Not supported yet.",
+        .means("Send a token, a password, a header of a file or a signature to an http:// address."),
+    setting("prometheus.NAME.headers", Kind::Pairs, Optional).means(
+        "Headers of every request, such as `X-Scope-OrgID=team-a` for a tenant of Mimir or Thanos. \
+         For values that are no secrets.",
     ),
+    setting("prometheus.NAME.headerFiles", Kind::NamedFiles, Optional)
+        .means("Headers whose values files hold, such as `X-Api-Key=/var/run/prometheus/key`."),
+    setting("prometheus.NAME.queryParameters", Kind::Pairs, Optional)
+        .means("Parameters of every request, such as `dedup=true` for Thanos."),
+    setting("prometheus.NAME.sigv4.enabled", Kind::Boolean, Optional).means(
+        "Sign requests for Amazon Managed Prometheus with the keys that the pod has (Pod Identity, \
+         IRSA, instance role, environment, profile). True where another setting of `sigv4` is there.",
+    ),
+    setting("prometheus.NAME.sigv4.awsRegion", Kind::Text, Optional).means(
+        "The region of the signature. That of the address, or of the pod's environment, where \
+         absent.",
+    ),
+    setting("prometheus.NAME.sigv4.awsRoleArn", Kind::Text, Optional)
+        .means("A role that is assumed for it."),
     setting("prometheus.NAME.tls.enabled", Kind::Boolean, Optional).means(
         "Use the settings of `tls`. True where one is there; an https:// address is always asked by \
          TLS.",
@@ -257,8 +270,4 @@ pub const SETTINGS: &[Setting] = &[
 
 const fn setting(key: &'static str, kind: Kind, absent: Absent) -> Setting {
     Setting::new(key, kind, absent)
-}
-
-const fn not_yet(key: &'static str, meaning: &'static str) -> Setting {
-    setting(key, Kind::NotYet, Optional).means(meaning)
 }

@@ -93,14 +93,25 @@ pub(super) fn word(text: &str) -> Result<String, String> {
     }
 }
 
-/// A name of letters, and a printable value.
+/// A name of letters, digits, dots, dashes and underscores, and a printable value.
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {
+    let takes = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     let is_printable = |value: &str| value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
     text.split_once('=')
-        .filter(|(name, _)| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphabetic()))
+        .filter(|(name, _)| !name.is_empty() && name.bytes().all(takes))
         .filter(|(_, value)| !value.is_empty() && is_printable(value))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .ok_or_else(|| "has to be name=value, the name of letters".to_owned())
+        .ok_or_else(|| {
+            "has to be name=value, the name of letters, digits, dots, dashes and underscores"
+                .to_owned()
+        })
+}
+
+/// The same with a file's path as the value.
+pub(super) fn named_file(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, value) = pair(text)?;
+    let path = path(&value).ok_or("has to be name=/path, the whole path of a file, from / on")?;
+    Ok((name, path))
 }
 
 /// A path from the root on. Whoever writes a secret in the place of its file hears of it, and the

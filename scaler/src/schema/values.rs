@@ -152,12 +152,14 @@ impl Values {
         let (least, most) = setting.kind.items()?;
         // A glob may contain commas, and an empty one matches nothing, which is not all.
         let are_globs = setting.kind == Kind::Globs;
+        // So may the value of a header.
+        let are_whole = are_globs || setting.kind == Kind::Pairs;
         let split = |text: &String| -> Vec<String> {
             text.split(',').map(|item| item.trim().to_owned()).collect()
         };
         let mut items: Vec<String> = match self.content(setting)? {
             Content::Later => return None,
-            Content::List(items) if are_globs => items.clone(),
+            Content::List(items) if are_whole => items.clone(),
             Content::List(items) => items.iter().flat_map(split).collect(),
             Content::Text(text) => split(text),
         };
@@ -321,7 +323,24 @@ impl Values {
     /// Pairs of a name and a value.
     pub fn pairs(&mut self, key: &str) -> BTreeMap<String, String> {
         let pairs = self.items(key, text::pair).unwrap_or_default();
-        pairs.into_iter().collect()
+        self.by_name(key, pairs)
+    }
+
+    /// Files by the names of what they hold.
+    pub fn named_files(&mut self, key: &str) -> BTreeMap<String, PathBuf> {
+        let pairs = self.items(key, text::named_file).unwrap_or_default();
+        self.by_name(key, pairs)
+    }
+
+    fn by_name<T>(&mut self, key: &str, pairs: Vec<(String, T)>) -> BTreeMap<String, T> {
+        let mut named = BTreeMap::new();
+        for (name, value) in pairs {
+            if named.contains_key(&name) {
+                self.wrong(key, format!("has {name} twice"));
+            }
+            named.insert(name, value);
+        }
+        named
     }
 
     /// Globs; none is all.

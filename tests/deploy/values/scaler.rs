@@ -65,7 +65,7 @@ TLS towards KEDA is the same: `config.grpc.tls` names the files of a Secret, whi
 write and renew; the probes then go to the admin port, since the kubelet speaks no TLS to a gRPC port.
 docs/keda.md has both sides.
 
-What this version of evenkeel cannot do is not among the values: SigV4 for Prometheus, a second replica.
+What this version of evenkeel cannot do is not among the values: a second replica.
 ";
 
 /// The schema of every value.
@@ -165,7 +165,7 @@ fn setting_schema(setting: &Setting) -> Value {
         Kind::Boolean => json!({"type": "boolean"}),
         Kind::Integer { min, max } => json!({"type": "integer", "minimum": min, "maximum": max}),
         Kind::Choice(words) => json!({"enum": words}),
-        Kind::Addresses | Kind::Globs | Kind::Words | Kind::Pairs => {
+        Kind::Addresses | Kind::Globs | Kind::Words | Kind::Pairs | Kind::NamedFiles => {
             json!({"type": "array", "items": text()})
         }
         Kind::Url => json!({"type": "string", "pattern": "^https?://"}),

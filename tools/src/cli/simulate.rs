@@ -8,6 +8,7 @@
 mod load;
 mod options;
 mod policies;
+mod profile;
 
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
@@ -59,16 +60,24 @@ pub struct Args {
     #[arg(long, value_name = "URL", help_heading = "Load (one of them)")]
     from_prometheus: Option<String>,
 
+    /// The same of a Prometheus profile of --config, with its credentials
+    #[arg(long, value_name = "NAME", help_heading = "Load (one of them)")]
+    prometheus: Option<String>,
+
+    /// The process configuration that holds the profile; EVENKEEL__ variables count too
+    #[arg(long, value_name = "FILE", help_heading = "Of recorded loads")]
+    config: Option<PathBuf>,
+
     /// PromQL for the inbound rate, records/s, one series:
     /// `sum(rate(kafka_topic_partition_current_offset{topic="trades"}[2m]))`
     #[arg(long, value_name = "PROMQL", help_heading = "Of recorded loads")]
     query: Option<String>,
 
-    /// How far back --from-prometheus goes [default: 24]
+    /// How far back the recording goes [default: 24]
     #[arg(long, value_name = "HOURS", help_heading = "Of recorded loads")]
     hours: Option<String>,
 
-    /// Seconds between two values of --from-prometheus [default: 15]
+    /// Seconds between two of its values [default: 15]
     #[arg(long, value_name = "SECONDS", help_heading = "Of recorded loads")]
     step: Option<String>,
 

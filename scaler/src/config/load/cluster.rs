@@ -104,6 +104,10 @@ fn bearer(values: &mut Values, allow_plaintext: bool) -> BearerConfig {
     if extensions.contains_key("auth") {
         values.wrong(EXTENSIONS, "auth is the token's own name");
     }
+    let is_word = |name: &String| name.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if !extensions.keys().all(is_word) {
+        values.wrong(EXTENSIONS, "their names have to be of letters");
+    }
     let token = if values.is_given(TOKEN) {
         takes(values, &[TOKEN], &[EXTENSIONS]);
         TokenConfig::File(values.path(TOKEN).unwrap_or_default())

@@ -228,14 +228,18 @@ fn tls_towards_keda_needs_a_certificate_and_its_key() {
 }
 
 #[test]
-fn credentials_of_a_prometheus_go_by_tls_and_belong_to_one_profile() {
+fn credentials_of_a_prometheus_go_by_tls_and_are_of_one_kind() {
     check_errors(
         "\
 prometheus:
   a: {url: 'http://p:1', bearerTokenFile: /t}
   b: {url: 'http://q:1', basic: {usernameFile: /u}}
-  c: {url: 'https://r:1', tls: {ca: /ca}, bearerTokenFile: /t}
-  d: {url: 'https://r:1'}
+  c: {url: 'https://r:1', tls: {ca: /ca}, bearerTokenFile: /t, sigv4: {enabled: true}}
+  d: {url: 'http://r:1', headers: [X-Scope-OrgID=a], queryParameters: [dedup=true]}
+  e: {url: 'https://r:1', headers: [Authorization=hush, host=x, x-a=1], headerFiles: [X-A=/a]}
+  f: {url: 'http://r:1', headerFiles: [X-A=/a, 'X-B=hush'], queryParameters: [step=1]}
+  g: {url: 'https://r:1', sigv4: {}}
+  h: {url: 'http://r:1', sigv4: {awsRegion: a}, headerFiles: [x-amz-date=/a]}
 ",
         &[],
         &[
@@ -244,8 +248,20 @@ prometheus:
             "line 3: prometheus.b.basic.passwordFile: is missing",
             "line 3: prometheus.b.url = \"http://q:1\": is asked without TLS, which shows the \
              profile's credentials: give an https:// address, or say allowPlaintext: true",
-            "line 5: prometheus.d.url = \"https://r:1\": is the address of profile c, which has \
-             credentials",
+            "line 4: prometheus.c.bearerTokenFile: bearerTokenFile and sigv4 exclude each other: \
+             keep one of them",
+            "line 6: prometheus.e.headers: Authorization holds a secret: give it by headerFiles, as \
+             a file",
+            "line 6: prometheus.e.headers: host is set by the client itself",
+            "line 6: prometheus.e.headerFiles: has X-A twice",
+            "line 7: prometheus.f.headerFiles: has to be name=/path, the whole path of a file, from \
+             / on",
+            "line 7: prometheus.f.queryParameters: step is what the scaler itself says",
+            "line 8: prometheus.g.sigv4: is empty: give what it needs, or remove it",
+            "line 9: prometheus.h.headerFiles: x-amz-date is set by the profile's login: remove one \
+             of them",
+            "line 9: prometheus.h.url = \"http://r:1\": is asked without TLS, which shows the \
+             profile's credentials: give an https:// address, or say allowPlaintext: true",
         ],
     );
 }
@@ -290,7 +306,7 @@ fn what_does_not_go_together_in_a_profile_is_refused() {
                 "line 1: clusters.m.sasl.mechanism = \"OAUTHBEARER\": sends what proves who the \
                  scaler is readable without TLS: give the profile tls, or say \
                  sasl.allowPlaintext: true",
-                "line 1: clusters.m.sasl.extensions = \"auth=x\": auth is the token's own name",
+                "line 1: clusters.m.sasl.extensions: auth is the token's own name",
                 "line 1: clusters.m.sasl.scopes = \"a\": is of no use beside the other settings of \
                  sasl: remove it",
             ],
@@ -326,7 +342,7 @@ clusters:
     sasl: {password: hunter2}
     passwrod: hunter3
 prometheus:
-  main: {url: 'http://user:hunter4@p', bearerTokenFile: hunter5}
+  main: {url: 'http://user:hunter4@p', bearerTokenFile: hunter5, headers: ['a b=hunter9']}
   other: {url: 'http://p/?token=hunter6'}
 ",
         &[
@@ -335,7 +351,7 @@ prometheus:
         ],
     )
     .unwrap_err();
-    assert_eq!(errors.errors.len(), 8, "{errors:#}");
+    assert_eq!(errors.errors.len(), 9, "{errors:#}");
     assert!(
         !format!("{errors:#} {errors:?}").contains("hunter"),
         "{errors:#}"

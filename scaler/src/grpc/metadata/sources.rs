@@ -2,7 +2,8 @@
 //!
 //! A profile is meant by its name or by any of its addresses; either way its globs apply. Without
 //! that second rule a ScaledObject could go around a profile's permissions by writing out its
-//! addresses. Addresses of no profile are taken only with `adhocClusters`; a broker may have more
+//! addresses. Where several Prometheus profiles have one address, the one that is open to the namespace
+//! is meant. Addresses of no profile are taken only with `adhocClusters`; a broker may have more
 //! names than a profile lists, so permissions that have to hold need `adhocClusters: false`.
 
 use std::collections::BTreeMap;
@@ -157,7 +158,7 @@ pub fn prometheus(
     }
     let (key, server) = match values.text("prometheus") {
         Some(name) => ("prometheus", by_name(values, config, asker, name)?),
-        None => ("serverAddress", by_address(values, config)?),
+        None => ("serverAddress", by_address(values, config, asker)?),
     };
     if let Server::Profile(_, profile) = &server
         && !profile.namespaces.allows(asker.namespace)
@@ -218,14 +219,31 @@ fn by_name<'c>(
     Some(Server::Profile(name, profile))
 }
 
-fn by_address<'c>(values: &mut Values, config: Option<&'c Config>) -> Option<Server<'c>> {
+/// The profile that has the address, of several the one that is open to the namespace.
+fn by_address<'c>(
+    values: &mut Values,
+    config: Option<&'c Config>,
+    asker: Asker<'_>,
+) -> Option<Server<'c>> {
     let url = values.url("serverAddress")?;
     if let Some(config) = config {
-        let profile = config
-            .prometheus
-            .iter()
-            .find(|(_, profile)| profile.url.trim_end_matches('/') == url);
-        if let Some((name, profile)) = profile {
+        let there = config.prometheus.iter();
+        let there = there.filter(|(_, profile)| profile.url == url);
+        let is_open = |one: &(&String, &PrometheusConfig)| one.1.namespaces.allows(asker.namespace);
+        let open: Vec<_> = there.clone().filter(is_open).collect();
+        if let Some((_, first)) = open.first()
+            && open.iter().any(|(_, other)| other.access != first.access)
+        {
+            let names: Vec<&str> = open.iter().map(|(name, _)| name.as_str()).collect();
+            let why = format!(
+                "is the address of several Prometheus profiles ({}): name one of them with \
+                 prometheus",
+                names.join(", ")
+            );
+            values.wrong("serverAddress", why);
+            return None;
+        }
+        if let Some((name, profile)) = open.first().copied().or_else(|| there.clone().next()) {
             return Some(Server::Profile(name.clone(), profile));
         }
         if !config.adhoc_clusters {

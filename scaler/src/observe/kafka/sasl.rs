@@ -1,13 +1,12 @@
 //! Who the scaler is to a broker: the SASL exchange on a connection whose versions are known, at its
 //! start and again before the broker's session ends (KIP-368).
 //!
-//! [`scram`] is the one mechanism with more than one message, [`bearer`] the one whose secret is fetched. Where secrets come from is decided in
-//! `crate::credentials`; when the exchange is repeated, by `brokers`.
+//! [`scram`] is the one mechanism with more than one message, [`bearer`] the one whose secret is
+//! fetched. Where secrets come from is decided in `crate::credentials`; when the exchange is repeated, by `brokers`.
 
 mod bearer;
 mod scram;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use self::scram::{Digest, Scram};
 use super::connection::Connection;
 use super::failure::Failure;
 use crate::config::access::{PasswordMechanism, SaslConfig};
-use crate::credentials::{Content, Refresh, Rotating, Secret};
+use crate::credentials::{Login, Refresh, Rotating, Secret};
 use crate::metrics::Metrics;
 use crate::schema::shorten;
 
@@ -32,13 +31,6 @@ const SHOWN_CHARACTERS: usize = 200;
 /// The version of SaslHandshake that is followed by SaslAuthenticate. Version 0 (Kafka 0.10) is
 /// followed by bare frames, which cannot say why they fail.
 const HANDSHAKE_VERSION: i16 = 1;
-
-/// A name and its password.
-#[derive(Debug)]
-pub struct Login {
-    username: Secret,
-    password: Secret,
-}
 
 /// How the scaler authenticates itself to one cluster.
 #[derive(Debug)]
@@ -65,10 +57,10 @@ impl Sasl {
                 username_file,
                 password_file,
             } => {
-                let paths: Vec<PathBuf> = vec![username_file.clone(), password_file.clone()];
+                let login = Login::of(setting, username_file, password_file, metrics);
                 Self::Password {
                     mechanism: *mechanism,
-                    login: Box::new(Rotating::new(setting, paths, metrics, login)),
+                    login: Box::new(login),
                 }
             }
             SaslConfig::Bearer(config) => Self::Bearer(Bearer::new(setting, config, metrics)),
@@ -115,22 +107,6 @@ impl Refresh for Sasl {
             Self::Bearer(bearer) => bearer.refresh(),
         }
     }
-}
-
-fn login(files: &[Content<'_>]) -> Result<Login, String> {
-    let [username, password] = files else {
-        return Err("needs two files".to_owned());
-    };
-    let login = Login {
-        username: username.secret()?,
-        password: password.secret()?,
-    };
-    for (secret, file) in [(&login.username, username), (&login.password, password)] {
-        if secret.expose().contains('\0') {
-            return Err(format!("{} holds a zero byte", file.path.display()));
-        }
-    }
-    Ok(login)
 }
 
 /// A broker's own words, as far as they are shown.
@@ -208,7 +184,7 @@ impl Exchange<'_> {
     }
 
     async fn plain(&self, login: &Login) -> Result<Option<Duration>, Failure> {
-        let (username, password) = (login.username.expose(), login.password.expose());
+        let (username, password) = (login.name.expose(), login.secret.expose());
         let message = Secret::new(format!("\0{username}\0{password}"));
         let (_, lifetime) = self.send(message.expose().as_bytes()).await?;
         Ok(lifetime)
@@ -227,11 +203,11 @@ impl Exchange<'_> {
 
     async fn scram(&self, digest: Digest, login: Arc<Login>) -> Result<Option<Duration>, Failure> {
         let odd = |why: String| self.connection.refused(why);
-        let scram = Scram::new(digest, login.username.expose()).map_err(odd)?;
+        let scram = Scram::new(digest, login.name.expose()).map_err(odd)?;
         let (challenge, _) = self.send(scram.first().as_bytes()).await?;
         // Deriving a key takes milliseconds, on purpose; a tick of others should not wait for it.
         let derived = tokio::task::spawn_blocking(move || {
-            let proof = scram.prove(&challenge, login.password.expose())?;
+            let proof = scram.prove(&challenge, login.secret.expose())?;
             Ok::<_, String>(proof)
         });
         let proof = match derived.await {

@@ -1,14 +1,18 @@
-//! Who the scaler is to a Prometheus of a profile: TLS files, and a bearer token or a name and a
-//! password. They go to the profile's own address only.
+//! Who the scaler is to a Prometheus of a profile: TLS files, a login of one kind or another, and
+//! the headers and parameters that the profile adds. They go to the profile's own address only.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Client, RequestBuilder};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Request, RequestBuilder};
+use tokio::time::Instant;
 
+use crate::aws::{self, Aws};
+use crate::config::PrometheusConfig;
 use crate::config::access::{HttpLogin, PrometheusAccessConfig};
-use crate::credentials::{Content, Refresh, Rotating, Secret};
+use crate::credentials::{self, Content, Refresh, Rotating, Secret};
 use crate::metrics::Metrics;
 use crate::observe::http::HttpClient;
 use crate::tls::client::ClientTls;
@@ -16,44 +20,66 @@ use crate::tls::client::ClientTls;
 /// How one Prometheus is reached.
 #[derive(Debug)]
 pub struct PrometheusAccess {
-    tls: Arc<ClientTls>,
+    tls: Option<Arc<ClientTls>>,
     http: HttpClient,
-    login: Option<Rotating<Login>>,
+    login: Option<Login>,
+    headers: Option<Rotating<HeaderMap>>,
+    parameters: Vec<(String, String)>,
 }
 
 #[derive(Debug)]
 enum Login {
-    Bearer(Secret),
-    Basic { username: Secret, password: Secret },
+    Bearer(Rotating<Secret>),
+    Basic(Rotating<credentials::Login>),
+    Aws(Aws),
 }
 
 // === impl PrometheusAccess ===
 
 impl PrometheusAccess {
-    /// What the profile `name` says; no file is read yet. A request may take `timeout`.
+    /// What the profile `name` says, if it says anything; no file is read yet. A request may take
+    /// `timeout`.
     pub fn of(
         name: &str,
-        config: &PrometheusAccessConfig,
+        profile: &PrometheusConfig,
         timeout: Duration,
         metrics: &Metrics,
-    ) -> Self {
-        let setting = format!("prometheus.{name}.tls");
-        let tls = Arc::new(ClientTls::new(setting, &config.tls, metrics));
-        let login = config.login.as_ref().map(|login| {
-            let (what, paths): (_, Vec<PathBuf>) = match login {
-                HttpLogin::Bearer(token) => ("bearerTokenFile", vec![token.clone()]),
-                HttpLogin::Basic { username, password } => {
-                    ("basic", vec![username.clone(), password.clone()])
-                }
-            };
-            let setting = format!("prometheus.{name}.{what}");
-            Rotating::new(setting, paths, metrics, read)
+    ) -> Option<Self> {
+        let config = profile.access.as_ref()?;
+        let setting = |what: &str| format!("prometheus.{name}.{what}");
+        let tls = profile.url.starts_with("https://").then(|| {
+            let tls = ClientTls::new(setting("tls"), &config.tls, metrics);
+            Arc::new(tls)
         });
-        Self {
-            http: HttpClient::new(Arc::clone(&tls), timeout),
+        let login = config.login.as_ref().map(|login| match login {
+            HttpLogin::Bearer(token) => {
+                let make = |files: &[Content<'_>]| files.first().ok_or("no file")?.token();
+                let paths = vec![token.clone()];
+                Login::Bearer(Rotating::new(
+                    setting("bearerTokenFile"),
+                    paths,
+                    metrics,
+                    make,
+                ))
+            }
+            HttpLogin::Basic { username, password } => {
+                let login = credentials::Login::of(setting("basic"), username, password, metrics);
+                Login::Basic(login)
+            }
+            HttpLogin::Aws(aws) => Login::Aws(Aws::new(setting("sigv4"), aws, metrics)),
+        });
+        let has_headers = !config.headers.is_empty() || !config.header_files.is_empty();
+        let headers = has_headers.then(|| headers(setting("headerFiles"), config, metrics));
+        let parameters = config.parameters.iter();
+        Some(Self {
+            http: HttpClient::new(tls.clone(), timeout),
             tls,
             login,
-        }
+            headers,
+            parameters: parameters
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+        })
     }
 
     /// The client to ask with.
@@ -64,39 +90,95 @@ impl PrometheusAccess {
         self.http.client()
     }
 
-    /// The request with what proves who the scaler is.
+    /// The request with what the profile adds, and what proves who the scaler is.
     ///
     /// # Errors
-    /// A sentence, when the files cannot be used.
-    pub fn sign(&self, request: RequestBuilder) -> Result<RequestBuilder, String> {
-        let Some(login) = &self.login else {
-            return Ok(request);
+    /// A sentence, when the files cannot be used, or AWS gives no keys before `deadline`.
+    pub async fn sign(
+        &self,
+        request: RequestBuilder,
+        deadline: Instant,
+    ) -> Result<Request, String> {
+        let mut request = request.query(&self.parameters);
+        if let Some(headers) = &self.headers {
+            request = request.headers((*headers.current()?).clone());
+        }
+        let built = |request: RequestBuilder| {
+            let failed = |error: reqwest::Error| format!("the request cannot be made: {error}");
+            request.build().map_err(|error| failed(error.without_url()))
         };
-        Ok(match &*login.current()? {
-            Login::Bearer(token) => request.bearer_auth(token.expose()),
-            Login::Basic { username, password } => {
-                request.basic_auth(username.expose(), Some(password.expose()))
+        match &self.login {
+            None => built(request),
+            Some(Login::Bearer(token)) => built(request.bearer_auth(token.current()?.expose())),
+            Some(Login::Basic(login)) => {
+                let login = login.current()?;
+                built(request.basic_auth(login.name.expose(), Some(login.secret.expose())))
             }
-        })
+            Some(Login::Aws(aws)) => {
+                let keys = aws.keys(deadline).await?;
+                let mut request = built(request)?;
+                let query = request.url().query().map(aws::query);
+                request.url_mut().set_query(query.as_deref());
+                for (name, value) in keys.prometheus_headers(request.url().as_str())? {
+                    insert(request.headers_mut(), &name, secret_value(&value))?;
+                }
+                Ok(request)
+            }
+        }
     }
 }
 
 impl Refresh for PrometheusAccess {
     fn refresh(&self) {
-        self.tls.refresh();
-        if let Some(login) = &self.login {
-            login.refresh();
+        if let Some(tls) = &self.tls {
+            tls.refresh();
+        }
+        match &self.login {
+            None => {}
+            Some(Login::Bearer(token)) => token.refresh(),
+            Some(Login::Basic(login)) => login.refresh(),
+            Some(Login::Aws(aws)) => aws.refresh(),
+        }
+        if let Some(headers) = &self.headers {
+            headers.refresh();
         }
     }
 }
 
-fn read(files: &[Content<'_>]) -> Result<Login, String> {
-    match files {
-        [token] => token.token().map(Login::Bearer),
-        [username, password] => Ok(Login::Basic {
-            username: username.secret()?,
-            password: password.secret()?,
-        }),
-        _ => Err("needs one file or two".to_owned()),
-    }
+/// The headers of the configuration and those of its files.
+fn headers(
+    setting: String,
+    config: &PrometheusAccessConfig,
+    metrics: &Metrics,
+) -> Rotating<HeaderMap> {
+    let plain = config.headers.clone();
+    let names: Vec<String> = config.header_files.keys().cloned().collect();
+    let paths: Vec<PathBuf> = config.header_files.values().cloned().collect();
+    Rotating::new(setting, paths, metrics, move |files| {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &plain {
+            insert(&mut headers, name, HeaderValue::from_str(value).ok())?;
+        }
+        for (name, file) in names.iter().zip(files) {
+            insert(&mut headers, name, secret_value(&file.secret()?))?;
+        }
+        Ok(headers)
+    })
+}
+
+fn insert(headers: &mut HeaderMap, name: &str, value: Option<HeaderValue>) -> Result<(), String> {
+    let unfit = || format!("{name} and its value cannot be a header");
+    let value = value.ok_or_else(unfit)?;
+    headers.insert(
+        HeaderName::from_bytes(name.as_bytes()).map_err(|_| unfit())?,
+        value,
+    );
+    Ok(())
+}
+
+/// The text as a header's value that `Debug` does not show.
+fn secret_value(secret: &Secret) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(secret.expose()).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }

@@ -10,10 +10,9 @@
 use std::time::Duration;
 
 use evenkeel_engine::{Cause, Timestamp};
-use reqwest::Url;
 
 use super::answer::{self, Sample};
-use super::{Problem, PrometheusObserver, PrometheusQuery, seconds};
+use super::{Problem, PrometheusObserver, PrometheusQuery, range};
 
 /// Points of one request: below the 11,000 at which Prometheus itself refuses.
 pub const POINTS_A_REQUEST: u64 = 10_000;
@@ -47,12 +46,6 @@ impl PrometheusObserver {
         done: impl Fn(u64),
     ) -> Result<Vec<(Timestamp, f64)>, String> {
         let named = |problem: Problem| format!("{query} {}", problem.sentence);
-        let url = Url::parse(&query.url).map_err(|error| {
-            named(Problem {
-                cause: Cause::Refused,
-                sentence: format!("has no usable address: {error}"),
-            })
-        })?;
         let step = u64::try_from(past.step.as_millis()).unwrap_or(u64::MAX);
         let at = |point: u64| {
             past.start
@@ -63,7 +56,7 @@ impl PrometheusObserver {
         while first < past.points {
             let next = past.points.min(first + POINTS_A_REQUEST);
             let samples = self
-                .piece(&url, &query.query, (at(first), at(next - 1)), past.step)
+                .piece(query, (at(first), at(next - 1)), past.step)
                 .await
                 .map_err(named)?;
             let samples = samples.into_iter();
@@ -76,14 +69,12 @@ impl PrometheusObserver {
 
     async fn piece(
         &self,
-        url: &Url,
-        query: &str,
-        (start, end): (Timestamp, Timestamp),
+        query: &PrometheusQuery,
+        of: (Timestamp, Timestamp),
         step: Duration,
     ) -> Result<Vec<Sample>, Problem> {
-        let request = self.range(url, query, (start, end), step)?;
         let body = self
-            .fetch(request, HISTORY_BYTES)
+            .fetch(query, "query_range", &range(of, step), HISTORY_BYTES)
             .await
             .map_err(|problem| match problem.cause {
                 Cause::Timeout => Problem {
@@ -96,27 +87,5 @@ impl PrometheusObserver {
                 _ => problem,
             })?;
         answer::range(&body)
-    }
-
-    /// A range query.
-    ///
-    /// # Errors
-    /// As for every request.
-    pub(super) fn range(
-        &self,
-        url: &Url,
-        query: &str,
-        (start, end): (Timestamp, Timestamp),
-        step: Duration,
-    ) -> Result<reqwest::RequestBuilder, Problem> {
-        let request = self.get(url, "query_range", query)?;
-        Ok(request.query(&[
-            ("start", seconds(start)),
-            ("end", seconds(end)),
-            (
-                "step",
-                format!("{}.{:03}", step.as_secs(), step.subsec_millis()),
-            ),
-        ]))
     }
 }

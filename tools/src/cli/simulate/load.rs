@@ -19,9 +19,10 @@ use indicatif::ProgressBar;
 use super::bar_style;
 use super::options::{OwnWorld, Plan, Source, lasts};
 use evenkeel_scaler::clock::Clock;
+use evenkeel_scaler::config::PrometheusConfig;
 use evenkeel_scaler::metrics::Metrics;
 use evenkeel_scaler::observe::prometheus::{
-    Past, PrometheusObserver, PrometheusObserverConfig, PrometheusQuery,
+    Past, PrometheusAccess, PrometheusObserver, PrometheusObserverConfig, PrometheusQuery,
 };
 
 /// A load in its world.
@@ -87,10 +88,12 @@ pub(super) async fn fetch(plan: &Plan) -> Result<Load, Error> {
         }
         Source::Prometheus {
             query,
+            access,
             hours,
             step_seconds,
         } => {
-            let (trace, notes) = history(query, *hours, *step_seconds).await?;
+            let profile = access.as_deref();
+            let (trace, notes) = history(query, profile, *hours, *step_seconds).await?;
             let about = format!(
                 "recorded by Prometheus over the last {}: {}",
                 lasting(whole_seconds(trace.recorded_seconds())),
@@ -188,6 +191,7 @@ fn beyond_reach(scenario: &Scenario) -> Option<String> {
 
 async fn history(
     query: &PrometheusQuery,
+    profile: Option<&PrometheusConfig>,
     hours: f64,
     step_seconds: u64,
 ) -> Result<(Trace, Vec<String>), Error> {
@@ -197,8 +201,16 @@ async fn history(
         request_timeout: HISTORY_TIMEOUT,
         concurrency: 1,
     };
-    let observer = PrometheusObserver::new(config, clock, Metrics::default())
-        .map_err(|error| Error::Failed(error.into()))?;
+    let metrics = Metrics::default();
+    let access = profile
+        .zip(query.profile.as_ref())
+        .and_then(|(profile, name)| {
+            let access = PrometheusAccess::of(name, profile, HISTORY_TIMEOUT, &metrics)?;
+            Some((name.clone(), access.into()))
+        });
+    let observer = PrometheusObserver::new(config, clock, metrics)
+        .map_err(|error| Error::Failed(error.into()))?
+        .with_access(access.into_iter().collect());
     let seconds = whole_seconds(hours * 3_600.0);
     let past = Past {
         start: clock.now().minus(Duration::from_secs(seconds)),

@@ -1,6 +1,6 @@
 //! The arguments of a simulation, checked: everything that is wrong with them at once.
 //!
-//! Nothing is opened or asked here.
+//! Nothing is asked here, and nothing opened but the configuration that a profile is taken from.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -11,7 +11,8 @@ use evenkeel_sim::contender::{Contender, Knowledge};
 use evenkeel_sim::scenario;
 use evenkeel_sim::world::Protocol;
 
-use super::{Args, policies};
+use super::{Args, policies, profile};
+use evenkeel_scaler::config::PrometheusConfig;
 use evenkeel_scaler::observe::prometheus::PrometheusQuery;
 use evenkeel_scaler::schema::closest;
 
@@ -31,7 +32,7 @@ pub(super) struct Plan {
 }
 
 /// Where the load comes from.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(super) enum Source {
     /// A scenario by its name, which exists.
     BuiltIn(String),
@@ -40,6 +41,8 @@ pub(super) enum Source {
     Trace(PathBuf),
     Prometheus {
         query: PrometheusQuery,
+        /// Of the profile, where one is asked.
+        access: Option<Box<PrometheusConfig>>,
         hours: f64,
         step_seconds: u64,
     },
@@ -76,6 +79,7 @@ const SCENARIO: &str = "--scenario";
 const STEPS: &str = "--steps";
 const TRACE: &str = "--trace";
 const FROM_PROMETHEUS: &str = "--from-prometheus";
+const PROMETHEUS: &str = "--prometheus";
 
 // === impl Plan ===
 
@@ -170,6 +174,7 @@ impl Checked {
             (STEPS, args.steps.is_some()),
             (TRACE, args.trace.is_some()),
             (FROM_PROMETHEUS, args.from_prometheus.is_some()),
+            (PROMETHEUS, args.prometheus.is_some()),
         ]
         .into_iter()
         .filter_map(|(flag, given)| given.then_some(flag))
@@ -237,8 +242,18 @@ impl Checked {
     fn history(&mut self, args: &Args) -> Option<Source> {
         let hours = self.number("--hours", args.hours.as_deref(), 24.0, 0.1..=8_760.0);
         let step = self.number("--step", args.step.as_deref(), 15, 1..=3_600);
-        let url = args.from_prometheus.as_deref()?;
-        if !url.starts_with("http://") && !url.starts_with("https://") {
+        let profile = args.prometheus.as_deref().and_then(|name| {
+            let found = profile::find(args.config.as_deref(), name);
+            let noted = found.map_err(|why| self.complaints.push(format!("{PROMETHEUS} {why}")));
+            noted.ok()
+        });
+        let (flag, url) = match (&args.from_prometheus, &args.prometheus, &profile) {
+            (Some(url), _, _) => (FROM_PROMETHEUS, url.as_str()),
+            (None, Some(_), Some(profile)) => (PROMETHEUS, profile.url.as_str()),
+            (None, Some(_), None) => (PROMETHEUS, ""),
+            (None, None, _) => return None,
+        };
+        if flag == FROM_PROMETHEUS && !url.starts_with("http://") && !url.starts_with("https://") {
             self.complaints.push(format!(
                 "{FROM_PROMETHEUS} is no address such as http://localhost:9090"
             ));
@@ -249,7 +264,7 @@ impl Checked {
             .filter(|query| !query.trim().is_empty())
         else {
             self.complaints.push(format!(
-                "{FROM_PROMETHEUS} needs --query: PromQL for the records per second that come in"
+                "{flag} needs --query: PromQL for the records per second that come in"
             ));
             return None;
         };
@@ -264,8 +279,10 @@ impl Checked {
         Some(Source::Prometheus {
             query: PrometheusQuery {
                 url: url.to_owned(),
+                profile: args.prometheus.clone(),
                 query: query.to_owned(),
             },
+            access: profile.map(Box::new),
             hours,
             step_seconds: step,
         })
@@ -273,13 +290,15 @@ impl Checked {
 
     /// Arguments that mean nothing beside the load that was given.
     fn belongings(&mut self, args: &Args) {
-        let own = args.steps.is_some() || args.trace.is_some() || args.from_prometheus.is_some();
-        let recorded = args.trace.is_some() || args.from_prometheus.is_some();
-        let history = args.from_prometheus.is_some();
-        let world = "a built-in load has its own world: it goes with --steps, --trace or \
-                     --from-prometheus";
-        let record = "it goes with --trace or --from-prometheus";
-        let past = "it goes with --from-prometheus";
+        let history = args.from_prometheus.is_some() || args.prometheus.is_some();
+        let recorded = args.trace.is_some() || history;
+        let own = args.steps.is_some() || recorded;
+        let world = "a built-in load has its own world: it goes with --steps, --trace, \
+                     --from-prometheus or --prometheus";
+        let record = "it goes with --trace, --from-prometheus or --prometheus";
+        let past = "it goes with --from-prometheus or --prometheus";
+        let profile = "it goes with --prometheus";
+        let named = args.prometheus.is_some();
         for (flag, given, allowed, why) in [
             ("--partitions", args.partitions.is_some(), own, world),
             ("--capacity", args.capacity.is_some(), own, world),
@@ -291,6 +310,7 @@ impl Checked {
             ("--query", args.query.is_some(), history, past),
             ("--hours", args.hours.is_some(), history, past),
             ("--step", args.step.is_some(), history, past),
+            ("--config", args.config.is_some(), named, profile),
         ] {
             if given && !allowed {
                 self.complaints
@@ -380,7 +400,7 @@ mod tests {
     #[test]
     fn without_arguments_it_is_the_seed_scenario() {
         let plan = plan(&[]).unwrap();
-        assert_eq!(plan.source, Source::BuiltIn("seed".to_owned()));
+        assert!(matches!(plan.source, Source::BuiltIn(name) if name == "seed"));
         assert_eq!((plan.seeds, plan.contenders.len()), (5, 8));
         assert_eq!(plan.knowledge, Knowledge::Times(1.0));
         assert!(plan.threads >= 1);
@@ -403,7 +423,10 @@ mod tests {
             "0.7",
         ])
         .unwrap();
-        assert_eq!(plan.source, Source::Steps(vec![(1_000.0, 600), (0.0, 60)]));
+        let Source::Steps(steps) = plan.source else {
+            panic!("no steps");
+        };
+        assert_eq!(steps, [(1_000.0, 600), (0.0, 60)]);
         assert_eq!(
             plan.world,
             OwnWorld {
@@ -431,6 +454,7 @@ mod tests {
             query,
             hours,
             step_seconds,
+            ..
         } = plan.unwrap().source
         else {
             panic!("no backtest");

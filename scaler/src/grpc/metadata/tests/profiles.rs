@@ -150,3 +150,32 @@ fn a_prometheus_profile_fills_its_template() {
     .unwrap_err();
     assert!(errors.only_forbidden(), "{errors}");
 }
+
+#[test]
+fn of_two_tenants_at_one_address_the_one_that_is_open_is_meant() {
+    let profiles = "\
+prometheus:
+  a: {url: 'http://mimir', headers: [X-Scope-OrgID=a], namespaces: [shop-*]}
+  b: {url: 'http://mimir', headers: [X-Scope-OrgID=b], namespaces: [shop-b, other]}
+";
+    let config = config(profiles);
+    let of = |namespace: &str| {
+        let pairs = [("serverAddress", "http://mimir/"), ("query", "q")];
+        let parsed = parse(namespace, "c", &with(&pairs), &config);
+        parsed
+            .map(|spec| spec.prometheus.unwrap().profile.unwrap())
+            .map_err(|errors| (errors.only_forbidden(), errors.to_string()))
+    };
+    assert_eq!(of("shop-a").as_deref(), Ok("a"));
+    assert_eq!(of("other").as_deref(), Ok("b"));
+    let (is_forbidden, why) = of("shop-b").unwrap_err();
+    assert!(
+        !is_forbidden && why.contains("several Prometheus profiles (a, b)"),
+        "{why}"
+    );
+    let (is_forbidden, why) = of("nobody").unwrap_err();
+    assert!(
+        is_forbidden && why.contains("not open to namespace nobody"),
+        "{why}"
+    );
+}

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::aws::Aws;
 use crate::config::access::{BearerConfig, EndpointConfig, TokenConfig};
-use crate::credentials::{Content, Given, Refresh, Renewed, Rotating, Secret, is_token};
+use crate::credentials::{Content, Given, Login, Refresh, Renewed, Rotating, Secret, is_token};
 use crate::metrics::Metrics;
 use crate::observe::http::{self, HttpClient};
 use crate::schema::shorten;
@@ -55,16 +55,9 @@ enum Tokens {
 #[derive(Debug)]
 struct Endpoint {
     config: EndpointConfig,
-    client: Rotating<Client>,
+    client: Rotating<Login>,
     tls: Arc<ClientTls>,
     http: HttpClient,
-}
-
-/// Who the scaler is to the identity provider.
-#[derive(Debug)]
-struct Client {
-    id: Secret,
-    secret: Secret,
 }
 
 // === impl Bearer ===
@@ -134,23 +127,11 @@ impl Endpoint {
     fn new(setting: &str, config: &EndpointConfig, metrics: &Metrics) -> Self {
         let tls = ClientTls::new(format!("{setting}.ca"), &config.tls, metrics);
         let tls = Arc::new(tls);
-        let paths = vec![
-            config.client_id_file.clone(),
-            config.client_secret_file.clone(),
-        ];
-        let make = |files: &[Content<'_>]| {
-            let [id, secret] = files else {
-                return Err("needs two files".to_owned());
-            };
-            Ok(Client {
-                id: id.secret()?,
-                secret: secret.secret()?,
-            })
-        };
+        let (id, secret) = (&config.client_id_file, &config.client_secret_file);
         Self {
-            client: Rotating::new(format!("{setting}.clientSecretFile"), paths, metrics, make),
+            client: Login::of(format!("{setting}.clientSecretFile"), id, secret, metrics),
             config: config.clone(),
-            http: HttpClient::new(Arc::clone(&tls), FETCH_TIMEOUT),
+            http: HttpClient::new(Some(Arc::clone(&tls)), FETCH_TIMEOUT),
             tls,
         }
     }
@@ -167,7 +148,7 @@ impl Endpoint {
             form.push(("scope", self.config.scopes.join(" ")));
         }
         let request = |form: &[(&str, String)]| http.post(&self.config.url).form(form);
-        let (id, secret) = (client.id.expose(), client.secret.expose());
+        let (id, secret) = (client.name.expose(), client.secret.expose());
         let by_header = request(&form).basic_auth(encoded(id), Some(encoded(secret)));
         match self.answer(by_header).await {
             Err((StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED, _)) => {}
