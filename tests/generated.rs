@@ -120,7 +120,6 @@ prometheus:
   main:
     url: http://prometheus:9090
     query: sum(rate(kafka_topic_partition_current_offset{topic=~\"{topic}\"}[1m]))
-adhocClusters: false
 ```
 ",
     );

@@ -54,7 +54,7 @@ fn observer_of(
     let config = KafkaObserverConfig {
         name: "test".to_owned(),
         bootstrap_servers,
-        access: Access::default(),
+        access: Access::adhoc(),
         request_timeout,
         frame_limit_bytes: 4 << 20,
     };

@@ -245,6 +245,22 @@ async fn nobody_listening_is_unreachable_and_an_address_that_is_none_is_refused(
 }
 
 #[tokio::test]
+async fn an_ad_hoc_address_never_leads_to_metadata() {
+    let observer = Fixture::new();
+    for url in [
+        "http://169.254.169.254/latest",
+        "http://0xa9fea9fe",
+        "http://[fe80::1]:9090",
+    ] {
+        let reading = observer.ask(url, "vector(1)", false).await;
+        check(
+            &reading,
+            Err((Cause::Refused, "leads to a link-local address")),
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_stands_in_front_of_a_prometheus_is_told_from_it() {
     let fixture = Fixture::new();
     let status = |status: u16| {

@@ -7,6 +7,7 @@
 mod http;
 pub mod kafka;
 pub mod prometheus;
+pub mod reach;
 
 use std::future::Future;
 use std::sync::Arc;

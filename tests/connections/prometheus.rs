@@ -245,7 +245,7 @@ async fn requests_to_amazon_are_signed_with_the_pods_keys() {
         world.classic_group("g", "t", 40);
     });
     let yaml = format!(
-        "prometheus:\n  amp:\n    url: '{}'\n    tls: {{ca: {}}}\n    \
+        "adhocClusters: true\nprometheus:\n  amp:\n    url: '{}'\n    tls: {{ca: {}}}\n    \
          sigv4: {{awsRegion: eu-west-1}}\n",
         base(&server),
         authority.ca().display()

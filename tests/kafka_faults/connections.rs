@@ -129,7 +129,7 @@ async fn pauses_grow_while_a_broker_fails_and_start_anew_once_it_has_answered() 
 #[tokio::test]
 async fn a_frame_longer_than_may_be_closes_the_connection() {
     check_fault(
-        How::Length(i32::MAX),
+        How::Length(5 << 20),
         Cause::Malformed,
         "limits.kafkaFrameBytes",
     )
@@ -137,8 +137,45 @@ async fn a_frame_longer_than_may_be_closes_the_connection() {
 }
 
 #[tokio::test]
-async fn a_frame_of_negative_length_closes_the_connection() {
-    check_fault(How::Length(-1), Cause::Malformed, "answer of -1 bytes").await;
+async fn what_begins_with_no_length_closes_the_connection_and_is_not_repeated() {
+    let of_letters = i32::from_be_bytes(*b"HTTP");
+    for length in [-1, i32::MAX, of_letters] {
+        check_fault(
+            How::Length(length),
+            Cause::Malformed,
+            "begins with no length",
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn no_ad_hoc_address_leads_to_metadata_and_none_that_a_broker_advertises() {
+    let cluster = FakeCluster::start(1).await;
+    cluster.change(|world| {
+        world.topic("t", 1, 100);
+        world.classic_group("g", "t", 40);
+    });
+    let check = async |observer: &mut KafkaObserver| {
+        let reading = one(observer, &named("g", &["t"])).await;
+        let said = format!("{:?}", reading.problems);
+        assert!(
+            said.contains("leads to a link-local address or to a cloud's metadata"),
+            "{said}"
+        );
+    };
+    // The system's resolver reads this as 169.254.169.254.
+    let mut named_so = observer_of(
+        vec!["0xa9fea9fe:9092".to_owned()],
+        PATIENCE,
+        Metrics::default(),
+    );
+    check(&mut named_so).await;
+    let elsewhere = "169.254.169.254:9092".parse().unwrap();
+    cluster.change(|world| {
+        world.brokers.insert(1, elsewhere);
+    });
+    check(&mut observer(&cluster)).await;
 }
 
 #[tokio::test]

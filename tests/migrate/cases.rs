@@ -168,6 +168,8 @@ async fn a_running_server_takes_what_was_moved() {
             "  {profile}: {{bootstrapServers: [\"127.0.0.1:1\"]}}\n"
         ));
     }
+    // Triggers that had no credentials keep their addresses.
+    yaml.push_str("adhocClusters: true\n");
     let serve = Serve::start(&yaml).await;
     let mut client = serve.client().await;
     let mut asked = 0;

@@ -104,11 +104,9 @@ impl Sources for RealSources {
 
     fn kafka(&self, cluster: &ClusterRef) -> Result<SlottedObserver, Problem> {
         let (bootstrap_servers, access, slot) = match cluster {
-            ClusterRef::Adhoc(addresses) => (
-                addresses.clone(),
-                Access::default(),
-                Some(self.adhoc_slot()?),
-            ),
+            ClusterRef::Adhoc(addresses) => {
+                (addresses.clone(), Access::adhoc(), Some(self.adhoc_slot()?))
+            }
             ClusterRef::Profile(name) => match self.config.clusters.get(name) {
                 Some(profile) => {
                     let access = self.access.get(name).cloned().unwrap_or_default();

@@ -315,9 +315,11 @@ impl Loader {
                 asleep_interval: process.duration("poll.asleepInterval")?,
                 request_timeout: process.duration("poll.requestTimeout")?,
             },
+            adhoc_clusters: process
+                .decided("adhocClusters")
+                .unwrap_or(clusters.is_empty() && prometheus.is_empty()),
             clusters,
             prometheus,
-            adhoc_clusters: process.boolean("adhocClusters"),
             limits: Limits {
                 targets: process.integer("limits.targets")?,
                 target_idle: process.duration("limits.targetIdle")?,

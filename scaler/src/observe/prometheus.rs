@@ -43,6 +43,7 @@ pub use self::access::PrometheusAccess;
 use self::answer::{Sample, quoted};
 pub use self::history::{POINTS_A_REQUEST, Past};
 use super::Problem;
+use super::reach::{self, LeadsToClosed, OpenOnly};
 use crate::clock::Clock;
 use crate::metrics::{Metrics, PrometheusRequestLabels};
 
@@ -111,7 +112,10 @@ pub struct PrometheusObserverConfig {
 /// The real thing, over HTTP.
 #[derive(Debug)]
 pub struct PrometheusObserver {
+    /// For profiles that say nothing about access.
     client: Client,
+    /// For addresses that are no profile's.
+    adhoc: Client,
     permits: Semaphore,
     request_timeout: Duration,
     access: BTreeMap<String, Arc<PrometheusAccess>>,
@@ -143,27 +147,33 @@ impl PrometheusObserver {
         clock: Clock,
         metrics: Metrics,
     ) -> Result<Self, PrometheusClientError> {
-        let builder = || {
-            Client::builder()
+        let builder = |is_adhoc: bool| {
+            let builder = Client::builder();
+            let builder = match is_adhoc {
+                true => builder.dns_resolver(OpenOnly),
+                false => builder,
+            };
+            builder
                 .user_agent(concat!("evenkeel/", env!("CARGO_PKG_VERSION")))
                 // A redirect from an API is nearly always a login page; following it would answer
                 // with HTML, and could leave the server that was configured.
                 .redirect(reqwest::redirect::Policy::none())
                 .timeout(config.request_timeout)
         };
-        let client = match builder().build() {
-            Ok(client) => client,
+        let client = |is_adhoc: bool| match builder(is_adhoc).build() {
+            Ok(client) => Ok(client),
             Err(error) => {
                 // A small image may hold no certificate authorities at all. Plain HTTP needs none.
                 tracing::warn!(
                     error = chain(&error),
                     "no system certificates: Prometheus over https will not be trusted"
                 );
-                builder().tls_certs_only([]).build()?
+                builder(is_adhoc).tls_certs_only([]).build()
             }
         };
         Ok(Self {
-            client,
+            client: client(false)?,
+            adhoc: client(true)?,
             permits: Semaphore::new(config.concurrency.max(1)),
             request_timeout: config.request_timeout,
             access: BTreeMap::new(),
@@ -289,10 +299,19 @@ impl PrometheusObserver {
                 .query(&[("query", &query.query), ("lookback_delta", &lookback)])
                 .query(parameters)
         };
-        let profile = query.profile.as_ref();
-        let answer = match profile.and_then(|name| self.access.get(name)) {
-            None => request(&self.client).send().await,
-            Some(access) => {
+        let closed = || Problem {
+            cause: Cause::Refused,
+            sentence: format!("was not asked: {}", reach::refusal("its address")),
+        };
+        let access = query.profile.as_ref().map(|name| self.access.get(name));
+        let answer = match access {
+            None if reach::names_closed(&query.url) => return Err(closed()),
+            None => match request(&self.adhoc).send().await {
+                Err(error) if is_closed(&error) => return Err(closed()),
+                answer => answer,
+            },
+            Some(None) => request(&self.client).send().await,
+            Some(Some(access)) => {
                 let deadline = Instant::now() + self.request_timeout;
                 let signed = async {
                     let client = access.client()?;
@@ -402,6 +421,12 @@ impl std::fmt::Display for PrometheusQuery {
             quoted(&self.query)
         )
     }
+}
+
+/// Whether it is because of where an ad-hoc name leads.
+fn is_closed(error: &reqwest::Error) -> bool {
+    let mut causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    causes.any(|cause| cause.is::<LeadsToClosed>())
 }
 
 /// An error with everything beneath it, without the address (which may carry a password).

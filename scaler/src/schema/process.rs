@@ -196,12 +196,13 @@ pub const SETTINGS: &[Setting] = &[
         Default("false"),
     )
     .means("Accept every certificate. For trying out only."),
-    // True, because it is what makes the first ScaledObject work without any configuration, and it
-    // gives nobody a credential; a cluster shared by tenants sets it to false.
-    setting("adhocClusters", Kind::Boolean, Default("true")).means(
+    // Without profiles it is what makes the first ScaledObject work without any configuration, and it
+    // gives nobody a credential. Who writes profiles has said where the scaler may go.
+    setting("adhocClusters", Kind::Boolean, Optional).means(
         "Whether a trigger may name addresses of Kafka or Prometheus that are no profile: \
-         plaintext, no credentials. Set it to false where the permissions of profiles have to \
-         hold: a broker may have other names than its profile lists.",
+         plaintext, no credentials, and never a link-local address or a cloud's metadata. Where \
+         absent, true as long as there is no profile of either kind, and false from the first one \
+         on: a broker may have other names than its profile lists.",
     ),
     setting("limits.targets", Kind::integer(1, 100_000), Default("2000"))
         .means("Targets at once; the next one gets RESOURCE_EXHAUSTED."),

@@ -38,7 +38,6 @@ config:
     main:
       bootstrapServers: [kafka.payments.svc:9092]
       namespaces: [payments]
-  adhocClusters: false
 ```
 
 Secrets are mounted as files, which the configuration names; a Secret that changes is read again within

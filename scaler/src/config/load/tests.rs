@@ -378,6 +378,22 @@ fn every_row_of_the_table_is_read() {
 }
 
 #[test]
+fn triggers_may_name_addresses_until_there_is_a_profile() {
+    for (text, expected) in [
+        ("", true),
+        ("prometheus: {p: {url: 'http://p:1'}}", false),
+        ("clusters: {a: {bootstrapServers: [a:1]}}", false),
+        (
+            "adhocClusters: true\nclusters: {a: {bootstrapServers: [a:1]}}",
+            true,
+        ),
+        ("adhocClusters: false", false),
+    ] {
+        assert_eq!(read(text, &[]).unwrap().adhoc_clusters, expected, "{text}");
+    }
+}
+
+#[test]
 fn an_empty_glob_matches_nothing_and_an_empty_list_all() {
     let config = read(
         "clusters: {a: {bootstrapServers: [a:1], topics: '', namespaces: []}}\n",

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use crate::config::{ClusterConfig, Config, Globs, PrometheusConfig};
 use crate::control::target::{ClusterRef, PrometheusRef};
-use crate::observe::TopicSelection;
+use crate::observe::{TopicSelection, reach};
 use crate::schema::{Values, shorten};
 
 /// The longest query, once the template is filled in: Prometheus gets it in a form body, people in
@@ -90,6 +90,13 @@ fn of_addresses(
         let why = "addresses of no connection profile are not taken here (adhocClusters is false): \
              name a profile with cluster";
         values.forbidden("bootstrapServers", why);
+        return None;
+    }
+    if let Some(closed) = addresses
+        .iter()
+        .find(|address| reach::names_closed(address))
+    {
+        values.forbidden("bootstrapServers", reach::refusal(closed));
         return None;
     }
     Some(ClusterRef::Adhoc(addresses))
@@ -252,6 +259,10 @@ fn by_address<'c>(
             values.forbidden("serverAddress", why);
             return None;
         }
+    }
+    if reach::names_closed(&url) {
+        values.forbidden("serverAddress", reach::refusal("it"));
+        return None;
     }
     Some(Server::Adhoc(url))
 }

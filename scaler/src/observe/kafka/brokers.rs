@@ -150,6 +150,7 @@ impl Broker {
         deadline: Instant,
     ) -> Result<Arc<Connection>, Failure> {
         let resolved = self.address.resolve(deadline).await?;
+        self.access.permit(&self.address, &resolved)?;
         let node_id = self.node_id();
         if node_id != BOOTSTRAP
             && let Some(connection) = bootstrap

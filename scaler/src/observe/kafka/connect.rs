@@ -16,6 +16,7 @@ use super::transport::Transport;
 use crate::config::ClusterConfig;
 use crate::credentials::Refresh;
 use crate::metrics::{KafkaConnectionLabels, Metrics};
+use crate::observe::reach;
 use crate::tls::client::ClientTls;
 
 /// How one cluster is reached, and who the scaler is there. Cheap to clone; all clones share what
@@ -24,11 +25,20 @@ use crate::tls::client::ClientTls;
 pub struct Access {
     transport: Transport,
     sasl: Option<Arc<Sasl>>,
+    is_adhoc: bool,
 }
 
 // === impl Access ===
 
 impl Access {
+    /// Plaintext and nobody, to addresses that a trigger names: some are closed to those.
+    pub fn adhoc() -> Self {
+        Self {
+            is_adhoc: true,
+            ..Self::default()
+        }
+    }
+
     /// What the profile `name` says; no file is read yet. Without one, plaintext and nobody.
     pub fn of(name: &str, profile: &ClusterConfig, metrics: &Metrics) -> Self {
         let setting = |what: &str| format!("clusters.{name}.{what}");
@@ -40,6 +50,19 @@ impl Access {
         Self {
             transport,
             sasl: sasl.map(|sasl| Arc::new(Sasl::new(setting("sasl"), sasl, metrics))),
+            is_adhoc: false,
+        }
+    }
+
+    /// Whether `address` may be connected to, now that it is known where it leads.
+    ///
+    /// # Errors
+    /// When it is an ad-hoc cluster's, or was advertised by one, and leads where none may.
+    pub fn permit(&self, address: &Address, resolved: &[SocketAddr]) -> Result<(), Failure> {
+        let is_closed = |address: &SocketAddr| reach::is_closed(address.ip());
+        match self.is_adhoc && resolved.iter().any(is_closed) {
+            true => Err(Failure::ClosedOff(reach::refusal(&address.to_string()))),
+            false => Ok(()),
         }
     }
 

@@ -46,6 +46,10 @@ const PROVE_AGAIN_AT_LEAST: Duration = Duration::from_secs(1);
 /// The first bytes of an alert of TLS, which is what a TLS listener answers to plaintext.
 const TLS_ALERT: [u8; 2] = [0x15, 0x03];
 
+/// Longer frames than this are not taken for frames where they exceed the limit: no answer of a
+/// broker has 256 MiB, and four letters are more.
+const MOST_BELIEVED_BYTES: i32 = 0x1000_0000;
+
 /// The node id of a broker that is only known as a bootstrap address.
 pub const BOOTSTRAP: i32 = -1;
 
@@ -398,7 +402,7 @@ async fn read(
                 let Some(answer) = waiting.answers.remove(&correlation_id) else {
                     return Failure::Malformed {
                         address: address.to_owned(),
-                        detail: format!("an answer to question {correlation_id}, never asked"),
+                        detail: "an answer to a question that was never asked".to_owned(),
                     };
                 };
                 // Whoever asked may have given up already.
@@ -422,6 +426,14 @@ async fn read_frame(
         _ if length_bytes.to_be_bytes().starts_with(&TLS_ALERT) => {
             return Err(Failure::SpeaksTls {
                 address: address.to_owned(),
+            });
+        }
+        // Text, or the like: what it says is not repeated, since a trigger may have named an address
+        // where something else answers.
+        _ if !(0..MOST_BELIEVED_BYTES).contains(&length_bytes) => {
+            return Err(Failure::Malformed {
+                address: address.to_owned(),
+                detail: "it begins with no length of a frame".to_owned(),
             });
         }
         _ => {

@@ -76,6 +76,9 @@ pub enum Failure {
     /// The scaler has nothing to prove who it is with, or to check the broker with.
     #[error("{0}")]
     Credentials(String),
+    /// An ad-hoc address leads where none may.
+    #[error("{0}")]
+    ClosedOff(String),
     /// No answer in time.
     #[error(
         "{address} did not answer {api} in time: check the broker's load, or raise \
@@ -138,7 +141,10 @@ impl Failure {
             | Self::Closed { .. }
             | Self::SpeaksTls { .. }
             | Self::NoHandshake { .. } => Cause::Unreachable,
-            Self::Tls { .. } | Self::Authentication { .. } | Self::Credentials(_) => Cause::Refused,
+            Self::Tls { .. }
+            | Self::Authentication { .. }
+            | Self::Credentials(_)
+            | Self::ClosedOff(_) => Cause::Refused,
             Self::Timeout { .. } => Cause::Timeout,
             Self::Oversized { .. } | Self::Malformed { .. } | Self::Unanswered => Cause::Malformed,
             Self::Unsupported { .. } => Cause::Failed,

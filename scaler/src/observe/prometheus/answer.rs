@@ -17,6 +17,21 @@ const QUOTED_CHARACTERS: usize = 200;
 /// nothing here.
 const LAST_SECOND: f64 = 253_402_300_799.0;
 
+/// The types of Prometheus' errors. The words of one that has another type are not repeated: a trigger
+/// may have named an address where something else answers.
+const KNOWN_ERRORS: [&str; 10] = [
+    "bad_data",
+    "canceled",
+    "execution",
+    "internal",
+    "not_acceptable",
+    "not_found",
+    "timeout",
+    "too_large_entry",
+    "too_many_requests",
+    "unavailable",
+];
+
 /// One value and the time at which the server evaluated it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Sample {
@@ -203,7 +218,13 @@ impl Envelope {
         };
         Problem {
             cause,
-            sentence: format!("failed: {}", quoted(&self.error)),
+            sentence: match KNOWN_ERRORS.contains(&self.error_type.as_str()) {
+                true => format!("failed: {}", quoted(&self.error)),
+                false => {
+                    "failed with an error that is not one of Prometheus': see the server's log"
+                        .to_owned()
+                }
+            },
         }
     }
 }
@@ -214,12 +235,9 @@ impl Point {
     fn sample(&self) -> Result<Sample, Problem> {
         let Self(seconds, printed) = self;
         // Rust's parser takes Prometheus' spellings of NaN and the infinities too.
-        let value: f64 = printed.parse().map_err(|_| {
-            malformed(format!(
-                "returns \"{}\", which is no number",
-                quoted(printed)
-            ))
-        })?;
+        let value: f64 = printed
+            .parse()
+            .map_err(|_| malformed("returns a value that is no number"))?;
         if value.is_nan() {
             return Err(malformed(
                 "returns NaN: it divides by zero, or its source reports none",
@@ -351,6 +369,9 @@ mod tests {
         assert_eq!(problem.cause, Cause::Failed);
         assert!(problem.sentence.starts_with("failed: parse xxx"));
         assert!(problem.sentence.len() < 300);
+        let other = r#"{"status":"error","errorType":"odd","error":"the words of something else"}"#;
+        let said = refusal(400, other.as_bytes()).sentence;
+        assert!(said.contains("not one of Prometheus'"), "{said}");
         let body = r#"{"status":"error","errorType":"timeout","error":"query timed out"}"#;
         assert_eq!(refusal(503, body.as_bytes()).cause, Cause::Timeout);
     }

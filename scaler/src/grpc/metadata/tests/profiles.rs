@@ -152,8 +152,39 @@ fn a_prometheus_profile_fills_its_template() {
 }
 
 #[test]
+fn no_address_of_link_local_or_metadata_is_taken_but_a_profiles() {
+    let open = "adhocClusters: true\n";
+    let closed = "leads to a link-local address or to a cloud's metadata, where no ad-hoc address may: \
+                  correct it, or give it a profile";
+    let (kafka, prometheus) = ("169.254.169.254:9092", "http://[fd00:ec2::254]/latest");
+    check_with(
+        open,
+        "any",
+        &[("bootstrapServers", kafka)],
+        &[&format!("bootstrapServers = \"{kafka}\": {kafka} {closed}")],
+    );
+    check_with(
+        open,
+        "any",
+        &[("serverAddress", prometheus), ("query", "q")],
+        &[&format!("serverAddress = \"{prometheus}\": it {closed}")],
+    );
+    let profiles = "\
+clusters: {a: {bootstrapServers: ['169.254.169.254:9092']}}
+prometheus: {b: {url: 'http://[fd00:ec2::254]/latest'}}
+";
+    let pairs = [
+        ("bootstrapServers", kafka),
+        ("serverAddress", prometheus),
+        ("query", "q"),
+    ];
+    assert!(parse("any", "c", &with(&pairs), &config(profiles)).is_ok());
+}
+
+#[test]
 fn of_two_tenants_at_one_address_the_one_that_is_open_is_meant() {
     let profiles = "\
+adhocClusters: true
 prometheus:
   a: {url: 'http://mimir', headers: [X-Scope-OrgID=a], namespaces: [shop-*]}
   b: {url: 'http://mimir', headers: [X-Scope-OrgID=b], namespaces: [shop-b, other]}
