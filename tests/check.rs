@@ -125,7 +125,29 @@ fn a_configuration_brings_its_profiles_or_its_own_errors() {
     let arguments = ["--config", "evenkeel.yaml", "right.yaml"];
 
     write("clusters: {main: {bootstrapServers: [kafka:9092]}}");
-    assert_eq!(check(folder, &arguments).0, Some(0));
+    let (code, text) = check(folder, &arguments);
+    let met = "right.yaml:7: note: triggers[0] reads Kafka by the profile main: kafka:9092, without TLS, \
+               without SASL\n1 evenkeel trigger in 1 ScaledObject, 0 errors\n";
+    assert_eq!(text, met);
+    assert_eq!(code, Some(0));
+    let strictly = [&["--strict"], &arguments[..]].concat();
+    assert_eq!(check(folder, &strictly).0, Some(0), "a note is no warning");
+
+    // The chart's values will do as well.
+    write(
+        "image: {repository: evenkeel}\nconfig:\n  clusters:\n    main:\n      bootstrapServers: \
+         [kafka:9093]\n      tls: {ca: /ca.crt}\n      sasl: {mechanism: SCRAM-SHA-512, usernameFile: \
+         /user, passwordFile: /password}\n",
+    );
+    let (_, text) = check(folder, &arguments);
+    assert!(
+        text.contains("main: kafka:9093, TLS, SCRAM-SHA-512"),
+        "{text}"
+    );
+    write("config:\n  clusters:\n    main: {bootstrapServer: [kafka:9093]}\n");
+    let (code, text) = check(folder, &arguments);
+    assert!(text.contains("line 3"), "{text}");
+    assert_eq!(code, Some(64));
 
     write("clusters: {main: {bootstrapServers: [kafka:9092], namespaces: [other]}}");
     let (code, text) = check(folder, &arguments);

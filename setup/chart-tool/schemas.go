@@ -32,7 +32,16 @@ var sources = []source{
 	{
 		file: "keda.json", module: "github.com/kedacore/keda/v2", version: "v2.20.2", licence: "Apache-2.0",
 		definitions: map[string][]string{
-			"config/crd/bases/keda.sh_scaledobjects.yaml": {"keda.sh/v1alpha1 ScaledObject"},
+			"config/crd/bases/keda.sh_clustertriggerauthentications.yaml": {"keda.sh/v1alpha1 ClusterTriggerAuthentication"},
+			"config/crd/bases/keda.sh_scaledobjects.yaml":                 {"keda.sh/v1alpha1 ScaledObject"},
+			"config/crd/bases/keda.sh_triggerauthentications.yaml":        {"keda.sh/v1alpha1 TriggerAuthentication"},
+		},
+	},
+	{
+		file: "cert-manager.json", module: "github.com/cert-manager/cert-manager",
+		version: "v1.19.1", licence: "Apache-2.0",
+		definitions: map[string][]string{
+			"deploy/crds/cert-manager.io_certificates.yaml": {"cert-manager.io/v1 Certificate"},
 		},
 	},
 	{

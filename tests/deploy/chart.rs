@@ -98,7 +98,7 @@ fn evenkeel_check_finds_only_what_the_cases_set_on_purpose() {
         .unwrap();
     // One case sets every value, also those that rule nothing beside a minReplicaCount of 2.
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let expected = "2 evenkeel triggers in 2 ScaledObjects, 0 errors, 2 warnings\n";
+    let expected = "3 evenkeel triggers in 3 ScaledObjects, 0 errors, 2 warnings\n";
     assert!(said.ends_with(expected), "{said}");
     for key in ["pollingInterval", "cooldownPeriod"] {
         assert!(said.contains(&format!("warning: {key}: ")), "{said}");
@@ -199,6 +199,14 @@ fn wrong_values_of_the_scaler_are_refused_by_name() {
         ("image: {repo: x}", "additional properties 'repo'"),
         ("replicas: 2", "additional properties 'replicas'"),
         ("image: {digest: latest}", "at '/image/digest'"),
+        (
+            "{image: {repository: x}, grpcTls: {certManager: true}}",
+            "grpcTls.issuerRef is required",
+        ),
+        (
+            "{image: {repository: x}, grpcTls: {secret: s}, config: {grpc: {tls: {cert: /c, key: /k}}}}",
+            "grpcTls writes config.grpc.tls: give one of them",
+        ),
         (
             "serviceMonitor: {enabled: 'yes'}",
             "at '/serviceMonitor/enabled'",

@@ -50,7 +50,7 @@ fn a_field_that_keda_does_not_know_is_refused() {
 }
 
 #[test]
-fn evenkeel_check_has_nothing_to_say_with_the_platforms_configuration() {
+fn evenkeel_check_finds_nothing_wrong_with_the_platforms_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("evenkeel.yaml");
     std::fs::write(&config, values()["config"].to_string()).unwrap();
@@ -69,9 +69,11 @@ fn evenkeel_check_has_nothing_to_say_with_the_platforms_configuration() {
             "{said}{}",
             String::from_utf8_lossy(&output.stderr)
         );
+        assert_eq!(said.matches("by the profile").count(), triggers, "{said}");
+        assert!(!said.contains("warning"), "{said}");
         let plural = if triggers == 1 { "" } else { "s" };
         assert!(
-            triggers > 0 && said.starts_with(&format!("{triggers} evenkeel trigger{plural} ")),
+            triggers > 0 && said.contains(&format!("\n{triggers} evenkeel trigger{plural} ")),
             "{}: {said}",
             manifest.display()
         );

@@ -8,7 +8,7 @@ use evenkeel_scaler::grpc::wire::ScaledObjectRef;
 use expect_test::expect_file;
 use serde_json::Value;
 
-use super::chart_tool::{assert_valid, files, root};
+use super::chart_tool::{assert_valid, files, render, root};
 use super::process::{Serve, in_time};
 
 const CASES: &str = "tests/migrate/cases";
@@ -128,56 +128,91 @@ fn kedas_own_schema_takes_every_scaled_object() {
     assert_valid(&moved);
 }
 
+/// The values of the chart that `migrate` writes for a case; none where no profile is needed.
+fn values(input: &std::path::Path, folder: &std::path::Path) -> Option<PathBuf> {
+    let values = folder.join(format!("{}.values.yaml", name(input)));
+    let mut arguments = vec!["migrate", "--values", values.to_str().unwrap()];
+    let options = OPTIONS.iter().find(|(case, _)| *case == name(input));
+    arguments.extend(options.map_or(&[][..], |(_, options)| *options));
+    arguments.push(input.to_str().unwrap());
+    evenkeel(&arguments);
+    let mut text = std::fs::read_to_string(&values).ok()?;
+    text.push_str("image: {repository: registry.example.com/evenkeel}\n");
+    std::fs::write(&values, text).unwrap();
+    Some(values)
+}
+
 #[test]
-fn the_profiles_that_are_proposed_are_a_configuration_that_takes_the_triggers() {
+fn the_values_with_the_profiles_are_taken_by_check_and_by_helm() {
     let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("evenkeel.yaml");
-    let mut proposed = 0;
+    let mut written = Vec::new();
     for input in inputs() {
-        let notes = std::fs::read_to_string(input.with_extension("notes.txt")).unwrap();
-        let Some(start) = notes.find("clusters:\n") else {
+        let Some(values) = values(&input, folder.path()) else {
             continue;
         };
-        let (snippet, _) = notes[start..].split_once("\n\n").unwrap();
-        std::fs::write(&config, snippet).unwrap();
         let moved = moved(&input);
-        let output = evenkeel(&[
-            "check",
-            "--config",
-            &config.to_string_lossy(),
-            &moved.to_string_lossy(),
-        ]);
+        let arguments = ["check", "--config", values.to_str().unwrap()];
+        let output = evenkeel(&[&arguments[..], &[moved.to_str().unwrap()]].concat());
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{}: {said}", moved.display());
-        proposed += 1;
+        assert!(said.contains("by the profile"), "{said}");
+        written.push(values);
     }
-    assert!(proposed >= 4, "only {proposed} cases propose a profile");
+    assert!(written.len() >= 18, "only {} cases", written.len());
+    let mut manifests = Vec::new();
+    for rendered in render("evenkeel", &written) {
+        assert_eq!(rendered.error, "", "{}", rendered.values);
+        let path = PathBuf::from(&rendered.values).with_extension("manifests.yaml");
+        std::fs::write(&path, rendered.manifests).unwrap();
+        manifests.push(path);
+    }
+    assert_valid(&manifests);
+}
+
+#[test]
+fn no_secret_is_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    // Of the Secrets, workloads and triggers among the cases, the last one in base64.
+    let secrets = [
+        "only-an-example",
+        "never-printed",
+        "a-user-in-the-open",
+        "written-in-the-open",
+        "bmV2ZXItcHJpbnRlZA==",
+    ];
+    let mut given = String::new();
+    for input in inputs() {
+        given.push_str(&std::fs::read_to_string(&input).unwrap());
+        let notes = std::fs::read_to_string(input.with_extension("notes.txt")).unwrap();
+        let values = values(&input, folder.path());
+        let values = values.map_or_else(String::new, |path| std::fs::read_to_string(path).unwrap());
+        for secret in secrets {
+            assert!(!notes.contains(secret), "{secret} in {notes}");
+            assert!(!values.contains(secret), "{secret} in {values}");
+        }
+    }
+    assert!(secrets.iter().all(|secret| given.contains(secret)));
 }
 
 #[tokio::test]
 async fn a_running_server_takes_what_was_moved() {
-    let mut yaml = "clusters:\n".to_owned();
-    for profile in [
-        "main",
-        "ledger-bootstrap",
-        "broker",
-        "ledger",
-        "secured-brokers",
-    ] {
-        yaml.push_str(&format!(
-            "  {profile}: {{bootstrapServers: [\"127.0.0.1:1\"]}}\n"
-        ));
-    }
-    // Triggers that had no credentials keep their addresses.
-    yaml.push_str("adhocClusters: true\n");
-    let serve = Serve::start(&yaml).await;
-    let mut client = serve.client().await;
+    let folder = tempfile::tempdir().unwrap();
     let mut asked = 0;
     for input in inputs() {
+        if name(&input) == "wrong" {
+            continue;
+        }
+        // The files of the Secrets are not there; that is said, and keeps nobody from starting.
+        let config = values(&input, folder.path()).map_or_else(String::new, |values| {
+            let text = std::fs::read_to_string(values).unwrap();
+            let values: Value = serde_saphyr::from_str(&text).unwrap();
+            values["config"].to_string()
+        });
+        let serve = Serve::start(&config).await;
+        let mut client = serve.client().await;
         for object in scaled_objects(&name(&input)) {
             for trigger in object["spec"]["triggers"].as_array().unwrap() {
-                let is_ours = trigger["type"] == "external-push";
-                if !is_ours || name(&input) == "wrong" {
+                if trigger["type"] != "external-push" {
                     continue;
                 }
                 // KEDA puts the environment's values in.
@@ -209,7 +244,7 @@ async fn a_running_server_takes_what_was_moved() {
             }
         }
     }
-    assert!(asked >= 20, "only {asked} triggers were asked for");
+    assert!(asked >= 35, "only {asked} triggers were asked for");
 }
 
 /// The ScaledObjects of what came out of `case`.

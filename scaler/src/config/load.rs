@@ -48,22 +48,22 @@ impl Config {
         let Some(path) = path else {
             return Self::read("", None, environment);
         };
-        let file = path.display().to_string();
-        let readable = std::fs::metadata(path).and_then(|metadata| {
-            if metadata.len() > MAX_FILE_BYTES {
-                Err(std::io::Error::other("is larger than 1 MiB"))
-            } else {
-                std::fs::read_to_string(path)
-            }
+        let text = text_of(path)?;
+        Self::read(&text, Some(path.display().to_string()), environment)
+    }
+
+    /// Reads the file at `path`, which is a configuration or the values of our chart with one under
+    /// `config`.
+    ///
+    /// # Errors
+    /// Everything that is wrong, with the line.
+    pub fn load_values(path: &Path) -> Result<Self, Errors> {
+        let documents = yaml::read(&text_of(path)?).map(|documents| match documents.as_slice() {
+            [values] => vec![values.get("config").unwrap_or(values).clone()],
+            _ => documents,
         });
-        match readable {
-            Ok(text) => Self::read(&text, Some(file), environment),
-            Err(error) => {
-                let why = format!("the file cannot be read: {error}");
-                let errors = vec![Error::new("", why)];
-                Err(all(Some(file), errors))
-            }
-        }
+        let file = path.display().to_string();
+        Self::of_documents(documents, Some(file), std::iter::empty())
     }
 
     /// Reads `text` and lays the `EVENKEEL__` variables over it.
@@ -75,12 +75,20 @@ impl Config {
         file: Option<String>,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, Errors> {
+        Self::of_documents(yaml::read(text), file, environment)
+    }
+
+    fn of_documents(
+        documents: Result<Vec<Node>, yaml::YamlError>,
+        file: Option<String>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, Errors> {
         let mut loader = Loader {
             process: Values::new(SETTINGS, "", Place::Unknown),
             profiles: BTreeMap::new(),
             errors: Vec::new(),
         };
-        match yaml::read(text) {
+        match documents {
             Ok(documents) => loader.lay_out_file(&documents),
             Err(error) => {
                 let place = error.line.map_or(Place::Unknown, Place::Line);
@@ -106,6 +114,20 @@ impl Config {
             _ => Err(all(file, errors)),
         }
     }
+}
+
+fn text_of(path: &Path) -> Result<String, Errors> {
+    let readable = std::fs::metadata(path).and_then(|metadata| {
+        if metadata.len() > MAX_FILE_BYTES {
+            Err(std::io::Error::other("is larger than 1 MiB"))
+        } else {
+            std::fs::read_to_string(path)
+        }
+    });
+    readable.map_err(|error| {
+        let why = format!("the file cannot be read: {error}");
+        all(Some(path.display().to_string()), vec![Error::new("", why)])
+    })
 }
 
 fn all(file: Option<String>, errors: Vec<Error>) -> Errors {

@@ -20,7 +20,7 @@ use given::Environment;
 use sources::Asker;
 
 use crate::config::Config;
-use crate::control::target::{ClusterRef, TargetKey, TargetSpec};
+use crate::control::target::{ClusterRef, PrometheusRef, TargetKey, TargetSpec};
 use crate::observe::{Isolation, PartitionSelection, Subscription, TopicSelection};
 use crate::schema::process::SETTINGS;
 use crate::schema::{Errors, Place, Values};
@@ -65,7 +65,8 @@ pub fn parse(
 }
 
 /// Checks metadata as it stands in a file, where `…FromEnv` values are not known yet; with a
-/// configuration also its profiles. The notes say what has no effect.
+/// configuration also its profiles. Returns where Kafka and Prometheus are; none where one of those
+/// values would tell.
 ///
 /// # Errors
 /// Everything that is wrong with it.
@@ -74,13 +75,13 @@ pub fn check(
     name: &str,
     metadata: &HashMap<String, String>,
     config: Option<&Config>,
-) -> Result<Vec<String>, Errors> {
+) -> Result<Option<(ClusterRef, Option<PrometheusRef>)>, Errors> {
     let pairs = sorted(metadata);
-    let (mut values, notes) = given::read(&pairs, Environment::Names);
+    let (mut values, _notes) = given::read(&pairs, Environment::Names);
     // A key whose value is not known yet leaves the draft incomplete, which is no error.
-    draft(&mut values, namespace, name, config);
+    let draft = draft(&mut values, namespace, name, config);
     if values.errors.is_empty() {
-        Ok(notes)
+        Ok(draft.map(|(cluster, _, prometheus, _)| (cluster, prometheus)))
     } else {
         Err(all(values))
     }
@@ -128,12 +129,7 @@ fn sorted(metadata: &HashMap<String, String>) -> BTreeMap<&str, &str> {
         .collect()
 }
 
-type Draft = (
-    ClusterRef,
-    Subscription,
-    Option<crate::control::target::PrometheusRef>,
-    Policy,
-);
+type Draft = (ClusterRef, Subscription, Option<PrometheusRef>, Policy);
 
 /// Everything but the key; none where a part is missing. What is wrong is noted in `values`.
 fn draft(

@@ -8,8 +8,7 @@ use evenkeel_scaler::schema::trigger::METADATA;
 use serde_json::{Map, Value, json};
 
 use super::{
-    annotations, closed, duration, image, labels, object, objects, resources, text, texts, truth,
-    word,
+    annotations, closed, duration, image, labels, object, objects, resources, text, truth, word,
 };
 
 /// Of the trigger's metadata, what the chart writes from other values.
@@ -56,7 +55,14 @@ pub fn properties() -> Value {
             "topic": text(),
             "consumerGroup": text(),
         })),
-        "env": texts(json!({"propertyNames": {"not": {"pattern": own}}})),
+        "env": {
+            "type": "object",
+            "propertyNames": {"not": {"pattern": own}},
+            "additionalProperties": {"anyOf": [text(), closed(json!({"valueFrom": object()}))]},
+        },
+        "envFrom": objects(),
+        "volumes": objects(),
+        "volumeMounts": objects(),
         "args": {"type": "array", "items": text()},
         "podLabels": labels(),
         "podAnnotations": annotations(),

@@ -60,9 +60,10 @@ volumeMounts:
   - {name: kafka, mountPath: /var/run/kafka, readOnly: true}
 ```
 
-TLS towards KEDA is the same: `config.grpc.tls` names the files of a Secret, which cert-manager may
-write and renew; the probes then go to the admin port, since the kubelet speaks no TLS to a gRPC port.
-docs/keda.md has both sides.
+TLS towards KEDA is `grpcTls`: a Secret of yours, or one that a cert-manager Certificate writes and
+renews; with `clientCertificates` only who has one of the same authority is let in, which is KEDA. The
+probes then go to the admin port, since the kubelet speaks no TLS to a gRPC port. docs/keda.md has both
+sides.
 
 What this version of evenkeel cannot do is not among the values: a second replica.
 ";
@@ -76,8 +77,17 @@ pub fn properties() -> Value {
         "image": image(),
         "imagePullSecrets": {"type": "array", "items": word()},
         "config": config_schema(),
+        "grpcTls": closed(json!({
+            "secret": text(),
+            "clientCertificates": truth(),
+            "certManager": truth(),
+            "issuerRef": object(),
+            "duration": duration(),
+            "renewBefore": duration(),
+        })),
         "volumes": objects(),
         "volumeMounts": objects(),
+        "env": objects(),
         "listenAddress": {"enum": ["0.0.0.0", "[::]"]},
         "logLevel": word(),
         "serviceAccount": closed(json!({

@@ -5,6 +5,7 @@
 //! do; warnings are what works and does something else than people expect. Only ScaledObjects with a
 //! trigger of ours are looked at. Nothing is asked of Kafka or Kubernetes.
 
+mod connection;
 mod report;
 mod scaled_object;
 mod traps;
@@ -33,7 +34,8 @@ pub struct Args {
     /// Files with ScaledObjects, of one or many YAML documents; - is standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The configuration of the server: its profiles and permissions are then checked as well.
+    /// The configuration of the server, or the values of its chart with one: its profiles and
+    /// permissions are then checked as well, and which profile each trigger will meet is said.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The namespace of ScaledObjects that name none.
@@ -54,7 +56,7 @@ impl Args {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let config = match &self.config {
             None => None,
-            Some(path) => match Config::load(Some(path), std::iter::empty()) {
+            Some(path) => match Config::load_values(path) {
                 Ok(config) => Some(config),
                 Err(errors) => {
                     eprintln!("{errors:#}");
@@ -84,7 +86,7 @@ impl Args {
         println!("{total}");
         Ok(if is_unreadable {
             ExitCode::from(EXIT_USAGE)
-        } else if total.errors() > 0 || (self.strict && !total.findings.is_empty()) {
+        } else if total.errors() > 0 || (self.strict && total.warnings() > 0) {
             ExitCode::FAILURE
         } else {
             ExitCode::SUCCESS

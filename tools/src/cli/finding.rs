@@ -9,7 +9,7 @@ pub enum Weight {
     Error,
     /// It works, and does something else than people expect.
     Warning,
-    /// It will behave differently from before.
+    /// Good to know: what will behave differently from before, or where it leads.
     Note,
 }
 
@@ -24,12 +24,10 @@ pub struct Finding {
     pub text: String,
 }
 
-/// How many errors there are among `findings`.
-pub fn errors(findings: &[Finding]) -> usize {
-    let errors = findings.iter();
-    errors
-        .filter(|finding| finding.weight == Weight::Error)
-        .count()
+/// How many of `findings` weigh this much.
+pub fn count(findings: &[Finding], weight: Weight) -> usize {
+    let findings = findings.iter();
+    findings.filter(|finding| finding.weight == weight).count()
 }
 
 // === impl Finding ===

@@ -4,6 +4,7 @@
 //! is said beside it, one line each, and only where it applies. What cannot be moved is left as it was
 //! and said. Nothing is asked of Kafka or Kubernetes.
 
+mod access;
 mod behavior;
 mod edit;
 mod layout;
@@ -11,6 +12,7 @@ mod profile;
 mod rate;
 mod remarks;
 mod scaled_object;
+mod sources;
 mod trigger;
 
 use std::io::Write as _;
@@ -18,11 +20,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use self::scaled_object::Outcome;
+use self::sources::Files;
 use super::finding::{Finding, Weight};
 use super::manifests::{self, STANDARD_INPUT};
 use evenkeel_scaler::cli::EXIT_USAGE;
 use evenkeel_scaler::cli::explain::write_out;
-use evenkeel_scaler::config::yaml::{self, Node};
+use evenkeel_scaler::config::yaml;
 
 /// Arguments of `evenkeel migrate`.
 #[derive(Debug, clap::Args)]
@@ -32,13 +35,15 @@ Examples:
   evenkeel migrate --capacity-per-replica 100 scaledobject.yaml | evenkeel check -
   evenkeel migrate --in-place --scaler-address evenkeel.scaling.svc:9090 apps/*.yaml
   evenkeel migrate --cluster main --namespace shop scaledobject.yaml
-  kubectl get scaledobject orders -o yaml | evenkeel migrate -
+  evenkeel migrate --values evenkeel-values.yaml scaledobject.yaml triggerauthentication.yaml > moved.yaml
+  kubectl get scaledobject,triggerauthentication -o yaml | evenkeel migrate -
 
 The files come out on standard output, what changes with them on standard error.
 Exits with 0 when everything was moved and can be applied, with 1 when something was left as it was or
 cannot work yet, with 64 when a file cannot be read.")]
 pub struct Args {
-    /// Files with ScaledObjects, of one or many YAML documents; - is standard input.
+    /// Files with ScaledObjects, of one or many YAML documents, and with what they refer to
+    /// (TriggerAuthentications, Secrets, workloads); - is standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Where KEDA finds evenkeel.
@@ -52,12 +57,16 @@ pub struct Args {
     #[arg(long, value_name = "RECORDS", value_parser = capacity)]
     capacity_per_replica: Option<String>,
     /// The connection profile of the server to name in every trigger. Without it addresses stay, and a
-    /// profile is proposed where there are credentials.
+    /// profile is made where there are credentials.
     #[arg(long, value_name = "NAME")]
     cluster: Option<String>,
     /// The namespace of ScaledObjects that name none.
     #[arg(long, short, value_name = "NAMESPACE", default_value = "default")]
     namespace: String,
+    /// Where the connection profiles that the triggers name are written, as values of the chart, with
+    /// the Secrets mounted that KEDA has read. They are printed where this is absent.
+    #[arg(long, value_name = "FILE")]
+    values: Option<PathBuf>,
     /// Write the files themselves instead of standard output.
     #[arg(long, short)]
     in_place: bool,
@@ -74,8 +83,8 @@ pub struct Context<'a> {
     pub cluster: Option<&'a str>,
     /// The namespace of ScaledObjects that name none.
     pub namespace: &'a str,
-    /// The file's TriggerAuthentications.
-    pub authentications: &'a [Node],
+    /// What the files have beside ScaledObjects.
+    pub files: &'a Files,
 }
 
 // === impl Args ===
@@ -95,10 +104,23 @@ impl Args {
             eprintln!("error: --in-place needs files, and - is standard input");
             return Ok(ExitCode::from(EXIT_USAGE));
         }
+        let texts: Vec<(&PathBuf, std::io::Result<String>)> = self
+            .files
+            .iter()
+            .map(|file| (file, manifests::read(file)))
+            .collect();
+        // What a trigger refers to may stand in another of the files.
+        let mut files = Files::default();
+        for (_, text) in &texts {
+            let documents = text.as_ref().ok().and_then(|text| yaml::read(text).ok());
+            for document in documents.iter().flatten() {
+                files.add(document, &self.namespace);
+            }
+        }
         let mut total = Outcome::default();
         let mut is_unreadable = false;
-        for (nth, file) in self.files.iter().enumerate() {
-            let text = match manifests::read(file) {
+        for (nth, (file, text)) in texts.into_iter().enumerate() {
+            let text = match text {
                 Ok(text) => text,
                 Err(error) => {
                     eprintln!(
@@ -109,7 +131,7 @@ impl Args {
                     continue;
                 }
             };
-            let moved = match self.migrate(&text, &mut total) {
+            let moved = match self.migrate(&text, &files, &mut total) {
                 Ok(moved) => moved,
                 Err(remark) => {
                     total.remarks.push(remark);
@@ -134,15 +156,29 @@ impl Args {
                 write_out(&format!("{between}{moved}"))?;
             }
         }
+        if let Some(file) = self.values.as_ref().filter(|_| !total.profiles.is_empty()) {
+            use anyhow::Context as _;
+            std::fs::write(file, total.profiles.values(self.own_namespace()))
+                .with_context(|| format!("{} cannot be written", file.display()))?;
+        }
         self.summary(&total);
-        Ok(match (is_unreadable, self.is_ready(&total)) {
+        Ok(match (is_unreadable, is_ready(&total)) {
             (true, _) => ExitCode::from(EXIT_USAGE),
             (false, true) => ExitCode::SUCCESS,
             (false, false) => ExitCode::FAILURE,
         })
     }
 
-    fn migrate(&self, text: &str, total: &mut Outcome) -> Result<String, Finding> {
+    /// evenkeel's namespace, as its service's name says it.
+    fn own_namespace(&self) -> Option<&str> {
+        let host = self.scaler_address.split(':').next()?;
+        let (_, rest) = host.split_once('.')?;
+        let namespace = rest.split('.').next()?;
+        // Of an address, such as 10.0.0.1, the second part is no name.
+        (!namespace.chars().all(|letter| letter.is_ascii_digit())).then_some(namespace)
+    }
+
+    fn migrate(&self, text: &str, files: &Files, total: &mut Outcome) -> Result<String, Finding> {
         let no_yaml = |line: Option<u64>, text: String| Finding {
             line: line.unwrap_or(1),
             weight: Weight::Error,
@@ -150,22 +186,12 @@ impl Args {
         };
         let before = yaml::read(text)
             .map_err(|error| no_yaml(error.line, manifests::no_yaml(text, &error.why)))?;
-        let mut authentications = Vec::new();
-        for document in &before {
-            manifests::objects(document, &mut |object| {
-                if manifests::kind(object)
-                    .is_some_and(|kind| kind.ends_with("TriggerAuthentication"))
-                {
-                    authentications.push(object.clone());
-                }
-            });
-        }
         let context = Context {
             scaler_address: &self.scaler_address,
             capacity: self.capacity_per_replica.as_deref(),
             cluster: self.cluster.as_deref(),
             namespace: &self.namespace,
-            authentications: &authentications,
+            files,
         };
         let mut after = before.clone();
         let mut outcome = Outcome {
@@ -192,25 +218,32 @@ impl Args {
         Ok(edited.unwrap_or_else(|_cannot| text.to_owned()))
     }
 
-    fn is_ready(&self, total: &Outcome) -> bool {
-        total.left == 0 && !total.profiles.need_more_than_there_is()
-    }
-
     /// What there is to do, and what was done.
     fn summary(&self, total: &Outcome) {
         let mut error = std::io::stderr().lock();
         let mut words = String::new();
-        if !total.profiles.is_empty() {
+        if let Some(file) = self.values.as_ref().filter(|_| !total.profiles.is_empty()) {
             words = format!(
-                "\nThese triggers need connection profiles in evenkeel's configuration (`config` in the \
-                 chart's values):\n\n{}\n",
-                total.profiles.snippet()
+                "\nThe connection profiles that these triggers name are in {}: give it to helm.\n",
+                file.display()
+            );
+        } else if !total.profiles.is_empty() {
+            words = format!(
+                "\nThese triggers name connection profiles. As values of the chart (--values FILE \
+                 writes them):\n\n{}\n",
+                total.profiles.values(self.own_namespace())
+            );
+        }
+        if total.profiles.are_to_be_filled_in() {
+            words.push_str(
+                "Not everything is known: fill in what is marked so before you apply these \
+                 ScaledObjects.\n",
             );
         }
         if total.profiles.need_more_than_there_is() {
             words.push_str(
-                "This version of evenkeel cannot authenticate itself that way: do not apply these \
-                 ScaledObjects yet, they would freeze where they are.\n",
+                "evenkeel cannot authenticate itself that way: do not apply these ScaledObjects, they \
+                 would freeze where they are.\n",
             );
         }
         let objects =
@@ -226,6 +259,12 @@ impl Args {
         // Nobody is left to tell when standard error is gone.
         let _ = error.write_all(words.as_bytes());
     }
+}
+
+/// Whether what came out can be applied.
+fn is_ready(total: &Outcome) -> bool {
+    let profiles = &total.profiles;
+    total.left == 0 && !profiles.need_more_than_there_is() && !profiles.are_to_be_filled_in()
 }
 
 /// Writes a file so that it is there whole, before or after.

@@ -48,8 +48,33 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 {{- end }}
 
+{{/* The Secret with the gRPC port's certificate; empty where there is none. */}}
+{{- define "evenkeel.grpcSecret" -}}
+{{- with .Values.grpcTls }}
+{{- if .secret }}
+{{- .secret }}
+{{- else if .certManager }}
+{{- printf "%s-grpc" (include "evenkeel.fullname" $) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "evenkeel.config" -}}
-{{- with .Values.config }}
+{{- $config := deepCopy .Values.config }}
+{{- if include "evenkeel.grpcSecret" . }}
+{{- if dig "grpc" "tls" dict $config }}
+{{- fail "grpcTls writes config.grpc.tls: give one of them" }}
+{{- end }}
+{{- $folder := "/var/run/evenkeel/grpc" }}
+{{- $tls := dict "cert" (printf "%s/tls.crt" $folder) "key" (printf "%s/tls.key" $folder) }}
+{{- if .Values.grpcTls.clientCertificates }}
+{{- $_ := set $tls "clientCa" (printf "%s/ca.crt" $folder) }}
+{{- end }}
+{{- $grpc := default dict $config.grpc }}
+{{- $_ := set $grpc "tls" $tls }}
+{{- $_ := set $config "grpc" $grpc }}
+{{- end }}
+{{- with $config }}
 {{- toYaml . }}
 {{- else -}}
 # The defaults.

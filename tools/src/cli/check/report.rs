@@ -7,7 +7,7 @@ use crate::cli::finding::{self, Finding, Weight};
 /// What was looked at and what was found.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// What is to be changed, in the order of the file.
+    /// What is to be changed or known, in the order of the file.
     pub findings: Vec<Finding>,
     /// ScaledObjects.
     pub scaled_objects: usize,
@@ -42,13 +42,23 @@ impl Report {
         self.find(line, Weight::Warning, text.into());
     }
 
+    /// Something to know.
+    pub fn note(&mut self, line: u64, text: impl Into<String>) {
+        self.find(line, Weight::Note, text.into());
+    }
+
     fn find(&mut self, line: u64, weight: Weight, text: String) {
         self.findings.push(Finding { line, weight, text });
     }
 
     /// How many errors there are.
     pub fn errors(&self) -> usize {
-        finding::errors(&self.findings)
+        finding::count(&self.findings, Weight::Error)
+    }
+
+    /// How many warnings there are.
+    pub fn warnings(&self) -> usize {
+        finding::count(&self.findings, Weight::Warning)
     }
 }
 
@@ -61,7 +71,7 @@ impl fmt::Display for Report {
             counted(self.scaled_objects, "ScaledObject"),
             counted(self.errors(), "error")
         )?;
-        match self.findings.len() - self.errors() {
+        match self.warnings() {
             0 => Ok(()),
             warnings => write!(f, ", {}", counted(warnings, "warning")),
         }

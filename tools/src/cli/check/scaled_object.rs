@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::connection;
 use super::report::Report;
 use super::traps;
 use crate::cli::manifests;
@@ -140,10 +141,23 @@ fn check_trigger(
         }
     }
     let checked = metadata::check(place.namespace, place.name, &pairs, options.config);
-    for error in checked.err().map_or_else(Vec::new, |errors| errors.errors) {
-        let entry = node.entries().iter().find(|entry| entry.key == error.key);
-        let line = entry.map_or(beginning, |entry| entry.line);
-        report.error(line, format!("{path}.metadata.{error}"));
+    match checked {
+        Ok(Some((cluster, _))) => {
+            if let Some(config) = options.config {
+                report.note(
+                    trigger.line,
+                    format!("{path} reads {}", connection::words(&cluster, config)),
+                );
+            }
+        }
+        Ok(None) => {}
+        Err(errors) => {
+            for error in errors.errors {
+                let entry = node.entries().iter().find(|entry| entry.key == error.key);
+                let line = entry.map_or(beginning, |entry| entry.line);
+                report.error(line, format!("{path}.metadata.{error}"));
+            }
+        }
     }
 }
 

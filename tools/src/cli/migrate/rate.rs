@@ -4,6 +4,8 @@
 //! written to a topic is taken: taking a consumption rate for an inbound one would let a group that
 //! has stalled look as if nothing came in.
 
+use super::access::Access;
+use super::sources::{Files, Parameters, Source, Workload};
 use crate::cli::manifests;
 use evenkeel_scaler::config::yaml::{Node, Value};
 
@@ -20,7 +22,16 @@ const INBOUND: &[&str] = &[
 ];
 /// What they say when they count something else, outside of quoted labels.
 const NOT_INBOUND: &[&str] = &["lag", "consumer", "committed"];
-/// What evenkeel can take over of the trigger, or needs not.
+/// Keys of the trigger that go into a connection profile.
+const OF_A_PROFILE: &[&str] = &[
+    "authModes",
+    "unsafeSsl",
+    "customHeaders",
+    "queryParameters",
+    "namespace",
+    "awsRegion",
+];
+/// What evenkeel can take over of the trigger besides, or needs not.
 const KNOWN: &[&str] = &[
     "serverAddress",
     "query",
@@ -38,12 +49,14 @@ pub struct Rate {
     pub keys: Vec<(String, String)>,
     /// What one replica was given, in records/s.
     pub capacity: Option<String>,
-    /// A key or section that evenkeel cannot take over; then nothing is asked for.
+    /// What its server needs of a connection profile.
+    pub access: Access,
+    /// A key that evenkeel cannot take over; then nothing is asked for.
     pub obstacle: Option<String>,
 }
 
 /// The inbound rate that `trigger` asks for; none where it asks for something else.
-pub fn read(trigger: &Node) -> Option<Rate> {
+pub fn read(trigger: &Node, files: &Files, workload: Workload<'_>) -> Option<Rate> {
     if manifests::trigger_type(trigger) != Some("prometheus") {
         return None;
     }
@@ -52,19 +65,25 @@ pub fn read(trigger: &Node) -> Option<Rate> {
     if !is_inbound_rate(query) {
         return None;
     }
-    let unknown = metadata.entries().iter().map(|entry| entry.key.as_str());
-    let obstacle = unknown
-        .chain(
-            trigger
-                .get("authenticationRef")
-                .map(|_| "authenticationRef"),
-        )
-        .find(|key| !KNOWN.contains(key))
-        .map(ToOwned::to_owned);
     let text = |key: &str| match &metadata.get(key)?.value {
-        Value::Text(text) | Value::Other(text) => Some(text.clone()),
+        Value::Text(text) | Value::Other(text) => Some(text.trim().to_owned()),
         _ => None,
     };
+    let mut parameters = Parameters::default();
+    for key in OF_A_PROFILE.iter().chain(&["serverAddress"]) {
+        if let Some(text) = text(key) {
+            parameters.add(key, Source::Text(text));
+        }
+    }
+    if let Some(reference) = trigger.get("authenticationRef") {
+        parameters.follow(reference, files, workload);
+    }
+    let access = Access::prometheus(&parameters, files);
+    let mut keys = metadata.entries().iter().map(|entry| entry.key.as_str());
+    let obstacle = keys
+        .find(|key| !KNOWN.contains(key) && !OF_A_PROFILE.contains(key))
+        .map(ToOwned::to_owned)
+        .or_else(|| access.cannot.first().cloned());
     let is_a_replicas = matches!(
         trigger.get("metricType").and_then(Node::text),
         None | Some("AverageValue")
@@ -73,12 +92,13 @@ pub fn read(trigger: &Node) -> Option<Rate> {
         Some(_) => Vec::new(),
         None => ["serverAddress", "query", "activationThreshold"]
             .iter()
-            .filter_map(|key| Some(((*key).to_owned(), text(key)?.trim().to_owned())))
+            .filter_map(|key| Some(((*key).to_owned(), text(key)?)))
             .collect(),
     };
     Some(Rate {
         keys,
         capacity: text("threshold").filter(|_| is_a_replicas),
+        access,
         obstacle,
     })
 }

@@ -41,7 +41,7 @@ impl<'a> Remarks<'a> {
 
     /// Whether there is an error among those since `from`.
     pub fn has_errors_since(&self, from: usize) -> bool {
-        finding::errors(self.all.get(from..).unwrap_or_default()) > 0
+        finding::count(self.all.get(from..).unwrap_or_default(), Weight::Error) > 0
     }
 
     /// Drops the notes since `from`: they would speak of what did not happen.

@@ -5,9 +5,11 @@
 
 use std::collections::HashMap;
 
-use super::profile::Profiles;
+use super::access::Access;
+use super::profile::{Profiles, Section};
 use super::rate::{self, Rate};
 use super::remarks::Remarks;
+use super::sources::Workload;
 use super::trigger::{self, Surroundings, given};
 use super::{Context, behavior};
 use crate::cli::finding::Finding;
@@ -141,7 +143,15 @@ fn move_triggers(
     };
     let mut triggers = spec.get("triggers").map_or(&[][..], Node::items).to_vec();
     let firsts = merge(&mut triggers, asked.kafka, remarks);
-    let rate = take_rate(&mut triggers, firsts.len() == 1, context, remarks);
+    let target = spec.get("scaleTargetRef").cloned();
+    let workload = Workload {
+        namespace: asked.namespace,
+        target: target.as_ref(),
+    };
+    let mut rate = take_rate(&mut triggers, firsts.len() == 1, context, workload, remarks);
+    if let Some(rate) = &mut rate {
+        name_prometheus(rate, asked.namespace, profiles);
+    }
     let surroundings = Surroundings {
         min_replicas: manifests::whole(spec.get("minReplicaCount")).filter(|least| *least > 0),
         max_replicas: manifests::whole(spec.get("maxReplicaCount")),
@@ -164,12 +174,13 @@ fn move_triggers(
         let Some(trigger) = triggers.get_mut(nth) else {
             continue;
         };
-        let needs = trigger::convert(trigger, context, asked.namespace, remarks);
+        let parameters = trigger::convert(trigger, context, workload, remarks);
+        let access = Access::kafka(&parameters, context.files);
         let servers = given(trigger, "bootstrapServers")
             .map(|(key, text)| (key == "bootstrapServers", text.to_owned()));
         trigger::complete(trigger, context, surroundings, rate.as_ref(), remarks);
         if let Some((is_known, servers)) = servers
-            && (!needs.is_empty() || context.cluster.is_some())
+            && (!access.is_empty() || context.cluster.is_some())
         {
             let line = trigger.line;
             let servers = if is_known {
@@ -184,11 +195,17 @@ fn move_triggers(
                 );
                 format!("{}:9092", servers.to_ascii_lowercase().replace('_', "-"))
             };
-            match profiles.name(context.cluster, &servers, asked.namespace, &needs) {
+            match profiles.name(
+                Section::Clusters,
+                context.cluster,
+                &servers,
+                asked.namespace,
+                &access,
+            ) {
                 Some(name) => trigger::name_profile(trigger, &name),
                 None => remarks.error(
                     line,
-                    "another ScaledObject has other bootstrapServers: one --cluster cannot be both",
+                    "another trigger has other bootstrapServers or credentials: one --cluster cannot be both",
                 ),
             }
         }
@@ -295,12 +312,13 @@ fn take_rate(
     triggers: &mut [Node],
     is_one_group: bool,
     context: &Context<'_>,
+    workload: Workload<'_>,
     remarks: &mut Remarks<'_>,
 ) -> Option<Rate> {
     let mut rates: Vec<(usize, Rate)> = triggers
         .iter()
         .enumerate()
-        .filter_map(|(nth, trigger)| Some((nth, rate::read(trigger)?)))
+        .filter_map(|(nth, trigger)| Some((nth, rate::read(trigger, context.files, workload)?)))
         .collect();
     if rates.len() != 1 || !is_one_group {
         return None;
@@ -314,7 +332,7 @@ fn take_rate(
             line,
             format!(
                 "the prometheus trigger is gone and its query not taken over: evenkeel cannot use \
-                 {key} yet; it takes the inbound rate from the log's own offsets"
+                 {key}; it takes the inbound rate from the log's own offsets"
             ),
         );
     } else {
@@ -334,6 +352,22 @@ fn take_rate(
         );
     }
     Some(rate)
+}
+
+/// Names a profile in place of the address of Prometheus, where one is needed.
+fn name_prometheus(rate: &mut Rate, namespace: &str, profiles: &mut Profiles) {
+    if rate.access.is_empty() || rate.obstacle.is_some() {
+        return;
+    }
+    for (key, value) in &mut rate.keys {
+        if key == "serverAddress"
+            && let Some(name) =
+                profiles.name(Section::Prometheus, None, value, namespace, &rate.access)
+        {
+            *key = "prometheus".to_owned();
+            *value = name;
+        }
+    }
 }
 
 /// The check of a running server, with lines.

@@ -5,8 +5,8 @@
 //! complains about it with its line.
 
 use super::edit::map;
-use super::profile::Needs;
 use super::remarks::Remarks;
+use super::sources::{Parameters, Source, Workload};
 use super::{Context, rate::Rate};
 use crate::cli::manifests;
 use evenkeel_scaler::config::yaml::{Entry, Node, Value};
@@ -42,14 +42,14 @@ fn is_true(node: &Node) -> bool {
         if boolean(text) == Some(true))
 }
 
-/// Turns `trigger` into evenkeel's; what it needs of a connection profile.
+/// Turns `trigger` into evenkeel's; what it had for its connection.
 pub fn convert(
     trigger: &mut Node,
     context: &Context<'_>,
-    namespace: &str,
+    workload: Workload<'_>,
     remarks: &mut Remarks<'_>,
-) -> Needs {
-    let mut needs = Needs::default();
+) -> Parameters {
+    let mut parameters = Parameters::default();
     let was_experimental = manifests::trigger_type(trigger) == Some("apache-kafka");
     let line = trigger.line;
     trigger.set("type", Value::Text("external-push".to_owned()));
@@ -72,8 +72,12 @@ pub fn convert(
         }
         trigger.remove("useCachedMetrics");
     }
+    if let Some(metadata) = trigger.get_mut("metadata") {
+        keys(metadata, context, workload, &mut parameters, remarks);
+        topics(metadata, was_experimental, line, remarks);
+    }
     if let Some(reference) = trigger.get("authenticationRef").cloned() {
-        needs.reference(&reference, namespace, context.authentications);
+        parameters.follow(&reference, context.files, workload);
         trigger.remove("authenticationRef");
         remarks.note(
             reference.line,
@@ -81,17 +85,19 @@ pub fn convert(
              evenkeel's connection profile",
         );
     }
-    if let Some(metadata) = trigger.get_mut("metadata") {
-        keys(metadata, &mut needs, remarks);
-        topics(metadata, was_experimental, line, remarks);
-    }
-    needs
+    parameters
 }
 
 /// What becomes of each key.
-fn keys(metadata: &mut Node, needs: &mut Needs, remarks: &mut Remarks<'_>) {
+fn keys(
+    metadata: &mut Node,
+    context: &Context<'_>,
+    workload: Workload<'_>,
+    parameters: &mut Parameters,
+    remarks: &mut Remarks<'_>,
+) {
     for Entry { key, line, node } in metadata.entries().to_vec() {
-        let Some((setting, _)) = find(&key) else {
+        let Some((setting, is_from_env)) = find(&key) else {
             continue;
         };
         let text = match &node.value {
@@ -109,17 +115,20 @@ fn keys(metadata: &mut Node, needs: &mut Needs, remarks: &mut Remarks<'_>) {
                 );
                 metadata.remove(&key);
             }
-            Kind::Credential { harmless } => {
-                if harmless != Some(text) && !text.is_empty() {
-                    needs.key(&key, text);
+            Kind::Credential { .. } => {
+                if !text.is_empty() {
+                    let source = if is_from_env {
+                        context.files.variable(workload, None, text)
+                    } else {
+                        Source::Text(text.to_owned())
+                    };
+                    parameters.add(setting.key, source);
                 }
                 metadata.remove(&key);
             }
-            // In KEDA's Kafka trigger it is about Kafka's certificate, here about evenkeel's own.
+            // `unsafeSsl`: in KEDA's Kafka trigger it is about Kafka's certificate, here about evenkeel's.
             Kind::Passed => {
-                if is_true(&node) {
-                    needs.key(&key, text);
-                }
+                parameters.add(setting.key, Source::Text(text.to_owned()));
                 metadata.remove(&key);
             }
             _ => {
