@@ -2,8 +2,10 @@
 //! server's own check says.
 
 use evenkeel_scaler::config::Config;
-use evenkeel_scaler::config::access::{PasswordMechanism, SaslConfig, TlsConfig, TokenConfig};
-use evenkeel_scaler::control::target::ClusterRef;
+use evenkeel_scaler::config::access::{
+    HttpLogin, PasswordMechanism, SaslConfig, TlsConfig, TokenConfig,
+};
+use evenkeel_scaler::control::target::{ClusterRef, PrometheusRef};
 
 /// Where Kafka is for a trigger, and how the server will speak with it.
 pub fn words(cluster: &ClusterRef, config: &Config) -> String {
@@ -24,6 +26,32 @@ pub fn words(cluster: &ClusterRef, config: &Config) -> String {
         profile.bootstrap_servers.join(", "),
         tls(profile.tls.as_ref()),
         profile.sasl.as_ref().map_or("without SASL", mechanism)
+    )
+}
+
+/// Where Prometheus is for a trigger, and who the server will be there.
+pub fn rate_words(prometheus: &PrometheusRef, config: &Config) -> String {
+    let profile = prometheus.profile.as_ref();
+    let Some((name, profile)) = profile.and_then(|name| Some((name, config.prometheus.get(name)?)))
+    else {
+        return format!(
+            "the inbound rate at {}, which is no profile's: without credentials",
+            prometheus.url
+        );
+    };
+    let login = match profile
+        .access
+        .as_ref()
+        .and_then(|access| access.login.as_ref())
+    {
+        None => "without credentials",
+        Some(HttpLogin::Bearer(_)) => "a bearer token",
+        Some(HttpLogin::Basic { .. }) => "a password",
+        Some(HttpLogin::Aws(_)) => "AWS signatures",
+    };
+    format!(
+        "the inbound rate by the profile {name}: {}, {login}",
+        prometheus.url
     )
 }
 

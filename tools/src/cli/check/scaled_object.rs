@@ -142,12 +142,15 @@ fn check_trigger(
     }
     let checked = metadata::check(place.namespace, place.name, &pairs, options.config);
     match checked {
-        Ok(Some((cluster, _))) => {
+        Ok(Some((cluster, prometheus))) => {
             if let Some(config) = options.config {
-                report.note(
-                    trigger.line,
-                    format!("{path} reads {}", connection::words(&cluster, config)),
-                );
+                let mut note = |words: String| {
+                    report.note(trigger.line, format!("{path} reads {words}"));
+                };
+                note(connection::words(&cluster, config));
+                if let Some(prometheus) = prometheus {
+                    note(connection::rate_words(&prometheus, config));
+                }
             }
         }
         Ok(None) => {}
