@@ -43,7 +43,8 @@ check() {
   need build-essential "a C and C++ compiler and make (librdkafka)" command -v c++
   need pkg-config "pkg-config (librdkafka)" command -v pkg-config
   need zlib1g-dev "zlib's headers (librdkafka)" zlib_is_there
-  need libssl-dev "OpenSSL's headers (the consumer's tests of TLS to Kafka)" pkg-config --exists openssl
+  need libssl-dev "OpenSSL's headers (librdkafka)" pkg-config --exists openssl
+  need libcurl4-openssl-dev "libcurl's headers (librdkafka)" pkg-config --exists libcurl
   need prometheus "Prometheus with promtool (tests)" command -v promtool
   need postgresql "PostgreSQL's server and psql (tests, demo --sink postgres)" postgresql_is_there
   need util-linux "setpriv of util-linux (no process outlives the demo)" command -v setpriv

@@ -2,8 +2,8 @@
 //!
 //! Every option is also an environment variable; the names are those of the blueprint that this
 //! consumer stands in for, where it has one. Everything else that librdkafka knows is set with
-//! `-X name=value` or as `KAFKA_NAME_WITH_UNDERSCORES`; TLS and SCRAM to Kafka need the cargo feature
-//! `kafka-tls`, IAM's rights on Amazon MSK the feature `msk-iam`.
+//! `-X name=value` or as `KAFKA_NAME_WITH_UNDERSCORES`; IAM's rights on Amazon MSK need the cargo
+//! feature `msk-iam`.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;

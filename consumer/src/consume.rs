@@ -20,6 +20,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::batch::{BatchLimits, Record};
 use crate::clock;
+use crate::config::connection::refusal;
 use crate::dead_letter::DeadLetters;
 use crate::metrics::Metrics;
 use crate::progress::Progress;
@@ -72,7 +73,7 @@ pub struct Task {
 #[derive(Debug, thiserror::Error)]
 pub enum ConsumeError {
     /// The client could not be made: its configuration.
-    #[error("cannot create the Kafka client ({0}): check the options and every -X property")]
+    #[error("cannot create the Kafka client ({}): check the options and every -X property", refusal(.0))]
     Create(KafkaError),
     /// The topic could not be subscribed to.
     #[error("cannot subscribe to topic {topic:?} ({error}): check its name")]

@@ -17,6 +17,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::batch::Record;
+use crate::config::connection::refusal;
 use crate::sink::{Lease, SinkError};
 
 /// How long one look at the acknowledgements takes: how late the end of a lease is noticed.
@@ -114,8 +115,9 @@ impl DeadLetters {
 
     fn in_trouble(&self, error: &KafkaError) -> SinkError {
         SinkError::Unavailable(format!(
-            "no dead letters can be sent to topic {}: {error}",
-            self.topic
+            "no dead letters can be sent to topic {}: {}",
+            self.topic,
+            refusal(error)
         ))
     }
 }

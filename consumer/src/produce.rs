@@ -13,7 +13,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 
 use crate::clock;
-use crate::config::connection::Connection;
+use crate::config::connection::{Connection, refusal};
 use crate::config::seconds;
 use crate::dead_letter::Deliveries;
 use crate::load::{Pace, Plan, PlanError, Rate};
@@ -109,7 +109,7 @@ pub enum ProduceError {
         error: std::io::Error,
     },
     /// The client could not be made: its configuration.
-    #[error("cannot create the Kafka client ({0}): check the options and every -X property")]
+    #[error("cannot create the Kafka client ({}): check the options and every -X property", refusal(.0))]
     Create(KafkaError),
     /// The client cannot go on.
     #[error("the Kafka client refuses to send ({0}): check the topic and the rights to write it")]

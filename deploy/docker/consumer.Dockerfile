@@ -1,13 +1,13 @@
 # The reference consumer, to try the examples with. It links librdkafka and the C library of Debian, so
 # its image is a small Debian; yours will look different. From the repository's root:
 # `docker build -f deploy/docker/consumer.Dockerfile -t REGISTRY/evenkeel-consumer .`
-# TLS to Kafka: `--build-arg FEATURES=kafka-tls`; IAM on Amazon MSK: `--build-arg FEATURES=msk-iam`.
+# IAM on Amazon MSK: `--build-arg FEATURES=msk-iam`.
 FROM rust:1.95.0-slim-bookworm AS build
 ARG TARGETARCH
 ARG FEATURES=
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends build-essential libssl-dev pkg-config zlib1g-dev \
+    && apt-get install --yes --no-install-recommends build-essential libcurl4-openssl-dev libssl-dev pkg-config zlib1g-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 COPY . .
@@ -19,7 +19,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 FROM debian:bookworm-slim
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates libssl3 zlib1g \
+    && apt-get install --yes --no-install-recommends ca-certificates libcurl4 libssl3 zlib1g \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /usr/local/bin/evenkeel-consumer /usr/local/bin/evenkeel-producer /usr/local/bin/
 USER 65532:65532

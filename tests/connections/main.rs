@@ -26,6 +26,7 @@ mod secured;
 
 mod acl;
 mod bearer;
+mod consumer;
 mod faults;
 mod grpc;
 mod msk;

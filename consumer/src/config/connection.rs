@@ -3,11 +3,13 @@
 //! Properties come from `-X name=value` and from the environment. They are not checked here: what is
 //! unknown or makes no sense, librdkafka says when the client is made.
 
+use std::fmt;
 use std::str::FromStr;
 
 use clap::Args;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
 
 use crate::logging::LogFormat;
 
@@ -35,8 +37,8 @@ pub struct Connection {
     pub log_format: LogFormat,
 }
 
-/// One librdkafka property.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One librdkafka property. Its value may be a password, and is not shown.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Property {
     /// Its name, as in librdkafka's CONFIGURATION.md.
     pub name: String,
@@ -81,7 +83,24 @@ fn properties_from(variables: impl Iterator<Item = (String, String)>) -> Vec<Pro
     variables.filter_map(property).collect()
 }
 
+/// Why a client could not be made. What librdkafka and its binding say of a property that is refused
+/// repeats its value, which may be a password: it is named without.
+pub fn refusal(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, _, name, _) => {
+            format!("librdkafka knows no property {name}, or does not take its value")
+        }
+        other => other.to_string(),
+    }
+}
+
 // === impl Property ===
+
+impl fmt::Debug for Property {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}=...", self.name)
+    }
+}
 
 impl FromStr for Property {
     type Err = String;
@@ -100,6 +119,21 @@ impl FromStr for Property {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_property_that_is_refused_is_named_without_its_value() {
+        for (name, value) in [
+            ("security.protocol", "hush"),
+            ("sasl.pasword", "hush"),
+            ("session.timeout.ms", "hush"),
+        ] {
+            let made = ClientConfig::new().set(name, value).create_native_config();
+            let said = refusal(&made.err().unwrap());
+            assert!(said.contains(name) && !said.contains("hush"), "{said}");
+            let property: Property = format!("{name}={value}").parse().unwrap();
+            assert_eq!(format!("{property:?}"), format!("{name}=..."));
+        }
+    }
 
     #[test]
     fn the_environment_sets_properties_too() {
