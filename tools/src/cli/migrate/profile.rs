@@ -31,6 +31,8 @@ pub enum Section {
 #[derive(Clone, Debug, Default)]
 pub struct Profiles {
     by_name: BTreeMap<(Section, String), Profile>,
+    /// Whether a trigger keeps its addresses.
+    has_addresses: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -77,6 +79,11 @@ impl Profiles {
             });
         profile.namespaces.insert(namespace.to_owned());
         Some(name)
+    }
+
+    /// Notes a trigger that keeps its addresses.
+    pub fn keep_addresses(&mut self) {
+        self.has_addresses = true;
     }
 
     /// Whether no profile is needed.
@@ -126,6 +133,12 @@ impl Profiles {
                 }
                 variables.entry(variable).or_insert(source);
             }
+        }
+        if self.has_addresses {
+            text.push_str(
+                "  # Triggers without credentials keep their addresses, which are no profile's.\n  \
+                 adhocClusters: true\n",
+            );
         }
         mounts.write(own_namespace, &mut text);
         if !variables.is_empty() {

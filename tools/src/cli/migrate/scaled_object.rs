@@ -179,9 +179,9 @@ fn move_triggers(
         let servers = given(trigger, "bootstrapServers")
             .map(|(key, text)| (key == "bootstrapServers", text.to_owned()));
         trigger::complete(trigger, context, surroundings, rate.as_ref(), remarks);
-        if let Some((is_known, servers)) = servers
-            && (!access.is_empty() || context.cluster.is_some())
-        {
+        if access.is_empty() && context.cluster.is_none() {
+            profiles.keep_addresses();
+        } else if let Some((is_known, servers)) = servers {
             let line = trigger.line;
             let servers = if is_known {
                 servers
@@ -356,7 +356,11 @@ fn take_rate(
 
 /// Names a profile in place of the address of Prometheus, where one is needed.
 fn name_prometheus(rate: &mut Rate, namespace: &str, profiles: &mut Profiles) {
-    if rate.access.is_empty() || rate.obstacle.is_some() {
+    if rate.obstacle.is_some() {
+        return;
+    }
+    if rate.access.is_empty() {
+        profiles.keep_addresses();
         return;
     }
     for (key, value) in &mut rate.keys {
