@@ -20,11 +20,11 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::batch::{BatchLimits, Record};
 use crate::clock;
-use crate::config::connection::refusal;
 use crate::dead_letter::DeadLetters;
 use crate::metrics::Metrics;
 use crate::progress::Progress;
 use crate::rebalance::{GroupContext, to_list};
+use crate::refusal::refusal;
 use crate::sink::{Sink, SinkError};
 use crate::stop::StopSignal;
 

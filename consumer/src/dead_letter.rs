@@ -17,7 +17,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::batch::Record;
-use crate::config::connection::refusal;
+use crate::refusal::refusal;
 use crate::sink::{Lease, SinkError};
 
 /// How long one look at the acknowledgements takes: how late the end of a lease is noticed.

@@ -25,6 +25,7 @@ pub mod postgres;
 pub mod produce;
 pub mod progress;
 pub mod rebalance;
+mod refusal;
 pub mod report;
 pub mod sink;
 pub mod stop;

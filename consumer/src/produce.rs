@@ -13,10 +13,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 
 use crate::clock;
-use crate::config::connection::{Connection, refusal};
+use crate::config::connection::Connection;
 use crate::config::seconds;
 use crate::dead_letter::Deliveries;
 use crate::load::{Pace, Plan, PlanError, Rate};
+use crate::refusal::refusal;
 use crate::report::{self, ProducerReport, REPORT_EVERY};
 use crate::stop::StopSignal;
 use crate::trade::Trades;
