@@ -11,9 +11,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use admin_server::Server;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use evenkeel_engine::{Timestamp, Verdict};
-use evenkeel_scaler::admin::api;
+use evenkeel_scaler::admin::{AdminToken, api};
+use evenkeel_scaler::config::AdminConfig;
 use evenkeel_scaler::control::registry::Registry;
+use evenkeel_scaler::credentials::LOOK_EVERY;
+use evenkeel_scaler::metrics::Metrics;
 use tokio::net::TcpStream;
 
 /// Samples of one metric, without their values.
@@ -439,4 +444,84 @@ async fn the_page_brings_everything_itself_and_may_load_nothing_else() {
         let outside = file.body.replace("http://www.w3.org/2000/svg", "");
         assert!(!outside.contains("://"), "{path} names another server");
     }
+}
+
+#[tokio::test]
+async fn with_a_token_the_page_and_the_api_are_for_those_who_show_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let token = "hush-0815-hush-0815";
+    std::fs::write(&file, format!("{token}\n")).unwrap();
+    let server = Server::start_guarded(&file).await.with_orders();
+    server.readiness.serving();
+    for open in ["/livez", "/readyz", "/metrics"] {
+        assert_eq!(server.get(open).await.status, 200, "{open}");
+    }
+    let bearer = |token: &str| format!("Authorization: Bearer {token}\r\n");
+    let basic = format!(
+        "Authorization: Basic {}\r\n",
+        BASE64_STANDARD.encode(format!("me:{token}"))
+    );
+    let guarded = [
+        ("/", "www-authenticate: basic realm="),
+        ("/page.js", "www-authenticate: basic realm="),
+        ("/api/v1/targets", "www-authenticate: bearer realm="),
+        (
+            "/api/v1/targets/shop/orders",
+            "www-authenticate: bearer realm=",
+        ),
+        (
+            "/api/v1/targets/shop/orders/history",
+            "www-authenticate: bearer realm=",
+        ),
+    ];
+    let wrong = [
+        bearer("hush-0815-hush-0816"),
+        bearer(&token[1..]),
+        bearer(""),
+    ];
+    for (path, challenge) in guarded {
+        for line in ["", &wrong[0], &wrong[1], &wrong[2]] {
+            let answer = server.ask_with("GET", path, line).await;
+            assert_eq!(answer.status, 401, "{path} {line}");
+            assert!(answer.head.contains(challenge), "{}", answer.head);
+            assert!(answer.body.contains("--token-file") && !answer.body.contains("orders"));
+        }
+        for line in [&bearer(token), &basic] {
+            assert_eq!(
+                server.ask_with("GET", path, line).await.status,
+                200,
+                "{path}"
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_is_replaced_by_its_file_and_a_bad_one_is_not_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let config = AdminConfig {
+        listen: ([127, 0, 0, 1], 0).into(),
+        token_file: Some(file.clone()),
+    };
+    let token = AdminToken::of(&config, &Metrics::default())
+        .unwrap()
+        .unwrap();
+    std::fs::write(&file, "too-short").unwrap();
+    let error = token.file().current().unwrap_err();
+    assert!(
+        error.contains("fewer than 16 characters") && !error.contains("too-short"),
+        "{error}"
+    );
+    for (written, counts) in [
+        ("the-first-of-all-tokens", "the-first-of-all-tokens"),
+        ("the-second-of-all-tokens", "the-second-of-all-tokens"),
+        ("short", "the-second-of-all-tokens"),
+    ] {
+        std::fs::write(&file, written).unwrap();
+        tokio::time::advance(LOOK_EVERY).await;
+        assert_eq!(token.file().current().unwrap().expose(), counts);
+    }
+    assert!(!format!("{token:?}").contains("the-second"));
 }

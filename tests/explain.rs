@@ -224,12 +224,47 @@ async fn as_programs_they_print_no_colours_into_a_pipe_and_say_in_the_exit_code_
 }
 
 #[tokio::test]
+async fn where_the_server_wants_a_token_they_say_so_and_send_it_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let right = write("right", "hush-0815-hush-0815\n");
+    let wrong = write("wrong", "hush-0816-hush-0816");
+    let server = Server::start_guarded(right.as_ref()).await.with_orders();
+    let address = format!("http://{}", server.address);
+    for command in [&["explain", "shop/orders"][..], &["top", "--once"]] {
+        let with = |file: &'static str| [command, &["--token-file", file]].concat();
+        let (code, said, _) = run(&address, &[command, &["--token-file", &right]].concat()).await;
+        assert_eq!(code, Some(0));
+        assert!(said.contains("shop/orders"), "{said}");
+        for arguments in [
+            command.to_vec(),
+            [command, &["--token-file", &wrong]].concat(),
+        ] {
+            let (code, said, complaint) = run(&address, &arguments).await;
+            assert_eq!((code, said.as_str()), (Some(1), ""));
+            assert!(complaint.contains("--token-file"), "{complaint}");
+            assert!(!complaint.contains("hush"), "{complaint}");
+        }
+        let (code, _, complaint) = run(&address, &with("/nowhere/token")).await;
+        assert_eq!(code, Some(1));
+        assert!(
+            complaint.contains("/nowhere/token cannot be read"),
+            "{complaint}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn without_a_server_explain_and_top_say_what_to_do() {
     // A port that was just free and that nobody listens on any more.
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let client = AdminClient::new(&format!("http://{address}")).unwrap();
+    let client = AdminClient::new(&format!("http://{address}"), None).unwrap();
     let errors = [
         explain(&client, wanted(&target("orders"), false, false))
             .await
@@ -241,7 +276,7 @@ async fn without_a_server_explain_and_top_say_what_to_do() {
         assert!(sentence.starts_with("no evenkeel answers at"), "{sentence}");
         assert!(sentence.contains("port-forward"), "{sentence}");
     }
-    assert!(AdminClient::new("ftp://example").is_err());
+    assert!(AdminClient::new("ftp://example", None).is_err());
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 //! What people and Prometheus see: the web page, `/metrics`, health, and the JSON API.
 //!
 //! It reads published decisions and computes nothing. Read-only: every route is a GET that takes no
-//! body and answers from memory. There is no authentication; what is shown are names, figures and
-//! sentences, never credentials. Looking at a target does not keep it alive: only KEDA's asking does.
+//! body and answers from memory. What is shown are names, figures and sentences, never credentials; who
+//! may see it is decided in `access`. Looking at a target does not keep it alive: only KEDA's asking does.
 
+mod access;
 pub mod api;
 mod exposition;
 mod listener;
@@ -24,6 +25,7 @@ use evenkeel_engine::Timestamp;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 
+pub use access::AdminToken;
 pub use listener::{IDLE_TIMEOUT, MAX_CONNECTIONS};
 pub use readiness::{Phase, Readiness};
 
@@ -53,13 +55,14 @@ struct Selection {
     since: Option<u64>,
 }
 
-/// The routes of the admin server.
+/// The routes of the admin server; with a `token` the page and the API only for those who show it.
 pub fn router(
     targets: Arc<Registry>,
     metrics: &Metrics,
     limits: Limits,
     clock: Clock,
     readiness: Readiness,
+    token: Option<&Arc<AdminToken>>,
 ) -> Router {
     let shared = Arc::new(Shared {
         exposition: exposition::registry(Arc::clone(&targets), metrics, limits, clock),
@@ -67,17 +70,19 @@ pub fn router(
         clock,
         readiness,
     });
-    Router::new()
-        .merge(page::routes())
-        .route("/metrics", get(serve_metrics))
-        .route("/livez", get(async || "alive\n"))
-        .route("/readyz", get(serve_readiness))
+    let api = Router::new()
         .route("/api/v1/targets", get(serve_targets))
         .route("/api/v1/targets/{namespace}/{name}", get(serve_target))
         .route(
             "/api/v1/targets/{namespace}/{name}/history",
             get(serve_history),
-        )
+        );
+    Router::new()
+        .merge(access::guard(page::routes(), token, true))
+        .merge(access::guard(api, token, false))
+        .route("/metrics", get(serve_metrics))
+        .route("/livez", get(async || "alive\n"))
+        .route("/readyz", get(serve_readiness))
         .fallback(async || {
             let sentence = "There is nothing here: see /, /metrics, /livez, /readyz and \
                             /api/v1/targets.";

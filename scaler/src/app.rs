@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::sources::RealSources;
-use crate::admin;
+use crate::admin::{self, AdminToken};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::cluster_loop::LoopContext;
@@ -49,6 +49,7 @@ pub struct App {
     grpc: TcpListener,
     grpc_tls: Option<Arc<ServerTls>>,
     admin: TcpListener,
+    admin_token: Option<Arc<AdminToken>>,
     grpc_address: SocketAddr,
     admin_address: SocketAddr,
 }
@@ -83,9 +84,9 @@ pub enum AppError {
     /// Prometheus could never be asked.
     #[error(transparent)]
     Prometheus(#[from] PrometheusClientError),
-    /// The files of the gRPC server's TLS cannot be used.
+    /// Files that a server needs from its start on cannot be used.
     #[error("{0}")]
-    Tls(String),
+    Credentials(String),
     /// The gRPC server failed.
     #[error(transparent)]
     Grpc(#[from] grpc::ServeError),
@@ -130,7 +131,12 @@ impl App {
         let grpc_tls = tls.map(Arc::new);
         if let Some(tls) = &grpc_tls {
             // Later a bad file keeps the one before; now there is none.
-            tls.current().map_err(AppError::Tls)?;
+            tls.current().map_err(AppError::Credentials)?;
+        }
+        let admin_token = AdminToken::of(&config.admin, &metrics).map_err(AppError::Credentials)?;
+        let admin_token = admin_token.map(Arc::new);
+        if let Some(token) = &admin_token {
+            token.file().current().map_err(AppError::Credentials)?;
         }
         let (grpc, grpc_address) = listen("grpc.listen", config.grpc.listen).await?;
         let (admin, admin_address) = listen("admin.listen", config.admin.listen).await?;
@@ -146,6 +152,7 @@ impl App {
             grpc,
             grpc_tls,
             admin,
+            admin_token,
             grpc_address,
             admin_address,
         })
@@ -192,6 +199,7 @@ impl App {
             self.config.limits,
             self.clock,
             readiness.clone(),
+            self.admin_token.as_ref(),
         );
         let scaler = grpc::Scaler::new(
             Arc::clone(&self.config),
@@ -203,6 +211,7 @@ impl App {
         let mut credentials = self.sources.credentials();
         let grpc_tls = self.grpc_tls.clone();
         credentials.extend(grpc_tls.map(|tls| tls as Arc<dyn Refresh>));
+        credentials.extend(self.admin_token.map(|token| token as Arc<dyn Refresh>));
         let credentials = tokio::spawn(credentials::keep(credentials));
         let supervisor = Supervisor::new(
             LoopContext {

@@ -10,6 +10,7 @@ pub mod yaml;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use self::access::{PrometheusAccessConfig, SaslConfig, ServerTlsConfig, TlsConfig};
@@ -53,6 +54,8 @@ pub struct GrpcConfig {
 pub struct AdminConfig {
     /// The listening address.
     pub listen: SocketAddr,
+    /// Holds the token that opens the page and the API; they are open to everybody where absent.
+    pub token_file: Option<PathBuf>,
 }
 
 /// How often Kafka and Prometheus are asked.

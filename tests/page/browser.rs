@@ -107,7 +107,12 @@ impl Browser {
     }
 
     pub async fn goto(&self, address: SocketAddr, place: &str) {
-        let url = format!("http://{address}/#{place}");
+        self.goto_host(&address.to_string(), place).await;
+    }
+
+    /// The same for a host with what somebody typed when asked for a name and a password.
+    pub async fn goto_host(&self, host: &str, place: &str) {
+        let url = format!("http://{host}/#{place}");
         self.driver.goto(url).await.unwrap();
     }
 

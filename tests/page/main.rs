@@ -22,4 +22,5 @@ mod list;
 mod looks;
 mod names;
 mod target;
+mod token;
 mod world;

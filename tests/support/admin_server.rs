@@ -4,13 +4,14 @@
 #![allow(clippy::unwrap_used, reason = "a test's own helpers may fail the test")]
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_scaler::admin::{self, Readiness, api};
+use evenkeel_scaler::admin::{self, AdminToken, Readiness, api};
 use evenkeel_scaler::cli::explain::client::AdminClient;
 use evenkeel_scaler::clock::Clock;
-use evenkeel_scaler::config::Limits;
+use evenkeel_scaler::config::{AdminConfig, Limits};
 use evenkeel_scaler::control::registry::Registry;
 use evenkeel_scaler::metrics::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -43,14 +44,30 @@ impl Server {
     }
 
     pub async fn start_on(address: SocketAddr, limits: Limits) -> Self {
+        Self::start_with(address, limits, None).await
+    }
+
+    /// One that wants the token in the file.
+    pub async fn start_guarded(token_file: &Path) -> Self {
+        let limits = decisions::limits();
+        Self::start_with(([127, 0, 0, 1], 0).into(), limits, Some(token_file)).await
+    }
+
+    async fn start_with(address: SocketAddr, limits: Limits, token_file: Option<&Path>) -> Self {
         let targets = Arc::new(Registry::new(limits.targets, limits.history_points));
         let (metrics, readiness, clock) = (Metrics::default(), Readiness::new(), Clock::start());
+        let config = AdminConfig {
+            listen: address,
+            token_file: token_file.map(Path::to_owned),
+        };
+        let token = AdminToken::of(&config, &metrics).unwrap().map(Arc::new);
         let router = admin::router(
             Arc::clone(&targets),
             &metrics,
             limits,
             clock,
             readiness.clone(),
+            token.as_ref(),
         );
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -85,9 +102,14 @@ impl Server {
     }
 
     pub async fn ask(&self, method: &str, path: &str) -> Answer {
+        self.ask_with(method, path, "").await
+    }
+
+    /// The same with more lines of the head, each with its end.
+    pub async fn ask_with(&self, method: &str, path: &str, lines: &str) -> Answer {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let request =
-            format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+            format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{lines}\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
@@ -118,6 +140,6 @@ impl Server {
     }
 
     pub fn client(&self) -> AdminClient {
-        AdminClient::new(&format!("http://{}", self.address)).unwrap()
+        AdminClient::new(&format!("http://{}", self.address), None).unwrap()
     }
 }

@@ -1,6 +1,6 @@
 //! Accepts a bounded number of connections and closes those that stand still.
 //!
-//! The admin port has no authentication, so somebody who opens connections and says nothing must not
+//! Probes and metrics have no authentication, so somebody who opens connections and says nothing must not
 //! cost memory without end, nor keep the kubelet's probes out for ever. What a request may cost is
 //! bounded elsewhere: handlers read memory only, and take no body.
 

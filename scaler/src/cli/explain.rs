@@ -8,7 +8,7 @@ pub mod render;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use self::client::{AdminClient, DEFAULT_SERVER, Refused};
+use self::client::{AdminClient, Refused, ServerArgs};
 use crate::schema::closest;
 
 /// Arguments of `evenkeel explain`.
@@ -22,9 +22,8 @@ pub struct Args {
     /// The ScaledObject.
     #[arg(value_name = "NAMESPACE/NAME", value_parser = parse_target)]
     target: TargetName,
-    /// The admin server of a running `evenkeel serve`.
-    #[arg(long, env = "EVENKEEL_SERVER", default_value = DEFAULT_SERVER)]
-    server: String,
+    #[command(flatten)]
+    server: ServerArgs,
     /// Which of its triggers, where it has several; without it the one that KEDA asked for last.
     #[arg(long, value_name = "TRIGGER")]
     trigger: Option<String>,
@@ -53,7 +52,7 @@ impl Args {
     /// # Errors
     /// When the server does not answer or does not know the target.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let client = AdminClient::new(&self.server)?;
+        let client = self.server.client()?;
         let wanted = Wanted {
             target: &self.target,
             trigger: self.trigger.as_deref(),

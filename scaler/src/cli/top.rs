@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use console::Term;
 
-use super::explain::client::{AdminClient, DEFAULT_SERVER};
+use super::explain::client::ServerArgs;
 use super::explain::render::{age, count, dash, printable, rate, table};
 use super::explain::write_out;
 use crate::admin::api::{Status, TargetList, TargetSummary};
@@ -23,9 +23,8 @@ const EVERY: Duration = Duration::from_secs(2);
         evenkeel top --json | jq '.targets[] | select(.status != \"valid\")'"
 )]
 pub struct Args {
-    /// The admin server of a running `evenkeel serve`.
-    #[arg(long, env = "EVENKEEL_SERVER", default_value = DEFAULT_SERVER)]
-    server: String,
+    #[command(flatten)]
+    server: ServerArgs,
     /// Print the table once.
     #[arg(long)]
     once: bool,
@@ -42,7 +41,7 @@ impl Args {
     /// # Errors
     /// When the server does not answer the first time; later on that is said and tried again.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let client = AdminClient::new(&self.server)?;
+        let client = self.server.client()?;
         let terminal = Term::stdout();
         let first = client.targets().await?;
         if self.json {

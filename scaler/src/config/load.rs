@@ -331,6 +331,7 @@ impl Loader {
             },
             admin: AdminConfig {
                 listen: process.listen("admin.listen")?,
+                token_file: process.path("admin.tokenFile"),
             },
             poll: PollConfig {
                 interval: process.duration("poll.interval")?,

@@ -37,6 +37,11 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("admin.listen", Kind::Listen, Default("0.0.0.0:8080"))
         .means("Where people and Prometheus look."),
+    setting("admin.tokenFile", Kind::File, Optional).means(
+        "Holds the token, of 16 characters or more, that the page and the API are shown for: sent as \
+         a bearer token, or in a browser as the password with any name. Probes and `/metrics` stay \
+         open. Everybody sees everything where absent.",
+    ),
     setting("poll.interval", Kind::duration(100, 60), Default("2s")).means(
         "How often Kafka is asked about targets that are awake. Prometheus is asked every 5 s at \
          most.",

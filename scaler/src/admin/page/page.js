@@ -28,9 +28,12 @@ class Refused extends Error {}
 
 async function ask(path) {
   const signal = AbortSignal.any([asking.signal, AbortSignal.timeout(PATIENCE_MILLIS)]);
-  const answer = await fetch(path, { cache: "no-store", signal });
+  // The page's own address may hold a name and a password, which no request may.
+  const here = new URL(path, location.origin + location.pathname);
+  const answer = await fetch(here, { cache: "no-store", signal });
   const body = await answer.json().catch(() => null);
   if (answer.status === 404 && body?.error) throw new Refused(body.error);
+  if (answer.status === 401) throw new Error("it wants another token: load this page again");
   if (!answer.ok || body === null) throw new Error(`it said ${answer.status} ${answer.statusText}`.trim());
   return body;
 }

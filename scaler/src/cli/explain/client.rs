@@ -3,6 +3,8 @@
 //! The one use of HTTP outside `observe`: it speaks to our own server only, and reads the very types
 //! that the server writes. It follows no redirects and takes no more than [`ANSWER_BYTES`].
 
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -10,6 +12,8 @@ use reqwest::{Client, Url};
 use serde::de::DeserializeOwned;
 
 use crate::admin::api::{ApiError, History, TargetDetail, TargetList};
+use crate::credentials::{Content, Rotating, Secret};
+use crate::metrics::Metrics;
 
 /// Where a server listens that was given no other address.
 pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
@@ -31,16 +35,40 @@ pub struct Refused(pub String);
 pub struct AdminClient {
     server: Url,
     http: Client,
+    token: Option<Arc<Rotating<Secret>>>,
+}
+
+/// Where the server is, and what it wants to be shown.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ServerArgs {
+    /// The admin server of a running `evenkeel serve`.
+    #[arg(long, env = "EVENKEEL_SERVER", default_value = DEFAULT_SERVER)]
+    server: String,
+    /// Holds the token, where the server has an `admin.tokenFile`.
+    #[arg(long, env = "EVENKEEL_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+// === impl ServerArgs ===
+
+impl ServerArgs {
+    /// Who asks it; nothing is asked yet.
+    ///
+    /// # Errors
+    /// When the server's address is none.
+    pub fn client(&self) -> anyhow::Result<AdminClient> {
+        AdminClient::new(&self.server, self.token_file.as_deref())
+    }
 }
 
 // === impl AdminClient ===
 
 impl AdminClient {
-    /// Nothing is asked yet.
+    /// Nothing is asked or read yet. The token's file is read again when it changes.
     ///
     /// # Errors
     /// When `server` is no address.
-    pub fn new(server: &str) -> anyhow::Result<Self> {
+    pub fn new(server: &str, token_file: Option<&Path>) -> anyhow::Result<Self> {
         let complaint = || format!("--server {server} is no address such as {DEFAULT_SERVER}");
         let url = Url::parse(server).with_context(complaint)?;
         if !matches!(url.scheme(), "http" | "https") {
@@ -51,7 +79,17 @@ impl AdminClient {
             .timeout(TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
-        Ok(Self { server: url, http })
+        let token = token_file.map(|file| {
+            let paths = vec![file.to_owned()];
+            let token = |files: &[Content<'_>]| files.first().ok_or("no file")?.token();
+            let token = Rotating::new("--token-file".to_owned(), paths, &Metrics::default(), token);
+            Arc::new(token)
+        });
+        Ok(Self {
+            server: url,
+            http,
+            token,
+        })
     }
 
     /// All targets.
@@ -104,7 +142,12 @@ impl AdminClient {
         if let Some(trigger) = trigger {
             url.query_pairs_mut().append_pair("trigger", trigger);
         }
-        let mut response = self.http.get(url).send().await.map_err(|error| {
+        let mut request = self.http.get(url);
+        if let Some(token) = &self.token {
+            let token = token.current().map_err(anyhow::Error::msg)?;
+            request = request.bearer_auth(token.expose());
+        }
+        let mut response = request.send().await.map_err(|error| {
             anyhow::anyhow!(
                 "no evenkeel answers at {}: {}. Is it running? Name its admin server with \
                  --server; in a cluster, `kubectl port-forward` to its port 8080 first",
