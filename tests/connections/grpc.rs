@@ -16,7 +16,7 @@ fn read(path: &Path) -> Vec<u8> {
 }
 
 /// A new connection to `serve` by who trusts `authority` and shows `client`.
-async fn connect(
+pub async fn connect(
     serve: &Serve,
     authority: &Authority,
     client: Option<&Pair>,

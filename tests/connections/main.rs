@@ -33,4 +33,5 @@ mod msk;
 mod prometheus;
 mod rotation;
 mod sasl;
+mod secrets;
 mod tls;

@@ -69,6 +69,7 @@ pub struct Secured {
 }
 
 /// The scaler's view through one profile.
+#[derive(Debug)]
 pub struct View {
     observer: KafkaObserver,
     request: Request,

@@ -15,7 +15,7 @@ fn setting() -> SettingLabels {
 }
 
 /// Runs openssl, which is how people make and convert keys.
-fn openssl(arguments: &[&str]) {
+pub fn openssl(arguments: &[&str]) {
     let output = Command::new("openssl").args(arguments).output();
     let output = output.expect("openssl is there (make setup)");
     let said = String::from_utf8_lossy(&output.stderr);

@@ -86,7 +86,7 @@ impl Serve {
             .envs(environment.iter().copied())
             .current_dir(folder.path())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(log.try_clone().expect("a log file"))
             .stderr(log)
             .spawn()
             .expect("the binary starts");

@@ -1,14 +1,22 @@
 //! Log lines: text for people, JSON for machines, to standard error.
 //!
-//! Standard output is left to what a command prints.
+//! Standard output is left to what a command prints. What is logged is the user's to say, but for
+//! crates that log secrets ([`SHOW_SECRETS`]).
 
 use std::io::IsTerminal as _;
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::{LevelFilter, ParseError};
+use tracing_subscriber::filter::{FilterFn, LevelFilter, ParseError};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The variable that says what is logged, in the usual `target=level,...` form.
 pub const LEVEL_VARIABLE: &str = "EVENKEEL_LOG";
+
+/// Crates whose debug and trace lines are never logged: the requests that AWS's signer writes out hold
+/// session tokens and signatures.
+const SHOW_SECRETS: [&str; 1] = ["aws_sigv4"];
 
 /// The log level cannot be understood.
 #[derive(Debug, thiserror::Error)]
@@ -35,10 +43,18 @@ pub fn start(json: bool, level: Option<&str>) -> Result<(), LevelError> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
+    let discreet = FilterFn::new(is_discreet);
     let _already_started = if json {
-        subscriber.json().flatten_event(true).try_init()
+        let subscriber = subscriber.json().flatten_event(true).finish();
+        subscriber.with(discreet).try_init()
     } else {
-        subscriber.try_init()
+        subscriber.finish().with(discreet).try_init()
     };
     Ok(())
+}
+
+/// Whether a line may be logged at all.
+fn is_discreet(line: &Metadata<'_>) -> bool {
+    let mut crates = SHOW_SECRETS.iter();
+    *line.level() <= Level::INFO || !crates.any(|name| line.target().starts_with(name))
 }
