@@ -34,6 +34,7 @@ use crate::config::Limits;
 use crate::control::registry::Registry;
 use crate::control::target::Target;
 use crate::metrics::Metrics;
+use crate::notices::Notices;
 use api::{ApiError, History, TargetDetail, TargetList};
 
 /// Known targets that a 404 lists: enough to recognise a typing error, few enough to read.
@@ -44,6 +45,7 @@ const LISTED_TARGETS: usize = 20;
 struct Shared {
     targets: Arc<Registry>,
     exposition: prometheus_client::registry::Registry,
+    notices: Notices,
     clock: Clock,
     readiness: Readiness,
 }
@@ -67,6 +69,7 @@ pub fn router(
     let shared = Arc::new(Shared {
         exposition: exposition::registry(Arc::clone(&targets), metrics, limits, clock),
         targets,
+        notices: metrics.notices.clone(),
         clock,
         readiness,
     });
@@ -136,6 +139,7 @@ async fn serve_targets(State(shared): State<Arc<Shared>>) -> Json<TargetList> {
     Json(TargetList {
         now_millis: now.as_millis(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        notices: shared.notices.sentences(|_| true),
         targets: targets
             .iter()
             .map(|target| views::summary(target, target.published().as_deref(), now))
@@ -164,6 +168,9 @@ async fn serve_target(
             .as_ref()
             .map(|published| published.problems.clone())
             .unwrap_or_default(),
+        notices: shared
+            .notices
+            .sentences(|setting| views::concerns(&target.spec, setting)),
         notes: target.spec.notes.clone(),
         triggers: shared.triggers(&namespace, &name),
     })

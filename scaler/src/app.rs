@@ -30,6 +30,7 @@ use crate::control::supervisor::Supervisor;
 use crate::credentials::{self, Refresh};
 use crate::grpc;
 use crate::metrics::Metrics;
+use crate::notices::Notices;
 use crate::observe::prometheus::PrometheusClientError;
 use crate::tls::server::ServerTls;
 
@@ -67,6 +68,10 @@ struct Running {
     admin_end: CancellationToken,
     drain: Duration,
 }
+
+/// Looks at the certificates' dates as often as at files.
+#[derive(Debug)]
+struct Noticed(Notices);
 
 /// Why the process cannot start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -211,6 +216,7 @@ impl App {
         let mut credentials = self.sources.credentials();
         let grpc_tls = self.grpc_tls.clone();
         credentials.extend(grpc_tls.map(|tls| tls as Arc<dyn Refresh>));
+        credentials.push(Arc::new(Noticed(self.metrics.notices.clone())));
         credentials.extend(self.admin_token.map(|token| token as Arc<dyn Refresh>));
         let credentials = tokio::spawn(credentials::keep(credentials));
         let supervisor = Supervisor::new(
@@ -288,6 +294,12 @@ impl Running {
         self.loops.abort();
         self.admin_end.cancel();
         end_in_time("the admin server", DRAIN_MARGIN, &mut self.admin_server).await;
+    }
+}
+
+impl Refresh for Noticed {
+    fn refresh(&self) {
+        self.0.log_new();
     }
 }
 

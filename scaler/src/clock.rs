@@ -21,6 +21,21 @@ pub fn wall() -> Duration {
         .unwrap_or(Duration::ZERO)
 }
 
+/// The day and minute in UTC.
+pub fn day(since_1970: Duration) -> String {
+    x509_cert::der::DateTime::from_unix_duration(since_1970).map_or_else(
+        |_| format!("{} s after 1970", since_1970.as_secs()),
+        |at| {
+            let (year, month, day) = (at.year(), at.month(), at.day());
+            format!(
+                "{year}-{month:02}-{day:02} {:02}:{:02} UTC",
+                at.hour(),
+                at.minutes()
+            )
+        },
+    )
+}
+
 /// A clock that never goes backwards; cheap to copy.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {

@@ -15,6 +15,7 @@ pub mod control;
 pub mod credentials;
 pub mod grpc;
 pub mod metrics;
+pub mod notices;
 pub mod observe;
 pub mod schema;
 pub mod tls;

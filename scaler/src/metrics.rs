@@ -14,6 +14,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::notices::Notices;
+
 /// Handles to the counters; cheap to clone, all clones count together.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
@@ -37,10 +39,13 @@ pub struct Metrics {
     pub decisions: Family<DecisionLabels, Counter>,
     /// 1 where the files of a setting cannot be used as they are now.
     pub credentials_bad: Family<SettingLabels, Gauge>,
-    /// When a certificate of ours expires, in seconds since 1970.
+    /// When a certificate expires, in seconds since 1970: ours of a setting, or the first of a
+    /// cluster's brokers.
     pub certificate_expiries: Family<SettingLabels, Gauge>,
     /// 1 where every certificate of a server is accepted.
     pub tls_unverified: Family<SettingLabels, Gauge>,
+    /// The same three as sentences, where they are worth one.
+    pub notices: Notices,
 }
 
 /// Something that the configuration has.
@@ -152,11 +157,34 @@ impl Metrics {
             .inc();
     }
 
-    /// Notes that a certificate of ours holds until `not_after`, in time since 1970.
-    pub fn note_certificate(&self, of: &SettingLabels, not_after: Duration) {
+    /// Notes that our certificate of `setting` holds until `not_after`, in time since 1970.
+    pub fn note_certificate(&self, setting: &str, not_after: Duration) {
+        self.notices.own(setting, not_after);
+        self.set_expiry(setting, not_after);
+    }
+
+    /// Notes the same of the server at `address`, which was reached under `setting`.
+    pub fn note_server_certificate(&self, setting: &str, address: &str, not_after: Duration) {
+        let first = self.notices.server(setting, address, not_after);
+        self.set_expiry(setting, first);
+    }
+
+    fn set_expiry(&self, setting: &str, not_after: Duration) {
+        let labels = SettingLabels {
+            setting: setting.to_owned(),
+        };
         self.certificate_expiries
-            .get_or_create(of)
+            .get_or_create(&labels)
             .set(i64::try_from(not_after.as_secs()).unwrap_or(i64::MAX));
+    }
+
+    /// Notes that every certificate is accepted under `setting`.
+    pub fn note_unverified(&self, setting: &str) {
+        let labels = SettingLabels {
+            setting: setting.to_owned(),
+        };
+        self.tls_unverified.get_or_create(&labels).set(1);
+        self.notices.unverified(setting);
     }
 
     /// Registers every counter under its `evenkeel_` name.
@@ -213,7 +241,8 @@ impl Metrics {
         );
         registry.register(
             "evenkeel_certificate_expiry_timestamp_seconds",
-            "When a certificate of the scaler's own expires, in seconds since 1970",
+            "When the certificate of a setting or the first of a cluster's brokers expires, in seconds \
+             since 1970",
             self.certificate_expiries.clone(),
         );
         registry.register(

@@ -1,8 +1,8 @@
 //! TLS: which cryptography it uses (ring, chosen once a process), and its two sides.
 //!
-//! [`client`] is how a server is trusted and who we are to it, [`server`] the other side. [`pem`] reads the files, [`dates`] says
-//! until when a certificate holds, [`failure`] turns what goes wrong into a sentence. Which server is
-//! spoken to, and when, is decided elsewhere.
+//! [`client`] is how a server is trusted and who we are to it, [`server`] the other side. [`pem`] reads
+//! the files, [`dates`] says until when a certificate holds, [`failure`] turns what goes wrong into a
+//! sentence. Which server is spoken to, and when, is decided elsewhere.
 
 pub mod client;
 pub mod dates;

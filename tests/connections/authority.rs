@@ -1,6 +1,7 @@
 //! Certificates of a small authority, as PEM files in a folder.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -20,6 +21,8 @@ pub enum Dates {
     Now,
     Past,
     Future,
+    /// It ends in six days and a half.
+    Soon,
 }
 
 /// Where a certificate's files lie.
@@ -78,6 +81,10 @@ impl Authority {
             Dates::Now => (date_time_ymd(2020, 1, 1), date_time_ymd(2090, 1, 1)),
             Dates::Past => (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1)),
             Dates::Future => (date_time_ymd(2080, 1, 1), date_time_ymd(2090, 1, 1)),
+            Dates::Soon => {
+                let ends = evenkeel_scaler::clock::wall() + Duration::from_secs(561_600);
+                (date_time_ymd(2020, 1, 1), date_time_ymd(1970, 1, 1) + ends)
+            }
         };
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();

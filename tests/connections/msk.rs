@@ -20,6 +20,16 @@ use crate::eventually::eventually;
 use crate::fake_broker::FakeCluster;
 use crate::process::{Serve, in_time};
 
+/// Kafka's numbers of these errors.
+const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
+const GROUP_AUTHORIZATION_FAILED: i16 = 30;
+
+/// Keys of the environment.
+const OWN: [(&str, &str); 2] = [
+    ("AWS_ACCESS_KEY_ID", "OWN"),
+    ("AWS_SECRET_ACCESS_KEY", "hush-0815"),
+];
+
 /// Serves until the test ends.
 async fn serve(routes: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -97,8 +107,13 @@ async fn instance() -> SocketAddr {
 /// Whose key it gives, what the profile says beside the mechanism, and the environment.
 type Way<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
 
-/// What `evenkeel serve` says about a target of `cluster`, asked once or until there is a number.
-async fn answer(cluster: &FakeCluster, more: &str, environment: &[(&str, &str)]) -> (Serve, bool) {
+/// Whether `evenkeel serve` knows a target of `cluster`, or says `words` about it.
+async fn answer(
+    cluster: &FakeCluster,
+    more: &str,
+    environment: &[(&str, &str)],
+    words: &str,
+) -> (Serve, bool) {
     let servers = cluster.bootstrap_servers().join(",");
     let yaml = format!(
         "clusters:\n  msk:\n    bootstrapServers: '{servers}'\n    sasl: {{mechanism: AWS_MSK_IAM, \
@@ -122,7 +137,7 @@ async fn answer(cluster: &FakeCluster, more: &str, environment: &[(&str, &str)])
         "the target is known, or said to be refused",
         async || match in_time(client.is_active(object.clone())).await {
             Ok(_) => Ok(true),
-            Err(status) if status.message().contains("no keys from AWS") => Ok(false),
+            Err(status) if status.message().contains(words) => Ok(false),
             Err(status) => Err(status.to_string()),
         },
     );
@@ -149,10 +164,7 @@ async fn every_way_of_awss_own_chain_gives_a_token() {
     let role = "arn:aws:iam::123456789012:role/scaler";
     let region = ", awsRegion: eu-west-1";
     let assumed = format!("{region}, awsRoleArn: '{role}'");
-    let own = [
-        ("AWS_ACCESS_KEY_ID", "OWN"),
-        ("AWS_SECRET_ACCESS_KEY", "hush-0815"),
-    ];
+    let own = OWN;
     let through_sts = [own[0], own[1], ("AWS_ENDPOINT_URL_STS", &sts)];
     let ways: [Way<'_>; 6] = [
         ("OWN", region, &own),
@@ -195,7 +207,7 @@ async fn every_way_of_awss_own_chain_gives_a_token() {
             world.topic("t", 1, 100);
             world.classic_group("g", "t", 40);
         });
-        let (serve, is_known) = answer(&cluster, more, environment).await;
+        let (serve, is_known) = answer(&cluster, more, environment, "never").await;
         assert!(is_known, "{key}");
         let shown = cluster.world().shown.first().cloned().expect("a token");
         let token = shown
@@ -215,7 +227,30 @@ async fn every_way_of_awss_own_chain_gives_a_token() {
 #[tokio::test]
 async fn without_keys_a_sentence_says_what_the_pod_needs() {
     let cluster = FakeCluster::start(1).await;
-    let (_serve, is_known) = answer(&cluster, ", awsRegion: eu-west-1", &[]).await;
+    let (_serve, is_known) =
+        answer(&cluster, ", awsRegion: eu-west-1", &[], "no keys from AWS").await;
     assert!(!is_known);
     assert!(cluster.world().shown.is_empty());
+}
+
+#[tokio::test]
+async fn a_right_that_is_missing_is_named_as_iam_calls_it() {
+    let cluster = FakeCluster::start(1).await;
+    cluster.change(|world| {
+        world.topic("t", 1, 100);
+        world.topics.get_mut("t").unwrap().error = TOPIC_AUTHORIZATION_FAILED;
+        world.classic_group("g", "t", 40);
+        world.group("g").error = GROUP_AUTHORIZATION_FAILED;
+    });
+    let region = ", awsRegion: eu-west-1";
+    let (serve, is_known) = answer(&cluster, region, &OWN, "kafka-cluster:Describe").await;
+    assert!(!is_known);
+    let (_, detail) = serve.get("api/v1/targets/tests/msk").await;
+    for words in [
+        "DESCRIBE on topic t (in its IAM policy: kafka-cluster:DescribeTopic)",
+        "DESCRIBE on group g and on the topics that it reads (in its IAM policy: \
+         kafka-cluster:DescribeGroup and kafka-cluster:DescribeTopic)",
+    ] {
+        assert!(detail.contains(words), "{words:?} is not in {detail}");
+    }
 }

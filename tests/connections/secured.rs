@@ -46,7 +46,8 @@ pub const USER: &str = "evenkeel";
 pub const PASSWORD: &str = "hush-4711";
 
 /// The listeners: `LOGIN` for names and passwords over TLS, `MUTUAL` for client certificates,
-/// `TOKEN` for OAUTHBEARER, `OPEN` for SASL without TLS, `EXPIRED`, `FUTURE` and `ELSEWHERE` with certificates that are that.
+/// `TOKEN` for OAUTHBEARER, `OPEN` for SASL without TLS, `EXPIRED`, `FUTURE`, `ELSEWHERE`
+/// and `SOON` with certificates that are that.
 const LISTENERS: &[Listener] = &[
     listener("LOGIN", "SASL_SSL"),
     listener("MUTUAL", "SSL"),
@@ -55,6 +56,7 @@ const LISTENERS: &[Listener] = &[
     listener("EXPIRED", "SSL"),
     listener("FUTURE", "SSL"),
     listener("ELSEWHERE", "SSL"),
+    listener("SOON", "SSL"),
 ];
 
 const fn listener(name: &'static str, protocol: &'static str) -> Listener {
@@ -97,6 +99,7 @@ impl Secured {
             ("expired", "127.0.0.1", Dates::Past),
             ("future", "127.0.0.1", Dates::Future),
             ("elsewhere", "kafka.example", Dates::Now),
+            ("soon", "127.0.0.1", Dates::Soon),
         ] {
             let pair = authority.server(&format!("broker-{name}"), host, dates);
             for (store, file) in [("keystore", pair.both), ("truststore", authority.ca())] {

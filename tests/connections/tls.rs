@@ -3,10 +3,14 @@
 use std::process::Command;
 use std::time::Duration;
 
+use evenkeel_scaler::grpc::wire::ScaledObjectRef;
 use evenkeel_scaler::metrics::SettingLabels;
 
 use crate::authority::{Authority, Dates};
-use crate::secured::{REQUEST_TIMEOUT, Secured, View};
+use crate::eventually::eventually;
+use crate::grpc::connect;
+use crate::process::{Serve, in_time};
+use crate::secured::{ORDERS, REQUEST_TIMEOUT, Secured, View};
 
 fn setting() -> SettingLabels {
     SettingLabels {
@@ -146,4 +150,95 @@ async fn certificates_are_checked_on_both_sides_and_what_is_wrong_is_said() {
     assert!(said.contains("plaintext"), "{said}");
     let said = kafka.view("EXPIRED", &[]).refused().await;
     assert!(said.contains("TLS"), "{said}");
+}
+
+#[tokio::test]
+async fn what_ends_soon_or_is_not_checked_is_said_on_the_page_by_explain_and_in_the_log() {
+    let kafka = Secured::start(Duration::ZERO).await;
+    let client = kafka.authority.client("scaler", Dates::Soon);
+    let server = kafka
+        .authority
+        .server("keda", "evenkeel.keda.svc", Dates::Soon);
+    let soon = kafka.address("SOON");
+    let own = format!(
+        ", cert: {}, key: {}",
+        client.cert.display(),
+        client.key.display()
+    );
+    let yaml = format!(
+        "grpc: {{tls: {{cert: {}, key: {}}}}}\nclusters:\n  main:\n    bootstrapServers: ['{soon}']\n    \
+         {}\n  careless: {{bootstrapServers: ['127.0.0.1:1'], tls: {{insecureSkipVerify: true}}}}\n",
+        server.cert.display(),
+        server.key.display(),
+        kafka.trust(&own),
+    );
+    let serve = Serve::start(&yaml).await;
+    let metadata = [
+        ("cluster", "main"),
+        ("consumerGroup", ORDERS),
+        ("topic", ORDERS),
+    ];
+    let object = ScaledObjectRef {
+        name: ORDERS.to_owned(),
+        namespace: "tests".to_owned(),
+        scaler_metadata: metadata
+            .map(|(key, value)| (key.into(), value.into()))
+            .into(),
+    };
+    let mut keda = connect(&serve, &kafka.authority, None).await.unwrap();
+    eventually("the target is known", async || {
+        let answer = in_time(keda.is_active(object.clone())).await;
+        answer.map_err(|status| status.to_string())
+    })
+    .await;
+    let ends = |what: &str| format!("The certificate of {what} expires on ");
+    let of_target = [
+        ends("clusters.main.tls"),
+        ends("grpc.tls"),
+        ends(&format!("{soon} (clusters.main)")),
+    ];
+    let unchecked = "clusters.careless.tls.insecureSkipVerify is on";
+    let said = |(status, text): (u16, String)| {
+        assert_eq!(status, 200, "{text}");
+        let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let notices = answer["notices"].as_array().unwrap().iter();
+        let notices: Vec<String> = notices
+            .map(|one| one.as_str().unwrap().to_owned())
+            .collect();
+        notices
+    };
+    let all = said(serve.get("api/v1/targets").await);
+    let of_one = said(serve.get("api/v1/targets/tests/orders").await);
+    assert_eq!((all.len(), of_one.len()), (4, 3), "{all:#?} {of_one:#?}");
+    for (notice, words) in of_one.iter().zip(&of_target) {
+        assert!(
+            notice.starts_with(words) && notice.contains("in 6 days"),
+            "{notice}"
+        );
+    }
+    assert!(
+        all.iter().any(|notice| notice.starts_with(unchecked)),
+        "{all:#?}"
+    );
+    for words in of_target.iter().map(String::as_str).chain([unchecked]) {
+        serve.logged(words).await;
+    }
+    let address = format!("http://{}", serve.admin);
+    for command in [&["explain", "tests/orders"][..], &["top", "--once"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_evenkeel"))
+            .args(command)
+            .env("EVENKEEL_SERVER", &address)
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        for words in &of_target {
+            assert!(text.contains(words), "{words:?} is not in {text}");
+        }
+    }
+    let (_, metrics) = serve.get("metrics").await;
+    for setting in ["clusters.main", "clusters.main.tls", "grpc.tls"] {
+        let metric =
+            format!("evenkeel_certificate_expiry_timestamp_seconds{{setting=\"{setting}\"}}");
+        assert!(metrics.contains(&metric), "{metric} is not in {metrics}");
+    }
 }

@@ -1,5 +1,7 @@
 //! The list: order, filter, bounds, and updates that take nothing away.
 
+use std::time::Duration;
+
 use evenkeel_scaler::config::Limits;
 
 use crate::admin_server::Server;
@@ -170,4 +172,39 @@ async fn a_column_sorts_both_ways_with_the_unknown_last() {
         )
         .await;
     assert_eq!(sorted, ["ascending"]);
+}
+
+#[tokio::test]
+async fn certificates_that_end_soon_are_said_above_the_list_and_with_their_targets() {
+    let server = Server::start().await.with_orders();
+    let day = Duration::from_secs(86_400);
+    let ends = evenkeel_scaler::clock::wall() + 3 * day;
+    server.metrics.note_certificate("grpc.tls", ends);
+    server
+        .metrics
+        .note_certificate("clusters.elsewhere.tls", ends);
+    server.metrics.note_unverified("clusters.elsewhere.tls");
+    let browser = Browser::open(&server, "").await;
+    for words in [
+        "The certificate of grpc.tls expires on",
+        "The certificate of clusters.elsewhere.tls expires on",
+        "clusters.elsewhere.tls.insecureSkipVerify is on",
+    ] {
+        browser.until_it_says("#warnings", words).await;
+    }
+    browser.goto(server.address, "/shop/orders").await;
+    browser
+        .until_it_says("#notices", "The certificate of grpc.tls expires on")
+        .await;
+    let notices = browser.text("#notices").await;
+    assert!(!notices.contains("elsewhere"), "{notices}");
+    // It is gone when the certificate was renewed.
+    server.metrics.note_certificate("grpc.tls", ends + 90 * day);
+    browser
+        .until(
+            "the notice is gone",
+            "!document.querySelector('#notices').innerText",
+        )
+        .await;
+    browser.complained_about_nothing().await;
 }

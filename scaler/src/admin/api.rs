@@ -26,6 +26,9 @@ pub struct TargetList {
     pub now_millis: u64,
     /// The server's version.
     pub version: String,
+    /// What has to be known about certificates, each a sentence.
+    #[serde(default)]
+    pub notices: Vec<String>,
     /// The targets.
     pub targets: Vec<TargetSummary>,
 }
@@ -117,6 +120,9 @@ pub struct TargetDetail {
     pub decision: Option<DecisionView>,
     /// What went wrong while observing for it, each a sentence.
     pub problems: Vec<String>,
+    /// What has to be known about the certificates on its ways, each a sentence.
+    #[serde(default)]
+    pub notices: Vec<String>,
     /// What the trigger's metadata says that was accepted and ignored, each a sentence.
     pub notes: Vec<String>,
     /// The ScaledObject's triggers that are registered, this one included.

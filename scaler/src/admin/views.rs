@@ -118,6 +118,24 @@ pub fn utilization(inputs: &Inputs) -> Option<f64> {
     (capacity > 0.0).then_some(inputs.inbound_up? / capacity)
 }
 
+/// Whether a setting is one on a target's ways: to its Kafka, to its Prometheus, and from KEDA.
+pub fn concerns(spec: &TargetSpec, setting: &str) -> bool {
+    let is_of = |section: &str, name: &str| {
+        let rest = setting.strip_prefix(section);
+        let rest = rest.and_then(|rest| rest.strip_prefix(name));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let is_of_cluster = match &spec.cluster {
+        ClusterRef::Profile(name) => is_of("clusters.", name),
+        ClusterRef::Adhoc(_) => false,
+    };
+    let prometheus = spec.prometheus.as_ref();
+    let prometheus = prometheus.and_then(|prometheus| prometheus.profile.as_ref());
+    setting.starts_with("grpc.")
+        || is_of_cluster
+        || prometheus.is_some_and(|name| is_of("prometheus.", name))
+}
+
 /// What is observed for a target. The URL of Prometheus is left out: it may carry a password.
 pub fn source(spec: &TargetSpec) -> Source {
     Source {

@@ -79,9 +79,15 @@ impl Args {
 
 /// The table of `evenkeel top`.
 pub fn render(list: &TargetList) -> String {
+    let notices: String = list
+        .notices
+        .iter()
+        .map(|notice| format!("{}\n", printable(notice)))
+        .collect();
     if list.targets.is_empty() {
-        return "No targets yet: one appears when KEDA first asks for its ScaledObject.\n"
-            .to_owned();
+        return format!(
+            "No targets yet: one appears when KEDA first asks for its ScaledObject.\n{notices}"
+        );
     }
     let mut table = table(&[
         "target",
@@ -113,7 +119,7 @@ pub fn render(list: &TargetList) -> String {
         "targets"
     };
     format!(
-        "{}\n\n{} {noun}, evenkeel {}; rates in records/s\n",
+        "{}\n\n{} {noun}, evenkeel {}; rates in records/s\n{notices}",
         table,
         list.targets.len(),
         printable(&list.version)

@@ -84,6 +84,7 @@ pub struct KafkaObserverConfig {
 pub struct KafkaObserver {
     clock: Clock,
     request_timeout: Duration,
+    is_by_iam: bool,
     brokers: Brokers,
     metadata: Metadata,
     groups: Groups,
@@ -106,6 +107,7 @@ impl KafkaObserver {
         Self {
             clock,
             request_timeout: config.request_timeout,
+            is_by_iam: config.access.is_by_iam(),
             brokers: Brokers::new(context, config.access, &config.bootstrap_servers),
             metadata: Metadata::default(),
             groups: Groups::default(),
@@ -303,6 +305,7 @@ impl ObserveKafka for KafkaObserver {
             starts: &self.starts,
             answers: &answers,
             at,
+            is_by_iam: self.is_by_iam,
         };
         requests
             .iter()

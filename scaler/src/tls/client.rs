@@ -14,7 +14,7 @@ use super::dates::Dates;
 use super::pem;
 use crate::config::access::TlsConfig;
 use crate::credentials::{Content, Refresh, Rotating};
-use crate::metrics::{Metrics, SettingLabels};
+use crate::metrics::Metrics;
 
 /// Who we are to the server.
 #[derive(Clone, Copy, Debug)]
@@ -74,21 +74,19 @@ impl ClientTls {
             key_password: place(&config.key_password_file),
         };
         let skip_verify = config.insecure_skip_verify;
-        let labels = SettingLabels {
-            setting: setting.clone(),
-        };
+        let own = setting.clone();
         if skip_verify {
             tracing::warn!(
                 setting,
                 "insecureSkipVerify is on: whoever answers is believed, and gets the credentials"
             );
-            metrics.tls_unverified.get_or_create(&labels).set(1);
+            metrics.note_unverified(&setting);
         }
         let expiry = metrics.clone();
         let make = move |files: &[Content<'_>]| {
             let handshake = handshake(files, places, skip_verify)?;
             if let Own::Certificate(Some(dates)) = handshake.own {
-                expiry.note_certificate(&labels, dates.not_after);
+                expiry.note_certificate(&own, dates.not_after);
             }
             Ok(handshake)
         };

@@ -6,7 +6,7 @@ use rustls::pki_types::CertificateDer;
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
-use crate::clock;
+use crate::clock::{self, day};
 
 /// A certificate's first and last moment, in time since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,19 +43,4 @@ impl Dates {
             None
         }
     }
-}
-
-/// The day and minute in UTC.
-pub fn day(since_1970: Duration) -> String {
-    x509_cert::der::DateTime::from_unix_duration(since_1970).map_or_else(
-        |_| format!("{} s after 1970", since_1970.as_secs()),
-        |at| {
-            let (year, month, day) = (at.year(), at.month(), at.day());
-            format!(
-                "{year}-{month:02}-{day:02} {:02}:{:02} UTC",
-                at.hour(),
-                at.minutes()
-            )
-        },
-    )
 }

@@ -4,7 +4,7 @@
 use rustls::{AlertDescription as Alert, CertificateError, Error, InvalidMessage};
 
 use super::client::Own;
-use super::dates::day;
+use crate::clock::day;
 
 /// The sentence about an error of a TLS stream; none where the error is not TLS's own.
 pub fn sentence(error: &std::io::Error, own: Own) -> Option<String> {

@@ -12,7 +12,7 @@ use super::dates::Dates;
 use super::pem;
 use crate::config::access::ServerTlsConfig;
 use crate::credentials::{Content, Refresh, Rotating};
-use crate::metrics::{Metrics, SettingLabels};
+use crate::metrics::Metrics;
 
 /// The protocol that gRPC is spoken over.
 const HTTP2: &[u8] = b"h2";
@@ -30,9 +30,7 @@ impl ServerTls {
         let has_client_ca = config.client_ca.is_some();
         paths.extend(config.client_ca.clone());
         paths.extend(config.key_password_file.clone());
-        let labels = SettingLabels {
-            setting: setting.clone(),
-        };
+        let own = setting.clone();
         let expiry = metrics.clone();
         let make = move |files: &[Content<'_>]| {
             let [cert, key, more @ ..] = files else {
@@ -44,7 +42,7 @@ impl ServerTls {
             };
             let (chain, key) = identity(cert, key, password)?;
             if let Some(dates) = chain.first().and_then(Dates::of) {
-                expiry.note_certificate(&labels, dates.not_after);
+                expiry.note_certificate(&own, dates.not_after);
             }
             let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
                 .with_safe_default_protocol_versions()

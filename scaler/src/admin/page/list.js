@@ -130,6 +130,15 @@ function draw() {
   drawHead();
 }
 
+// Rewritten only when it says something else, so that a selection in it survives.
+function drawWarnings(sentences) {
+  const list = byId("warnings");
+  list.hidden = sentences.length === 0;
+  if (list.dataset.said === sentences.join("\n")) return;
+  list.dataset.said = sentences.join("\n");
+  list.replaceChildren(...sentences.map((sentence) => element("li", {}, sentence)));
+}
+
 const urgentOnes = () => targets.filter((target) => target.attention).length;
 
 function summary(shown) {
@@ -215,6 +224,7 @@ export const picturedAt = () => pictured;
 export async function refresh(ask) {
   const answer = await ask("api/v1/targets");
   targets = answer.targets;
+  drawWarnings(answer.notices);
   pictured = Date.now();
   say(byId("server"), "version " + answer.version);
   draw();

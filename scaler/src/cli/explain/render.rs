@@ -45,6 +45,7 @@ pub fn detail(detail: &TargetDetail) -> String {
         );
     }
     sentences(&mut text, "What is wrong", &detail.problems);
+    sentences(&mut text, "About certificates", &detail.notices);
     if let Some(decision) = &detail.decision {
         if !decision.trail.is_empty() {
             line(&mut text, "\nHow it came to that");

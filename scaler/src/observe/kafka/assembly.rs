@@ -50,6 +50,8 @@ pub struct Tick<'a> {
     pub answers: &'a Answers,
     /// When the log ends were asked.
     pub at: Timestamp,
+    /// Whether rights are given by policies of IAM.
+    pub is_by_iam: bool,
 }
 
 #[derive(Debug, Default)]
@@ -195,7 +197,7 @@ impl Tick<'_> {
     pub fn reading(&self, request: &Request, group: &KnownGroup) -> KafkaReading {
         let subscription = &*request.subscription;
         let mut problems = Problems::default();
-        let group_reading = group_reading(subscription, group, &mut problems);
+        let group_reading = group_reading(subscription, group, self.is_by_iam, &mut problems);
         let names = group.topics(subscription);
         // Where the group could not be read, that has been said and nothing more is known.
         if names.is_empty() && group.is_read() {
@@ -242,7 +244,11 @@ impl Tick<'_> {
         problems: &mut Problems,
     ) -> TopicObservation {
         let subscription = &*request.subscription;
-        let permission = format!("DESCRIBE on topic {name}");
+        let iam = match self.is_by_iam {
+            true => " (in its IAM policy: kafka-cluster:DescribeTopic)",
+            false => "",
+        };
+        let permission = format!("DESCRIBE on topic {name}{iam}");
         let unknown = |failure: &Failure, problems: &mut Problems| {
             problems.say(failure.problem(&format!("topic {name}"), &permission));
             Reading::Unknown(failure.cause())
@@ -388,10 +394,15 @@ impl Tick<'_> {
 fn group_reading(
     subscription: &Subscription,
     group: &KnownGroup,
+    is_by_iam: bool,
     problems: &mut Problems,
 ) -> Reading<GroupObservation> {
     let name = &subscription.consumer_group;
-    let permission = format!("DESCRIBE on group {name} and on the topics that it reads");
+    let iam = match is_by_iam {
+        true => " (in its IAM policy: kafka-cluster:DescribeGroup and kafka-cluster:DescribeTopic)",
+        false => "",
+    };
+    let permission = format!("DESCRIBE on group {name} and on the topics that it reads{iam}");
     let (committed, description) = (&group.answer.committed, &group.answer.description);
     match (committed.as_ref().err(), description.as_ref().err()) {
         (Some(one), Some(other)) if one == other => {

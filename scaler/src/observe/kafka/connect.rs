@@ -66,6 +66,11 @@ impl Access {
         }
     }
 
+    /// Whether rights are given by policies of IAM rather than by Kafka's own.
+    pub fn is_by_iam(&self) -> bool {
+        self.sasl.as_ref().is_some_and(|sasl| sasl.is_by_iam())
+    }
+
     /// Everything in it that is read from files.
     pub fn credentials(&self) -> Vec<Arc<dyn Refresh>> {
         let mut all: Vec<Arc<dyn Refresh>> = Vec::new();
@@ -131,6 +136,11 @@ async fn establish(
     deadline: Instant,
 ) -> Result<Connection, Failure> {
     let stream = access.transport.open(address, resolved, deadline).await?;
+    if let Some(not_after) = stream.not_after {
+        let setting = format!("clusters.{}", context.cluster);
+        let metrics = &context.metrics;
+        metrics.note_server_certificate(&setting, &address.to_string(), not_after);
+    }
     let mut connection = Connection::over(context, address.to_string(), stream, node_id);
     connection.negotiate(deadline).await?;
     access.prove(&connection, deadline).await?;

@@ -102,6 +102,7 @@ impl Connection {
             writing,
             peer,
             own,
+            not_after: _,
         } = stream;
         let task = tokio::spawn({
             let (context, address, waiting) =

@@ -67,6 +67,31 @@ impl Sasl {
         }
     }
 
+    /// Whether rights are given by policies of IAM.
+    pub const fn is_by_iam(&self) -> bool {
+        match self {
+            Self::Password { .. } => false,
+            Self::Bearer(bearer) => bearer.is_by_iam(),
+        }
+    }
+
+    /// What to do where the broker does not accept it.
+    const fn advice(&self) -> &'static str {
+        match self {
+            Self::Password { .. } => {
+                "check the user's name and its secret in the profile's files, and that the broker \
+                 knows it for this mechanism"
+            }
+            Self::Bearer(bearer) if bearer.is_by_iam() => {
+                "check that the role's policy allows kafka-cluster:Connect on this cluster, and the \
+                 region"
+            }
+            Self::Bearer(_) => {
+                "check that the broker trusts the token's issuer, and its audience and scope"
+            }
+        }
+    }
+
     /// Proves who the scaler is. Answers after how long the broker wants that again, if at all.
     ///
     /// # Errors
@@ -79,6 +104,7 @@ impl Sasl {
         let exchange = Exchange {
             connection,
             deadline,
+            advice: self.advice(),
         };
         match self {
             Self::Password { mechanism, login } => {
@@ -128,6 +154,8 @@ const fn name(mechanism: PasswordMechanism) -> &'static str {
 struct Exchange<'a> {
     connection: &'a Connection,
     deadline: Instant,
+    /// What to do where the broker refuses.
+    advice: &'static str,
 }
 
 // === impl Exchange ===
@@ -171,10 +199,7 @@ impl Exchange<'_> {
             let words = answer.error_message.as_deref().unwrap_or_default();
             let words = printable(words);
             return Err(self.connection.refused(match error {
-                ResponseError::SaslAuthenticationFailed => format!(
-                    "{words}: check the user's name and its secret in the profile's files, and that \
-                     the broker knows it for this mechanism"
-                ),
+                ResponseError::SaslAuthenticationFailed => format!("{words}: {}", self.advice),
                 error => format!("it says {error} ({words})"),
             }));
         }
@@ -198,7 +223,7 @@ impl Exchange<'_> {
         // A refusal is a text that has to be acknowledged before it becomes an error.
         self.send(b"\x01").await?;
         let words = printable(&String::from_utf8_lossy(&refusal));
-        Err(self.connection.refused(words))
+        Err(self.connection.refused(format!("{words}: {}", self.advice)))
     }
 
     async fn scram(&self, digest: Digest, login: Arc<Login>) -> Result<Option<Duration>, Failure> {

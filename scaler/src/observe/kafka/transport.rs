@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -11,6 +12,7 @@ use tokio_rustls::TlsConnector;
 use super::address::Address;
 use super::failure::Failure;
 use crate::tls::client::{ClientTls, Own};
+use crate::tls::dates::Dates;
 use crate::tls::failure::sentence;
 
 /// How bytes travel.
@@ -33,6 +35,8 @@ pub struct Stream {
     pub peer: SocketAddr,
     /// Who we are in TLS; none where it is plaintext.
     pub own: Option<Own>,
+    /// Until when the broker's certificate holds, in time since 1970; none where it is plaintext.
+    pub not_after: Option<Duration>,
 }
 
 // === impl Transport ===
@@ -58,6 +62,7 @@ impl Transport {
                     writing: Box::new(writing),
                     peer,
                     own: None,
+                    not_after: None,
                 })
             }
             Self::Tls(tls) => encrypt(tls, address, io, peer, deadline).await,
@@ -126,11 +131,15 @@ async fn encrypt(
             });
         }
     };
+    let (_, session) = encrypted.get_ref();
+    let certificate = session.peer_certificates().and_then(<[_]>::first);
+    let not_after = certificate.and_then(Dates::of).map(|dates| dates.not_after);
     let (reading, writing) = tokio::io::split(encrypted);
     Ok(Stream {
         reading: Box::new(reading),
         writing: Box::new(writing),
         peer,
         own: Some(handshake.own),
+        not_after,
     })
 }

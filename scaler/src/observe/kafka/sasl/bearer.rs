@@ -88,6 +88,11 @@ impl Bearer {
         }
     }
 
+    /// Whether it is Amazon's IAM that reads the tokens.
+    pub const fn is_by_iam(&self) -> bool {
+        matches!(self.tokens, Tokens::Msk(_))
+    }
+
     /// The message that proves who the scaler is.
     ///
     /// # Errors
