@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# What the tests of deploy/ need beside the rest: Go, and with it setup/chart-tool, which is helm's own
-# packages in a small program (helm has no Debian package). Its modules are pinned and their checksums
-# lie in go.sum. About a minute once; afterwards Go's cache makes it a second.
+# What the tests of deploy/ and of docs/secured-kafka.md need beside the rest: Go, and with it
+# setup/chart-tool, which is helm's own packages in a small program (helm has no Debian package), and
+# grpcurl. Modules are pinned, their checksums lie in go.sum or in Go's checksum database. About two
+# minutes once; afterwards Go's cache makes it a second.
 set -euo pipefail
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 
@@ -37,5 +38,6 @@ if ! go_is_new_enough; then
   exit 1
 fi
 mkdir -p "$target"
+[ -x "$target/grpcurl" ] || GOBIN=$target go install -trimpath github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3
 cd setup/chart-tool
 go build -trimpath -buildvcs=false -mod=readonly -o "$target/chart-tool" .

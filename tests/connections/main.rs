@@ -35,3 +35,4 @@ mod rotation;
 mod sasl;
 mod secrets;
 mod tls;
+mod walk;

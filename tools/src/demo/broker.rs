@@ -415,13 +415,18 @@ impl KafkaTools {
         I: IntoIterator<Item = A>,
         A: AsRef<OsStr>,
     {
-        process::bound_command(self.runtime.java())
-            .args(self.runtime.flags(64))
-            .arg(class)
+        self.command(class)
             .args(arguments)
             .output()
             .await
             .map_err(io_error("running one of Kafka's tools"))
+    }
+
+    /// The command that runs a tool by its class; its arguments are the caller's to add.
+    pub fn command(&self, class: &str) -> tokio::process::Command {
+        let mut command = process::bound_command(self.runtime.java());
+        command.args(self.runtime.flags(64)).arg(class);
+        command
     }
 }
 
