@@ -25,7 +25,7 @@ fn policy() -> Policy {
         read_committed: false,
         lag_threshold_records: 10,
         activation_lag_records: 0,
-        activation_records_per_second: 0.0,
+        activation_records_per_second: None,
         capacity_per_replica: Some(100.0),
         target_utilization: 0.8,
         catch_up: Duration::from_secs(120),

@@ -42,8 +42,10 @@ pub struct Policy {
     pub lag_threshold_records: u64,
     /// Active when the lag is above this.
     pub activation_lag_records: u64,
-    /// Active when the inbound rate is above this, in records per second.
-    pub activation_records_per_second: f64,
+    /// Active when the inbound rate is above this, in records per second. Where it is not given, any
+    /// rate counts, but for a lag that has a threshold of its own: then only that wakes, and a rate
+    /// keeps awake that would pass it soon.
+    pub activation_records_per_second: Option<f64>,
     /// Records per second that one replica can do; learned where absent.
     pub capacity_per_replica: Option<f64>,
     /// The share of its capacity that a replica is planned to use, in (0, 1].
@@ -128,10 +130,12 @@ impl Policy {
             "above 0 records per second",
         );
         check(
-            self.activation_records_per_second.is_finite()
-                && self.activation_records_per_second >= 0.0,
+            self.activation_records_per_second
+                .is_none_or(|rate| rate.is_finite() && rate >= 0.0),
             "activation_records_per_second",
-            self.activation_records_per_second.to_string(),
+            self.activation_records_per_second
+                .unwrap_or_default()
+                .to_string(),
             "0 or more records per second",
         );
         check(

@@ -237,7 +237,12 @@ impl RebalanceMemory {
         };
         let quiet = now.since(episode.last_evidence_at);
         let resumed = progress.idle || progress.processed_records > episode.processed_records;
-        let settle = policy.tuning.settle.max(progress.commit_interval * 2);
+        // Where nothing waits, no commit has to be waited for.
+        let settle = if progress.idle {
+            policy.tuning.settle
+        } else {
+            policy.tuning.settle.max(progress.commit_interval * 2)
+        };
         if quiet < settle || (!resumed && quiet < policy.rebalance_hold.max(settle)) {
             return;
         }

@@ -35,6 +35,8 @@ const COMMIT_WEIGHT: f64 = 0.1;
 
 /// A picture older than this many polls is not fresh enough to lower anything by.
 const FRESH_POLLS: u32 = 3;
+/// A sleep that ends sooner is none: KEDA's default `cooldownPeriod`, in seconds.
+const SHORT_SLEEP_SECONDS: f64 = 300.0;
 
 /// Everything that the rooms said, for the recommendation and for the explanation.
 pub(super) struct Picture {
@@ -184,7 +186,8 @@ fn look(
     let lately_whole = state
         .complete_at
         .is_some_and(|complete| now.since(complete) <= fresh_for);
-    let whole = fresh && intake.missing == 0 && intake.never_known.is_none();
+    // What is fed again says nothing new, so nothing is lowered by it.
+    let whole = fresh && intake.new && intake.missing == 0 && intake.never_known.is_none();
     if whole {
         state.complete_at = Some(data_at);
     }
@@ -268,7 +271,7 @@ fn look(
         works: false,
         blocked_until,
     };
-    picture.works = works(policy, &picture);
+    picture.works = works(policy, state.active, &picture);
     // What is missing, stale or in the middle of a rebalance puts nobody to sleep.
     let blind = !picture.whole || picture.holding.rebalancing;
     picture.active = picture.works || (blind && state.active);
@@ -434,16 +437,26 @@ fn commit_interval(state: &mut State, intake: &Intake, lately_whole: bool) -> Du
     Duration::from_secs_f64(state.commit_interval_seconds.unwrap_or(0.0).max(0.0))
 }
 
-/// Whether there is work: undamped lag or a rate above its threshold.
-fn works(policy: &Policy, picture: &Picture) -> bool {
+/// Whether there is work: undamped lag or a rate above its threshold. Where only the lag has one, less
+/// wakes nobody; who is awake stays so at a rate that would pass it within [`SHORT_SLEEP_SECONDS`].
+fn works(policy: &Policy, was_active: bool, picture: &Picture) -> bool {
     let rate = picture
         .inbound
         .offsets
         .map(|slopes| slopes.short)
         .or(picture.inbound.up)
         .unwrap_or(0.0);
+    let is_awake = was_active || picture.observed > 0;
+    let by_rate = match (
+        policy.activation_records_per_second,
+        policy.activation_lag_records,
+    ) {
+        (Some(threshold), _) => rate > threshold,
+        (None, 0) => rate > 0.0,
+        (None, lag) => is_awake && rate * SHORT_SLEEP_SECONDS > lag as f64,
+    };
     picture.lag.total_records > policy.activation_lag_records
-        || rate > policy.activation_records_per_second
+        || by_rate
         || picture.lag.awaits_first_commit
 }
 

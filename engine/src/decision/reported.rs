@@ -35,6 +35,51 @@ fn other_topic(name: &str, records: u64) -> TopicObservation {
 }
 
 #[test]
+fn an_activation_lag_of_its_own_is_what_wakes() {
+    for (given, lag, awake) in [
+        (None, 3, false),
+        (None, 1_001, true),
+        (Some(0.0), 3, true),
+        (Some(50.0), 3, false),
+    ] {
+        let policy = Policy {
+            activation_lag_records: 1_000,
+            activation_records_per_second: given,
+            ..policy()
+        };
+        // 20 records/s would pass it within a minute, and all the same wake nobody.
+        let mut world = World::new(policy.clone(), vec![20.0], 0);
+        world.polls(3);
+        let mut observation = world.observation();
+        if let Reading::Known(partitions) = &mut observation.topics[0].partitions
+            && let Reading::Known(log) = partitions[0].log
+        {
+            partitions[0].committed = Reading::Known(Committed::At(log.end - lag));
+        }
+        let decision = first(&policy, &world, &observation);
+        assert_eq!(is_active(&decision), awake, "{given:?} {lag}");
+    }
+}
+
+#[test]
+fn who_is_awake_stays_so_at_a_rate_that_would_wake_it_again_soon() {
+    // Per partition, of 4: 100 records/s pass 1,000 in 10 s, 2 in 500 s.
+    for (rate, awake) in [(25.0, true), (0.5, false)] {
+        let policy = Policy {
+            activation_lag_records: 1_000,
+            ..policy()
+        };
+        let mut world = World::new(policy, vec![rate; 4], 2);
+        world.minutes(3);
+        assert_eq!(is_active(&world.poll()), awake, "{rate}");
+        // So it does after a restart.
+        world.state = crate::State::default();
+        world.minutes(3);
+        assert_eq!(is_active(&world.poll()), awake, "{rate}");
+    }
+}
+
+#[test]
 fn a_topic_that_is_missing_does_not_blind_the_others() {
     let unknown = |cause| TopicObservation {
         name: "b".to_owned(),

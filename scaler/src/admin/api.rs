@@ -155,7 +155,7 @@ pub struct PolicyView {
     pub scale_to_zero_on_invalid_offset: bool,
     pub lag_threshold_records: u64,
     pub activation_lag_records: u64,
-    pub activation_records_per_second: f64,
+    pub activation_records_per_second: Option<f64>,
     pub capacity_per_replica_records_per_second: Option<f64>,
     pub target_utilization: f64,
     pub catch_up_seconds: f64,

@@ -228,7 +228,7 @@ fn policy(values: &mut Values, config: Option<&Config>) -> Policy {
         read_committed: values.chose("isolationLevel", "read_committed"),
         lag_threshold_records: values.integer("lagThreshold").unwrap_or_default(),
         activation_lag_records: values.integer("activationLagThreshold").unwrap_or_default(),
-        activation_records_per_second: values.decimal("activationThreshold").unwrap_or_default(),
+        activation_records_per_second: values.decimal("activationThreshold"),
         capacity_per_replica: values.decimal("capacityPerReplica"),
         target_utilization: values.decimal("targetUtilization").unwrap_or_default(),
         catch_up: values.seconds("catchUpSeconds").unwrap_or_default(),

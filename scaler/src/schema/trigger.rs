@@ -99,9 +99,13 @@ pub const METADATA: &[Setting] = &[
             from_zero: true,
             max: MAX_RECORDS_PER_SECOND,
         },
-        Default("0"),
+        Optional,
     )
-    .means("Awake while the inbound rate, in records per second, is above this."),
+    .means(
+        "Awake while the inbound rate, in records per second, is above this. Where it is absent any \
+         rate counts; with an `activationLagThreshold` only lag wakes, and who is awake stays so at a \
+         rate that would pass it within 300 s.",
+    ),
     own(
         "capacityPerReplica",
         Kind::Decimal {

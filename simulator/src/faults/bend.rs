@@ -275,7 +275,8 @@ fn change(partition: &mut PartitionObservation, kind: Kind, end: u64, noticed: b
         Kind::Truncated { records } => {
             let records = records.min(end);
             log.end = less(log.end, records);
-            log.start = log.start.min(log.end);
+            // It begins where it was cut off, if that is before.
+            log.start = log.start.min(less(end, records));
             if let Committed::At(offset) = committed
                 && noticed
             {

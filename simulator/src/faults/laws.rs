@@ -190,6 +190,13 @@ pub(super) fn makes_up_for_a_stall(decision: &Decision) -> bool {
     decision.inputs.inbound_up < decision.inputs.inbound_offsets_fast
 }
 
+/// Whether the rate is followed to where it leads: more that comes in one poll makes a step of a rise,
+/// and a step leads nowhere (ALGORITHM, 1).
+pub(super) fn rises(decision: &Decision) -> bool {
+    let mut trail = decision.trail.iter();
+    trail.any(|step| step.why.contains("more in each second"))
+}
+
 // === impl Record ===
 
 impl Record {

@@ -38,7 +38,7 @@ pub fn default_policy(capacity: Option<f64>, startup_seconds: u64) -> Policy {
         read_committed: false,
         lag_threshold_records: 10,
         activation_lag_records: 0,
-        activation_records_per_second: 0.0,
+        activation_records_per_second: None,
         capacity_per_replica: capacity,
         target_utilization: 0.8,
         catch_up: Duration::from_secs(120),

@@ -78,7 +78,7 @@ fn the_least_metadata_gets_every_default() {
             read_committed: false,
             lag_threshold_records: 10,
             activation_lag_records: 0,
-            activation_records_per_second: 0.0,
+            activation_records_per_second: None,
             capacity_per_replica: None,
             target_utilization: 0.8,
             catch_up: seconds(120),
@@ -142,7 +142,7 @@ fn every_key_reaches_the_target() {
     assert!(policy.scale_to_zero_on_invalid_offset);
     assert!(policy.limit_to_partitions_with_lag);
     assert!(policy.exclude_persistent_lag);
-    assert_eq!(policy.activation_records_per_second, 0.5);
+    assert_eq!(policy.activation_records_per_second, Some(0.5));
     assert_eq!(policy.capacity_per_replica, Some(1_000.0));
     assert_eq!(policy.target_utilization, 1.0);
     assert_eq!(policy.target_lag, Some(Duration::from_secs(30)));
@@ -474,7 +474,7 @@ fn a_file_is_checked_without_the_values_of_its_variables() {
         ("bootstrapServers", ""),
         ("prometheus", "main"),
     ]);
-    assert_eq!(super::check("shop", "c", &names, None), Ok(Vec::new()));
+    assert_eq!(super::check("shop", "c", &names, None), Ok(None));
     let wrong = with(&[("bootstrapServers", ""), ("lagThreshold", "x")]);
     assert_eq!(
         super::check("shop", "c", &wrong, None)

@@ -98,8 +98,10 @@ impl Data {
 
     /// Whatever Prometheus says, it never makes desired lower than the log alone does.
     fn prometheus_cannot_lower(&self, tick: &mut Tick<'_>) {
-        // As in law 3: without a capacity the dead band grows with the rate.
-        let unknown = tick.decision.inputs.capacity_per_replica.is_none();
+        // As in law 3: the dead band grows with the rate. Where replicas do what is known of them, the rate
+        // asks for more than that takes off; where that is not known, or something slows them, it need not.
+        let unknown = tick.decision.inputs.capacity_per_replica.is_none()
+            || says(tick.decision, Verdict::CapacityMismatch);
         if !tick.sampled || !tick.plan.with_prometheus || unknown {
             return;
         }

@@ -5,7 +5,7 @@ use evenkeel_engine::{
 };
 
 use super::super::bend::{enlarged, with_more};
-use super::{Tick, known, makes_up_for_a_stall, says};
+use super::{Tick, known, makes_up_for_a_stall, rises, says};
 use crate::chance::whole;
 use crate::faults::plan::Plan;
 
@@ -36,13 +36,6 @@ fn replicas_do(decision: &Decision) -> (Option<f64>, Option<&str>) {
     let doubt = findings.find(|finding| finding.verdict == Verdict::CapacityMismatch);
     let shown = doubt.map(|finding| finding.why.as_str());
     (decision.inputs.capacity_per_replica, shown)
-}
-
-/// Whether the rate is followed to where it leads: more that comes in one poll makes a step of a rise,
-/// and a step leads nowhere (ALGORITHM, 1).
-fn rises(decision: &Decision) -> bool {
-    let mut trail = decision.trail.iter();
-    trail.any(|step| step.why.contains("more in each second"))
 }
 
 /// What is said by looking at which commits move.
@@ -97,7 +90,9 @@ impl Larger {
         larger.capacity_per_replica = larger.capacity_per_replica.map(|rate| rate * times as f64);
         larger.lag_threshold_records *= times;
         larger.activation_lag_records *= times;
-        larger.activation_records_per_second *= times as f64;
+        if let Some(rate) = &mut larger.activation_records_per_second {
+            *rate *= times as f64;
+        }
         // Until there is a capacity there is nothing to scale with the load.
         (times > 1 && policy.capacity_per_replica.is_some()).then_some(Self {
             times,

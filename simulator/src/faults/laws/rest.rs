@@ -1,7 +1,7 @@
 //! Laws 12 and 13: a load that has ended is at rest, and so is one that does not change.
 
 use super::super::plan::{HOUR_SECONDS, SETTLE_SECONDS, Shape};
-use super::{Tick, known};
+use super::{Tick, known, rises};
 use crate::chance::whole;
 use crate::workload::Skew;
 use crate::world::Protocol;
@@ -31,6 +31,8 @@ pub(super) struct Steady {
     from: Option<u64>,
     last: Option<u32>,
     changes: u32,
+    /// A rise was followed: in a constant load that is chance.
+    chance: bool,
 }
 
 // === impl Rest ===
@@ -90,12 +92,14 @@ impl Steady {
         let last = std::mem::replace(&mut self.last, replicas);
         let changed = last.is_some() && last != replicas;
         self.changes += u32::from(changed);
+        self.chance |= changed && replicas > last && rises(tick.decision);
         let changes = self.changes;
         tick.check(13, replicas.is_some(), || {
             "no answer though nothing goes wrong".to_owned()
         });
         if tick.plan.policy.capacity_per_replica.is_some() {
-            let most = most_changes(tick);
+            // Up by chance, and back: once in some thousand hours (ALGORITHM, The laws).
+            let most = most_changes(tick) + if self.chance { 2 } else { 0 };
             tick.check(13, !changed || changes <= most, || {
                 format!("change {changes} in an hour of constant load, from {last:?}")
             });
