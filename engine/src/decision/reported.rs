@@ -73,7 +73,7 @@ fn who_is_awake_stays_so_at_a_rate_that_would_wake_it_again_soon() {
         world.minutes(3);
         assert_eq!(is_active(&world.poll()), awake, "{rate}");
         // So it does after a restart.
-        world.state = crate::State::default();
+        world.state = State::default();
         world.minutes(3);
         assert_eq!(is_active(&world.poll()), awake, "{rate}");
     }
