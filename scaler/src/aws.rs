@@ -86,6 +86,11 @@ impl Aws {
     pub async fn keys(&self, deadline: Instant) -> Result<Keys, String> {
         self.keys.current(deadline).await
     }
+
+    /// Has the keys asked for again: somebody does not accept what they signed.
+    pub fn doubt(&self) {
+        self.keys.doubt();
+    }
 }
 
 impl Refresh for Aws {

@@ -1,8 +1,8 @@
-//! What people have to know about certificates before it stops something: those that end soon, and
-//! checks that are off.
+//! What people have to know about certificates and credentials before it stops something: what ends
+//! soon, what cannot be renewed, and checks that are off.
 //!
-//! Whoever reads a certificate notes it here; the page, the API, `evenkeel explain` and the log say it.
-//! What fails already says so where it fails.
+//! Whoever reads a certificate or a secret notes it here; the page, the API, `evenkeel explain` and the
+//! log say it. What fails already says so where it fails.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,6 +31,8 @@ struct Noted {
     servers: BTreeMap<String, BTreeMap<String, Duration>>,
     /// The settings under which every certificate is accepted.
     unverified: BTreeSet<String>,
+    /// What is wrong with the newest files or answer of a setting.
+    complaints: BTreeMap<String, String>,
     /// What was logged.
     logged: BTreeSet<String>,
 }
@@ -62,9 +64,25 @@ impl Notices {
         self.noted().unverified.insert(setting.to_owned());
     }
 
+    /// What is wrong with the newest files of `setting`, or with what it is given by others; nothing
+    /// where it is all right. It was logged.
+    pub fn complaint(&self, setting: &str, complaint: Option<String>) {
+        let mut noted = self.noted();
+        match complaint {
+            Some(complaint) => noted.complaints.insert(setting.to_owned(), complaint),
+            None => noted.complaints.remove(setting),
+        };
+    }
+
     /// The sentences about the settings that `concerns` says yes to.
     pub fn sentences(&self, concerns: impl Fn(&str) -> bool) -> Vec<String> {
-        self.noted().sentences(clock::wall(), concerns)
+        let noted = self.noted();
+        let complaints = noted.complaints.iter();
+        let complaints = complaints.filter(|(setting, _)| concerns(setting));
+        let complaints = complaints.map(|(setting, complaint)| format!("{setting}: {complaint}."));
+        let mut all: Vec<String> = complaints.collect();
+        all.extend(noted.sentences(clock::wall(), &concerns));
+        all
     }
 
     /// Logs what is new; the days that are left make it new every day.

@@ -124,6 +124,15 @@ async fn the_documented_rights_are_enough_and_each_missing_one_is_named() {
         assert!(other.group.known().is_some(), "{other:#?}");
         assert!(sentences(&other).is_empty(), "{other:#?}");
     }
+    // A target that reads both knows the one, and not that the other is empty.
+    let both = view.observe_topics(&[BESIDE, ORDERS]).await;
+    let known = |name: &str| {
+        let topic = both.topics.iter().find(|topic| topic.name == name);
+        let partitions = topic.expect("it is mentioned").partitions.known();
+        partitions.is_some_and(|all| all.iter().all(|one| one.log.known().is_some()))
+    };
+    assert!(known(BESIDE) && !known(ORDERS), "{both:#?}");
+    assert!(sentences(&both).contains(missing), "{both:#?}");
     grant(&kafka, TOPIC).await;
     view.until_known().await;
     take(&kafka, GROUP).await;

@@ -34,5 +34,6 @@ mod prometheus;
 mod rotation;
 mod sasl;
 mod secrets;
+mod serving;
 mod tls;
 mod walk;

@@ -40,12 +40,57 @@ async fn a_new_password_is_used_at_the_next_proof() {
     pass(LOOK_EVERY).await;
     view.until_known().await;
 
-    // What cannot be used is not.
-    kafka.write("password", "");
-    pass(LOOK_EVERY).await;
-    kafka.broker.restart().await.expect("it starts again");
+    // What cannot be used is not, and what has vanished is used as it was.
+    for vanish in [false, true] {
+        match vanish {
+            false => drop(kafka.write("password", "")),
+            true => std::fs::remove_file(kafka.path("password")).unwrap(),
+        }
+        pass(LOOK_EVERY).await;
+        kafka.broker.restart().await.expect("it starts again");
+        view.until_known().await;
+        assert_eq!(bad(&view, "clusters.main.sasl"), 1, "it says so");
+        let said = view
+            .metrics
+            .notices
+            .sentences(|setting| setting == "clusters.main.sasl");
+        assert!(
+            said[0].contains("what was read before stays in use"),
+            "{said:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_is_replaced_amid_ticks_is_used_at_once() {
+    let kafka = Secured::start(Duration::from_secs(2)).await;
+    let lines = [kafka.trust(""), kafka.login("SCRAM-SHA-512")];
+    let mut view = kafka.view("LOGIN", &[&lines[0], &lines[1]]);
     view.until_known().await;
-    assert_eq!(bad(&view, "clusters.main.sasl"), 1, "it says so");
+    for round in 0..3 {
+        let password = format!("hush-{round}");
+        let proofs = view.answered("SaslHandshake");
+        // Both while ticks go on, which may fail until both have happened.
+        let replaced = async {
+            kafka.write("password", &password);
+            kafka.set_password(&password).await;
+        };
+        let ticks = async {
+            for _ in 0..20 {
+                let _either = view.observe().await;
+            }
+        };
+        tokio::join!(replaced, ticks);
+        eventually("the new password is proven", async || {
+            view.until_known().await;
+            match view.answered("SaslHandshake") {
+                count if count > proofs => Ok(()),
+                count => Err(format!("{count} proofs")),
+            }
+        })
+        .await;
+        view.until_known().await;
+    }
 }
 
 #[tokio::test]

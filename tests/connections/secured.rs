@@ -330,6 +330,16 @@ impl View {
         (readings.remove(0), beside)
     }
 
+    /// One tick for a target of the same group that reads all of `topics`.
+    pub async fn observe_topics(&mut self, topics: &[&str]) -> KafkaReading {
+        let mut request = self.request.clone();
+        let mut subscription = (*request.subscription).clone();
+        let topics = topics.iter().map(|topic| (*topic).to_owned());
+        subscription.topics = TopicSelection::Named(topics.collect());
+        request.subscription = Arc::new(subscription);
+        self.observer.observe(&[request]).await.remove(0)
+    }
+
     /// One tick in which everything has to be known.
     #[track_caller]
     pub fn known(&mut self) -> impl Future<Output = ()> {

@@ -125,7 +125,8 @@ impl Serve {
     pub async fn get(&self, path: &str) -> (u16, String) {
         evenkeel_scaler::tls::use_ring();
         let url = format!("http://{}/{path}", self.admin);
-        let answer = in_time(reqwest::get(url)).await.expect("an answer");
+        let answer = in_time(reqwest::get(url)).await;
+        let answer = answer.unwrap_or_else(|error| panic!("{error}: {}", self.spawned.log()));
         let status = answer.status().as_u16();
         (status, in_time(answer.text()).await.expect("text"))
     }

@@ -26,7 +26,7 @@ pub struct TargetList {
     pub now_millis: u64,
     /// The server's version.
     pub version: String,
-    /// What has to be known about certificates, each a sentence.
+    /// What has to be known about certificates and credentials, each a sentence.
     #[serde(default)]
     pub notices: Vec<String>,
     /// The targets.
@@ -120,7 +120,7 @@ pub struct TargetDetail {
     pub decision: Option<DecisionView>,
     /// What went wrong while observing for it, each a sentence.
     pub problems: Vec<String>,
-    /// What has to be known about the certificates on its ways, each a sentence.
+    /// What has to be known about certificates and credentials on its ways, each a sentence.
     #[serde(default)]
     pub notices: Vec<String>,
     /// What the trigger's metadata says that was accepted and ignored, each a sentence.

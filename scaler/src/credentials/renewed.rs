@@ -26,6 +26,9 @@ const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 /// The longest that is believed.
 const LONGEST_LIFE: Duration = Duration::from_secs(86_400);
 
+/// What it means where the next one cannot be had.
+const STILL: &str = "what was given before is used for as long as it holds";
+
 /// A value and for how long it holds; or a sentence about why there is none.
 pub type Given<T> = Result<(T, Duration), String>;
 
@@ -107,6 +110,14 @@ impl<T: Clone + Send + 'static> Renewed<T> {
         }
     }
 
+    /// Has the next one asked for when the value is next wanted: somebody does not accept this one.
+    pub fn doubt(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = &mut state.held {
+            held.renew_at = Instant::now();
+        }
+    }
+
     /// Asks for the next one if it is time and nobody is asking; does not wait for it.
     pub fn renew_if_due(self: &Arc<Self>) {
         {
@@ -139,6 +150,8 @@ impl<T: Clone + Send + 'static> Renewed<T> {
         };
         let bad = self.metrics.credentials_bad.get_or_create(&labels);
         bad.set(i64::from(given.is_err()));
+        let complaint = given.as_ref().err().map(|why| format!("{why}; {STILL}"));
+        self.metrics.notices.complaint(&self.setting, complaint);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         match given {
@@ -153,7 +166,7 @@ impl<T: Clone + Send + 'static> Renewed<T> {
             Err(why) => {
                 let why = format!("{}: {why}", self.setting);
                 if state.failed.as_ref().is_none_or(|(_, known)| *known != why) {
-                    tracing::warn!("{why}; what was given before is used for as long as it holds");
+                    tracing::warn!("{why}; {STILL}");
                 }
                 state.failed = Some((now, why));
             }
@@ -243,6 +256,17 @@ mod tests {
             renewed.current(soon()).await,
             Err("s: it is down".to_owned())
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_somebody_refuses_is_asked_for_again_beside_its_use() {
+        let (renewed, count) = counted(100, |_| true);
+        assert_eq!(renewed.current(soon()).await, Ok(1));
+        renewed.doubt();
+        assert_eq!(renewed.current(soon()).await, Ok(1));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(renewed.current(soon()).await, Ok(2));
+        assert_eq!(count.load(Ordering::Relaxed), 2);
     }
 
     #[tokio::test(start_paused = true)]

@@ -90,6 +90,12 @@ impl<T> Rotating<T> {
         }
     }
 
+    /// Looks at the files at once when the value is next asked for: somebody does not accept it.
+    pub fn doubt(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.looked_at = None;
+    }
+
     fn look(&self, state: &mut State<T>) {
         state.looked_at = Some(Instant::now());
         let made = self.read_all().and_then(|files| {
@@ -124,10 +130,7 @@ impl<T> Rotating<T> {
             }
             Err(complaint) => {
                 if state.complaint.as_ref() != Some(&complaint) {
-                    let still = match state.value {
-                        Some(_) => "what was read before stays in use",
-                        None => "nothing was read before, so it cannot be used",
-                    };
+                    let still = still(state);
                     tracing::warn!(setting = self.setting, "{complaint}; {still}");
                 }
                 state.complaint = Some(complaint);
@@ -138,6 +141,9 @@ impl<T> Rotating<T> {
         };
         let stale = self.metrics.credentials_bad.get_or_create(&labels);
         stale.set(i64::from(state.complaint.is_some()));
+        let complaint = state.complaint.as_ref();
+        let complaint = complaint.map(|complaint| format!("{complaint}; {}", still(state)));
+        self.metrics.notices.complaint(&self.setting, complaint);
     }
 
     fn read_all(&self) -> Result<Vec<Zeroizing<Vec<u8>>>, String> {
@@ -194,6 +200,14 @@ impl Content<'_> {
         } else {
             Err(format!("{} is no token", self.path.display()))
         }
+    }
+}
+
+/// What a bad file means for what is in use.
+const fn still<T>(state: &State<T>) -> &'static str {
+    match state.value {
+        Some(_) => "what was read before stays in use",
+        None => "nothing was read before, so it cannot be used",
     }
 }
 
@@ -296,6 +310,20 @@ mod tests {
         tokio::time::advance(LOOK_EVERY).await;
         says("first");
         assert_eq!(is_bad(&metrics), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_somebody_refuses_is_looked_at_again_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        std::fs::write(&path, "first").unwrap();
+        let rotating = password(&path, &Metrics::default());
+        let says = |expected: &str| assert_eq!(rotating.current().unwrap().expose(), expected);
+        says("first");
+        std::fs::write(&path, "second").unwrap();
+        says("first");
+        rotating.doubt();
+        says("second");
     }
 
     #[test]

@@ -45,7 +45,11 @@ pub fn detail(detail: &TargetDetail) -> String {
         );
     }
     sentences(&mut text, "What is wrong", &detail.problems);
-    sentences(&mut text, "About certificates", &detail.notices);
+    sentences(
+        &mut text,
+        "About certificates and credentials",
+        &detail.notices,
+    );
     if let Some(decision) = &detail.decision {
         if !decision.trail.is_empty() {
             line(&mut text, "\nHow it came to that");

@@ -92,11 +92,27 @@ impl Sasl {
         }
     }
 
-    /// Proves who the scaler is. Answers after how long the broker wants that again, if at all.
+    /// Proves who the scaler is. Answers after how long the broker wants that again, if at all. What
+    /// is refused is looked at anew before the next proof: it may have been replaced by now.
     ///
     /// # Errors
     /// When the files cannot be used, or the broker does not accept it.
     pub async fn prove(
+        &self,
+        connection: &Connection,
+        deadline: Instant,
+    ) -> Result<Option<Duration>, Failure> {
+        let proven = self.exchange(connection, deadline).await;
+        if let Err(Failure::Authentication { .. }) = &proven {
+            match self {
+                Self::Password { login, .. } => login.doubt(),
+                Self::Bearer(bearer) => bearer.doubt(),
+            }
+        }
+        proven
+    }
+
+    async fn exchange(
         &self,
         connection: &Connection,
         deadline: Instant,

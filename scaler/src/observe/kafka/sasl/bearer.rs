@@ -93,6 +93,15 @@ impl Bearer {
         matches!(self.tokens, Tokens::Msk(_))
     }
 
+    /// Has the token read or asked for again: the broker does not accept it.
+    pub fn doubt(&self) {
+        match &self.tokens {
+            Tokens::File(file) => file.doubt(),
+            Tokens::Msk(aws) => aws.doubt(),
+            Tokens::Endpoint { token, .. } => token.doubt(),
+        }
+    }
+
     /// The message that proves who the scaler is.
     ///
     /// # Errors
