@@ -8,7 +8,7 @@ SHELL := /bin/bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEMO ?=
 
-.PHONY: help setup demo test swarm scoreboard lint generate static bench chaos
+.PHONY: help setup demo test swarm fuzz scoreboard lint generate static bench chaos
 
 help:  ## What there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -29,6 +29,9 @@ test: setup  ## All tests: real Kafka, real Prometheus, real processes, helm, a 
 
 swarm:  ## Every law over 10,000 runs with random faults, on all cores; SWARM_RUNS and SWARM_SEED choose others
 	@SWARM_RUNS=$(or $(SWARM_RUNS),10000) cargo test --locked --release -p evenkeel-sim --test swarm -- --nocapture
+
+fuzz:  ## Bent frames, requests, answers and configurations, FUZZ_TIMES=100 times as many as in make test (half an hour)
+	@FUZZ_TIMES=$(or $(FUZZ_TIMES),100) cargo test --locked --test fuzz -- --nocapture
 
 scoreboard:  ## Every policy on every scenario with 20 seeds: docs/SCOREBOARD.md and docs/scoreboard/
 	@cargo run --locked --release --quiet -p evenkeel-sim --bin scoreboard -- docs

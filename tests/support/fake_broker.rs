@@ -34,7 +34,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-pub use world::{Api, FakeGroup, FakeMember, FakePartition, FakeTopic, Fault, How, Kind, World};
+pub use world::{
+    Api, Change, FakeGroup, FakeMember, FakePartition, FakeTopic, Fault, How, Kind, World,
+};
 
 /// A running cluster; its brokers stop when it is dropped.
 pub struct FakeCluster {
@@ -128,6 +130,14 @@ async fn serve(mut stream: TcpStream, node: i32, world: Arc<Mutex<World>>) -> st
                 let Some(body) = answers::answer(&world, node, &mut frame) else {
                     return Ok(());
                 };
+                write_frame(&mut stream, &body).await?;
+            }
+            Some(How::Changed(Change(change))) => {
+                let Some(body) = answers::answer(&world, node, &mut frame) else {
+                    return Ok(());
+                };
+                let mut body = body.to_vec();
+                change(&mut body);
                 write_frame(&mut stream, &body).await?;
             }
             Some(How::Silent) => {}

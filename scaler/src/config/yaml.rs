@@ -53,6 +53,10 @@ pub struct YamlError {
     pub why: String,
 }
 
+/// How deep it may be nested: manifests are at most half as deep, and each level takes its part of the
+/// stack.
+const MAX_DEPTH: usize = 32;
+
 /// Reads all documents of `text`. Empty documents are left out.
 ///
 /// # Errors
@@ -60,6 +64,7 @@ pub struct YamlError {
 pub fn read(text: &str) -> Result<Vec<Node>, YamlError> {
     let options = serde_saphyr::options! {
         with_snippet: false,
+        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH },
     };
     serde_saphyr::from_multiple_with_options::<Node>(text, options).map_err(|error| YamlError {
         line: error.location().map(|location| location.line()),
@@ -248,6 +253,17 @@ mod tests {
     fn what_is_no_yaml_names_its_line() {
         let error = read("a: 1\nb: [1, 2\n").unwrap_err();
         assert!(error.line.is_some(), "{error}");
+    }
+
+    #[test]
+    fn what_is_nested_too_deeply_is_an_error_and_no_overflow() {
+        for (open, close) in [("[", "]"), ("{a: ", "}"), ("- ", ""), ("&a [", "]")] {
+            assert!(read(&format!("{}{}", open.repeat(30), close.repeat(30))).is_ok());
+            for depth in [40, 100, 100_000] {
+                let text = format!("{}{}", open.repeat(depth), close.repeat(depth));
+                assert!(read(&text).is_err(), "{open} {depth}");
+            }
+        }
     }
 
     #[test]

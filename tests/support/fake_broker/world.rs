@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// The requests that the fake cluster answers, by Kafka's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,6 +114,20 @@ pub enum How {
     Length(i32),
     /// An answer to a question that nobody asked.
     Unasked,
+    /// The right answer, changed; it begins with the number of its question.
+    Changed(Change),
+}
+
+/// Changes the bytes of an answer.
+#[derive(Clone)]
+pub struct Change(pub Arc<Changes>);
+
+type Changes = dyn Fn(&mut Vec<u8>) + Send + Sync;
+
+impl std::fmt::Debug for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Change")
+    }
 }
 
 // === impl Api ===
