@@ -17,23 +17,29 @@ use crate::secured::{ORDERS, Secured, USER, View, is_known};
 const BESIDE: &str = "beside";
 
 /// A right of docs/security.md: the kind of resource by Kafka's number, and its name.
-type Right = (i8, &'static str);
-const TOPIC: Right = (2, ORDERS);
+pub type Right = (i8, &'static str);
+pub const TOPIC: Right = (2, ORDERS);
 const TOPIC_BESIDE: Right = (2, BESIDE);
-const GROUP: Right = (3, ORDERS);
-/// Kafka's numbers: DESCRIBE, ALLOW, a literal name.
+pub const GROUP: Right = (3, ORDERS);
+/// Kafka's numbers: READ, DESCRIBE, ALLOW, a literal name.
+pub const READ: i8 = 3;
 const DESCRIBE: i8 = 8;
 const ALLOW: i8 = 3;
 const LITERAL: i8 = 3;
 
-async fn grant(kafka: &Secured, (kind, name): Right) {
+async fn grant(kafka: &Secured, right: Right) {
+    grant_to(kafka, right, DESCRIBE).await;
+}
+
+/// Lets the user do this to what `right` names.
+pub async fn grant_to(kafka: &Secured, (kind, name): Right, operation: i8) {
     let creation = AclCreation::default()
         .with_resource_type(kind)
         .with_resource_name(StrBytes::from_static_str(name))
         .with_resource_pattern_type(LITERAL)
         .with_principal(StrBytes::from_string(format!("User:{USER}")))
         .with_host(StrBytes::from_static_str("*"))
-        .with_operation(DESCRIBE)
+        .with_operation(operation)
         .with_permission_type(ALLOW);
     let request = CreateAclsRequest::default().with_creations(vec![creation]);
     let answer = kafka.client().await.send(&request).await.unwrap();

@@ -8,41 +8,61 @@ use std::time::Duration;
 use evenkeel_tools::demo::process::bound_command;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
+use crate::acl::{GROUP, READ, TOPIC, grant_to};
 use crate::authority::Dates;
 use crate::provider::{Mood, Provider};
 use crate::secured::{ORDERS, PASSWORD, Secured, USER};
 
+/// Far above what it takes.
+const IN_TIME: Duration = Duration::from_secs(120);
+/// Long enough to be refused. Where a machine is so slow that nothing is said by then, more is waited.
+const REFUSED_WITHIN: Duration = Duration::from_secs(5);
+
 /// As many as the producer writes.
 const RECORDS: usize = 20;
 
-/// Writes records and reads them again, with these properties of librdkafka.
-async fn goes_through(kafka: &Secured, listener: &str, group: &str, properties: &[(&str, &str)]) {
-    let program = |name: &str| {
-        // `make test` builds it beside.
-        let path = Path::new(env!("CARGO_BIN_EXE_evenkeel")).with_file_name(name);
-        let mut command = bound_command(&path);
-        command
-            .env("BOOTSTRAP_SERVERS", kafka.address(listener))
-            .env("TOPIC", ORDERS)
-            .env("KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
-            .env("KAFKA_SSL_CA_LOCATION", kafka.authority.ca())
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
-        for (name, value) in properties {
-            let name = name.to_uppercase().replace('.', "_");
-            command.env(format!("KAFKA_{name}"), value);
-        }
-        command
-    };
+/// A program of the consumer's, with these properties of librdkafka.
+fn program(
+    kafka: &Secured,
+    name: &str,
+    listener: &str,
+    properties: &[(&str, &str)],
+) -> tokio::process::Command {
+    // `make test` builds it beside.
+    let path = Path::new(env!("CARGO_BIN_EXE_evenkeel")).with_file_name(name);
+    let mut command = bound_command(&path);
+    command
+        .env("BOOTSTRAP_SERVERS", kafka.address(listener))
+        .env("TOPIC", ORDERS)
+        .env("KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
+        .env("KAFKA_SSL_CA_LOCATION", kafka.authority.ca())
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    for (name, value) in properties {
+        let name = name.to_uppercase().replace('.', "_");
+        command.env(format!("KAFKA_{name}"), value);
+    }
+    command
+}
+
+async fn produce(mut producer: tokio::process::Command) {
     let rate = RECORDS.to_string();
-    let produced = program("evenkeel-producer")
+    let produced = producer
         .args(["--load", &rate, "--step-seconds", "1"])
         .output()
         .await
         .unwrap();
     let said = String::from_utf8_lossy(&produced.stderr).into_owned();
-    assert!(produced.status.success(), "{listener}: {said}");
-    let mut consumer = program("evenkeel-consumer")
+    assert!(produced.status.success(), "{said}");
+}
+
+/// Reads all records in a group; none where they do not come in time, and then what was said.
+async fn consume(
+    mut consumer: tokio::process::Command,
+    group: &str,
+    within: Duration,
+) -> Result<(), String> {
+    let mut consumer = consumer
         .args(["--group", group, "--sink", "stdout"])
         .args([
             "--metrics-listen",
@@ -51,7 +71,7 @@ async fn goes_through(kafka: &Secured, listener: &str, group: &str, properties: 
             "earliest",
         ])
         .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(consumer.stdout.take().unwrap()).lines();
@@ -60,10 +80,19 @@ async fn goes_through(kafka: &Secured, listener: &str, group: &str, properties: 
             lines.next_line().await.unwrap().expect("another record");
         }
     };
-    tokio::time::timeout(Duration::from_secs(120), read)
+    let came = tokio::time::timeout(within, read).await;
+    consumer.start_kill().unwrap();
+    let said = consumer.wait_with_output().await.unwrap().stderr;
+    came.map_err(|_| String::from_utf8_lossy(&said).into_owned())
+}
+
+/// Writes records and reads them again.
+async fn goes_through(kafka: &Secured, listener: &str, group: &str, properties: &[(&str, &str)]) {
+    produce(program(kafka, "evenkeel-producer", listener, properties)).await;
+    let consumer = program(kafka, "evenkeel-consumer", listener, properties);
+    consume(consumer, group, IN_TIME)
         .await
-        .unwrap_or_else(|_| panic!("{listener}: the records do not come through"));
-    consumer.kill().await.unwrap();
+        .unwrap_or_else(|said| panic!("{listener}: the records do not come through: {said}"));
 }
 
 #[tokio::test]
@@ -91,4 +120,45 @@ async fn the_consumer_reads_by_tls_with_a_password_and_with_tokens_of_a_provider
     ];
     goes_through(&kafka, "TOKEN", "by-token", &properties).await;
     assert!(provider.requests() >= 2, "one for each of the two programs");
+}
+
+#[tokio::test]
+async fn the_documented_rights_of_a_consumer_are_enough_and_each_missing_one_is_said() {
+    let authorizer = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
+    let more = [
+        ("authorizer.class.name", authorizer),
+        ("super.users", "User:ANONYMOUS"),
+    ];
+    let kafka = Secured::start_with(Duration::ZERO, &more).await;
+    let properties = [
+        ("sasl.mechanism", "SCRAM-SHA-512"),
+        ("sasl.username", USER),
+        ("sasl.password", PASSWORD),
+    ];
+    let mut producer = program(&kafka, "evenkeel-producer", "LOGIN", &properties);
+    // Whoever writes has other rights.
+    producer
+        .env("BOOTSTRAP_SERVERS", kafka.broker.bootstrap_servers())
+        .env("KAFKA_SECURITY_PROTOCOL", "PLAINTEXT");
+    produce(producer).await;
+    let consumer = || program(&kafka, "evenkeel-consumer", "LOGIN", &properties);
+    let refused = async |words: &str| {
+        let mut within = REFUSED_WITHIN;
+        loop {
+            let said = consume(consumer(), ORDERS, within).await;
+            let said = said.expect_err("nothing is read without the right");
+            if said.contains(words) {
+                return;
+            }
+            assert!(within < IN_TIME, "{words:?} is not in {said}");
+            within *= 2;
+        }
+    };
+    refused("Group authorization failed").await;
+    grant_to(&kafka, GROUP, READ).await;
+    refused("Topic authorization failed").await;
+    grant_to(&kafka, TOPIC, READ).await;
+    consume(consumer(), ORDERS, IN_TIME)
+        .await
+        .expect("both rights are enough");
 }
