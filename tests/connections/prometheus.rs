@@ -151,8 +151,8 @@ async fn a_real_prometheus_takes_a_password_and_a_client_certificate() {
     pass(LOOK_EVERY).await;
     let (_, said) = refused(&whole, &url).await;
     assert!(said.contains("401"), "{said}");
+    // What was refused is looked at again at once.
     write("password", PASSWORD);
-    pass(LOOK_EVERY).await;
     until_seven(&whole, &url).await;
 }
 
@@ -289,4 +289,14 @@ async fn requests_to_amazon_are_signed_with_the_pods_keys() {
         assert!(request.contains(words), "{words:?} is not in {request}");
     }
     assert!(!request.contains("hush"), "{request}");
+    server.set(Mood::Says(403, "application/json", "{\"message\":\"no\"}"));
+    eventually("the missing right is named", async || {
+        let _answer = in_time(client.is_active(object.clone())).await;
+        let (_, detail) = serve.get("api/v1/targets/tests/amp").await;
+        match detail.contains("aps:QueryMetrics") {
+            true => Ok(()),
+            false => Err(detail),
+        }
+    })
+    .await;
 }

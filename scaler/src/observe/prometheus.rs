@@ -346,7 +346,13 @@ impl PrometheusObserver {
             body.extend_from_slice(&chunk);
         }
         if !status.is_success() {
-            return Err(answer::refusal(status.as_u16(), &body));
+            let mut problem = answer::refusal(status.as_u16(), &body);
+            if problem.cause == Cause::Refused
+                && let Some(Some(access)) = access
+            {
+                problem.sentence.push_str(access.refused());
+            }
+            return Err(problem);
         }
         Ok(body)
     }

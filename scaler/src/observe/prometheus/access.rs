@@ -82,6 +82,22 @@ impl PrometheusAccess {
         })
     }
 
+    /// The server does not accept who the scaler is: what proves it is looked at or asked for again
+    /// before the next request. Answers what else may help.
+    pub fn refused(&self) -> &'static str {
+        match &self.login {
+            None => return "",
+            Some(Login::Bearer(token)) => token.doubt(),
+            Some(Login::Basic(login)) => login.doubt(),
+            Some(Login::Aws(aws)) => {
+                aws.doubt();
+                return "; check that the role's policy allows aps:QueryMetrics on this workspace, and the \
+                        region";
+            }
+        }
+        "; check the profile's files"
+    }
+
     /// The client to ask with.
     ///
     /// # Errors
