@@ -77,6 +77,9 @@ pub struct Decision {
     pub desired: Desired,
     /// The one verdict that describes it best.
     pub verdict: Verdict,
+    /// Why the count is what it is, or why there is none: one sentence with the figures, without a full
+    /// stop.
+    pub reason: String,
     /// Everything else that is worth saying, each once, in pipeline order.
     pub findings: Vec<Finding>,
     /// The stages in order, each with what it changed and why.

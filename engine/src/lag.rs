@@ -57,6 +57,9 @@ pub(crate) struct Lag {
     pub counted_records: u64,
     /// The age of the oldest uncommitted record, where it can be known.
     pub seconds: Option<f64>,
+    /// Records of it that ask for nobody: in partitions that are stuck, stalled, owned by nobody or
+    /// excluded by the policy.
+    pub excluded_records: u64,
     /// Partitions that have lag or an inbound rate.
     pub busy_partitions: u32,
     /// A partition with records and without a commit keeps the target awake.
@@ -118,6 +121,8 @@ impl Lag {
                 let inbound = rates.next().copied().unwrap_or(0.0);
                 let judged = question.judge(partition);
                 lag.add_raw(partition, judged.raw, question);
+                let excluded = judged.raw.saturating_sub(judged.counted);
+                lag.excluded_records = lag.excluded_records.saturating_add(excluded);
                 if judged.raw > 0 {
                     let ends = (&topic.ends, place);
                     lag.add_age(partition, ends, question.policy, question.at);

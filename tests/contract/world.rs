@@ -86,6 +86,7 @@ impl World {
                 at: now,
                 desired,
                 verdict: Verdict::SteadyState,
+                reason: String::new(),
                 findings: Vec::new(),
                 trail: Vec::new(),
                 inputs: Inputs::default(),

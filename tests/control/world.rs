@@ -399,6 +399,7 @@ fn active_with_lag(
         at: now,
         desired,
         verdict: Verdict::SteadyState,
+        reason: String::new(),
         findings: Vec::new(),
         trail: Vec::new(),
         inputs,

@@ -1,4 +1,4 @@
-//! A decision in words: the trail, the findings and the one verdict.
+//! A decision in words: the trail, the findings, the reason of the number and the one verdict.
 //!
 //! Written for an engineer on call who has one minute: every sentence carries its figures, and says
 //! what to do where there is something to do. It decides nothing.
@@ -8,6 +8,7 @@
 //! is wrong with the consumers; a reason for not going down; something wrong with a witness.
 
 mod findings;
+mod reason;
 
 use std::fmt;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use crate::time::Timestamp;
 /// A decision in words.
 pub(super) struct Told {
     pub verdict: Verdict,
+    pub reason: String,
     pub findings: Vec<Finding>,
     pub trail: Vec<Step>,
 }
@@ -81,6 +83,7 @@ pub(super) fn tell(
     let findings = speaker.findings();
     Told {
         verdict: speaker.verdict(&findings),
+        reason: speaker.reason(),
         findings,
         trail: speaker.trail(),
     }
@@ -204,8 +207,15 @@ impl Speaker<'_> {
             lag.due_unheld.iter().sum()
         };
         let counted = format!(
-            "{} records are not committed, {} of them above the {} s that commits normally take",
+            "{} records are not committed{}, {} of them above the {} s that commits normally take",
             lag.total_records,
+            match lag.excluded_records {
+                0 => String::new(),
+                excluded => format!(
+                    ", {excluded} of them not counted, in partitions that are stuck, stalled, owned by \
+                     nobody or excluded"
+                ),
+            },
             Figure(unheld),
             Figure(
                 self.picture
@@ -265,7 +275,7 @@ impl Speaker<'_> {
             None if picture.holding.rebalancing => {
                 "A rebalance goes on; lag asks for no more, so nothing is held.".to_owned()
             }
-            None => "No rebalance: all of it counts.".to_owned(),
+            None => "No rebalance: nothing is held back.".to_owned(),
         }
     }
 

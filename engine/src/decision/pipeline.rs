@@ -477,6 +477,7 @@ fn conclude(
     state.flight.ask(wanted, picture.observed, now);
     let Told {
         verdict,
+        reason,
         findings,
         trail,
     } = tell(policy, state, &picture, recommendation, now);
@@ -487,6 +488,7 @@ fn conclude(
             active: picture.active,
         },
         verdict,
+        reason,
         findings,
         trail,
         inputs: inputs(state, picture, recommendation),
@@ -567,6 +569,7 @@ fn last_stands(state: &State, why: String, now: Timestamp) -> Decision {
         at: now,
         desired,
         verdict: Verdict::Stale,
+        reason: why.trim_end_matches('.').to_owned(),
         findings: vec![Finding {
             verdict: Verdict::Stale,
             why: why.clone(),

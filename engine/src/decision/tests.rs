@@ -138,3 +138,56 @@ fn the_trail_reads_in_pipeline_order() {
         decision.trail
     );
 }
+
+/// The reason of the number, whatever else is true.
+#[track_caller]
+fn check_reason(decision: &Decision, words: &str) {
+    assert!(
+        decision.reason.contains(words),
+        "{words:?} is not in {:?}",
+        decision.reason
+    );
+}
+
+#[test]
+fn the_reason_is_that_of_the_number() {
+    // 24 partitions of 25 records/s on replicas of 100: 8 take 3 each, 75 of 80 planned.
+    let mut world = World::new(policy(), vec![25.0; 24], 8);
+    world.minutes(10);
+    let decision = world.poll();
+    assert_eq!(replicas(&decision), 8);
+    check_reason(
+        &decision,
+        "records/s come in over 24 partitions; the busiest of 8 replicas gets 75 of the 80 that are \
+         planned; of 6 it would get 100",
+    );
+    world.scale_rates(0.5);
+    world.polls(5);
+    check_reason(
+        &world.poll(),
+        "4 would do, and more was needed within the last 300 s",
+    );
+    world.scale_rates(0.0);
+    world.minutes(1);
+    check_reason(&world.poll(), "0 would do, and more was needed");
+    let mut bounded = World::new(
+        Policy {
+            max_replicas: Some(5),
+            ..policy()
+        },
+        vec![25.0; 24],
+        5,
+    );
+    bounded.minutes(1);
+    check_reason(&bounded.poll(), "would be right, and maxReplicas is 5: ");
+    let mut unknown = World::new(
+        Policy {
+            capacity_per_replica: None,
+            ..policy()
+        },
+        vec![1.0; 4],
+        1,
+    );
+    unknown.polls(3);
+    check_reason(&unknown.poll(), "what a replica can do is not known yet");
+}

@@ -96,6 +96,21 @@ fn a_poison_partition_is_named_and_its_lag_shown_and_not_counted() {
         "{:?}",
         decision.findings
     );
+    // The number is the rate's, and the trail says what it left out: partition 6's nine thousand.
+    assert!(
+        decision.reason.starts_with("240 records/s come in"),
+        "{}",
+        decision.reason
+    );
+    let mut trail = decision.trail.iter();
+    let lag = trail.find(|step| step.stage == crate::Stage::Lag).unwrap();
+    let (_, left_out) = lag.why.split_once(" are not committed, ").unwrap();
+    let left_out: u64 = left_out.split(' ').next().unwrap().parse().unwrap();
+    assert!(
+        left_out > 8_000 && left_out <= decision.inputs.lag_records,
+        "{}",
+        lag.why
+    );
 }
 
 #[test]

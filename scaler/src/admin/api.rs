@@ -179,8 +179,8 @@ pub struct DecisionView {
     pub valid_until_millis: u64,
     /// The verdict's label.
     pub verdict: String,
-    /// The verdict in plain words.
-    pub meaning: String,
+    /// Why the count is what it is, or why there is none, with the figures; no full stop.
+    pub reason: String,
     /// Why nothing is known well enough; `null` when something is.
     pub unknown_cause: Option<String>,
     /// What else is worth saying.

@@ -190,7 +190,7 @@ pub fn decision(published: &Published) -> DecisionView {
         data_at_millis: published.data_at.as_millis(),
         valid_until_millis: decision.valid_until.as_millis(),
         verdict: decision.verdict.label().to_owned(),
-        meaning: meaning(decision.verdict).to_owned(),
+        reason: decision.reason.clone(),
         unknown_cause: match decision.desired {
             Desired::Unknown { cause } => Some(cause.label().to_owned()),
             Desired::Known { .. } => None,

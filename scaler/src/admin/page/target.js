@@ -40,7 +40,7 @@ function lead({ target, decision }) {
   if (!decision) return "Nothing is decided yet: the first data is on its way.";
   if (target.status !== "valid") return `${target.attention.why}. The replicas stay as they are.`;
   const asleep = target.active ? "active" : "asleep";
-  return `${plural(target.desired_replicas, "replica")}, ${asleep}, because ${decision.meaning}.`;
+  return `${plural(target.desired_replicas, "replica")}, ${asleep}: ${decision.reason} (${decision.verdict}).`;
 }
 
 function freshness({ target, decision, now_millis }) {

@@ -185,7 +185,7 @@ fn lead(text: &mut String, title: &str, detail: &TargetDetail, decision: &Decisi
             } else {
                 "asleep"
             };
-            format!("{replicas} {noun}, {active}, because {}", decision.meaning)
+            format!("{replicas} {noun}, {active}: {}", decision.reason)
         }
         (cause, _) => format!(
             "evenkeel returns UNAVAILABLE, KEDA keeps the current replicas: {}",

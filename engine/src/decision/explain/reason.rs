@@ -1,0 +1,113 @@
+//! Why the count is what it is: one sentence with the arithmetic, for whoever reads nothing else.
+//!
+//! It is about the number alone. What else is true of the target (a poison record, a source that is
+//! missing) stands among the findings. It decides nothing.
+
+use super::super::recommend::{Direction, Refused};
+use super::{Figure, Known, Speaker};
+use crate::assignor::Needs;
+use crate::capacity::Capacity;
+
+impl Speaker<'_> {
+    /// The reason of the number, without a full stop.
+    pub(super) fn reason(&self) -> String {
+        let it = self.recommendation;
+        let why = self.why();
+        if it.limited < it.stabilized && self.policy.max_replicas == Some(it.most) {
+            format!(
+                "{} would be right, and maxReplicas is {}: {why}",
+                it.stabilized, it.most
+            )
+        } else if it.limited < it.stabilized {
+            format!(
+                "{} would be right, and there are {} partitions: {why}",
+                it.stabilized, it.most
+            )
+        } else if it.limited > it.stabilized {
+            format!("minReplicas is {}: {why}", self.policy.min_replicas)
+        } else {
+            why
+        }
+    }
+
+    fn why(&self) -> String {
+        let (it, picture) = (self.recommendation, self.picture);
+        if let Direction::StayThoughLower(kept) = it.direction {
+            let lower = it.lower.unwrap_or(it.base);
+            return format!("{lower} would do, and {}", self.kept(kept));
+        }
+        if !picture.active {
+            return format!(
+                "there is no work, {} records are not committed and {} records/s come in",
+                picture.lag.total_records,
+                Known(picture.inbound.up)
+            );
+        }
+        let Some(capacity) = it.capacity else {
+            return format!(
+                "what a replica can do is not known yet, so there is one for each {} records of lag \
+                 (lagThreshold), and never fewer than before",
+                self.policy.lag_threshold_records
+            );
+        };
+        match it.direction {
+            Direction::UpForLag => format!(
+                "{} records more than normal wait, to be worked off in {} s beside {} records/s that \
+                 come in",
+                Figure(picture.lag.due.iter().sum()),
+                self.policy.horizon().as_secs(),
+                Known(picture.inbound.up)
+            ),
+            Direction::UpForRate => match picture.inbound.rise {
+                Some(rise) => format!(
+                    "{} records/s come in, {} more in each second, which makes {} when a replica that \
+                     is asked for now works",
+                    Known(picture.inbound.up),
+                    Figure(rise.slope),
+                    Figure(rise.ahead)
+                ),
+                None => self.by_rate(capacity),
+            },
+            Direction::Down => format!(
+                "{}; nothing in {} s has asked for more",
+                self.by_rate(capacity),
+                self.policy.scale_down_window.as_secs()
+            ),
+            _ => match it.refused {
+                Some(Refused::Rebalance | Refused::StepTaken) => format!(
+                    "{}; what lag asks for is the rebalance's",
+                    self.by_rate(capacity)
+                ),
+                Some(Refused::Downstream(_)) => format!(
+                    "{}; the backlog asks for more, and more did not help twice",
+                    self.by_rate(capacity)
+                ),
+                Some(Refused::InFlight) | None => self.by_rate(capacity),
+            },
+        }
+    }
+
+    /// What the busiest replica gets of the rate, beside what it is planned to take and what it would
+    /// get of the next lower useful count.
+    fn by_rate(&self, capacity: Capacity) -> String {
+        let (it, picture) = (self.recommendation, self.picture);
+        let count = it.stabilized.max(1);
+        let needs = Needs::new(&picture.layout, &picture.inbound_up);
+        let planned = capacity.up * self.policy.target_utilization;
+        let fewer = match picture.layout.useful_at_most(count) {
+            1 => String::new(),
+            least => {
+                let next = picture.layout.useful_at_most(least - 1);
+                format!("; of {next} it would get {}", Figure(needs.busiest(next)))
+            }
+        };
+        format!(
+            "{} records/s come in over {} partitions; the busiest of {count} replicas gets {} of the {} \
+             that are planned{fewer}",
+            Known(picture.inbound.up),
+            picture.partitions,
+            Figure(needs.busiest(count)),
+            Figure(planned)
+        )
+    }
+}
