@@ -9,7 +9,7 @@ use crate::cli::manifests;
 use evenkeel_scaler::config::Config;
 use evenkeel_scaler::config::yaml::{self, Node, Value};
 use evenkeel_scaler::grpc::metadata;
-use evenkeel_scaler::schema::trigger;
+use evenkeel_scaler::schema::{closest, trigger};
 
 /// What the files are held against.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +54,17 @@ fn check_object(object: &Node, options: Options<'_>, report: &mut Report) {
             }
             return;
         }
+        None if object.get("triggers").is_some() => {
+            report.error(
+                object.line,
+                "a part of a ScaledObject: give it whole, with apiVersion, kind, metadata and spec",
+            );
+            return;
+        }
         _ => return,
+    }
+    for (index, trigger) in triggers.iter().enumerate() {
+        strange_type(index, trigger, report);
     }
     if ours.next().is_none() {
         return;
@@ -79,6 +89,37 @@ fn check_object(object: &Node, options: Options<'_>, report: &mut Report) {
     }
 }
 
+/// A trigger with the address of a scaler whose type is nearly one of KEDA's two for that.
+fn strange_type(index: usize, trigger: &Node, report: &mut Report) {
+    const EXTERNAL: [&str; 2] = ["external-push", "external"];
+    let has_address = trigger
+        .get("metadata")
+        .is_some_and(|metadata| metadata.get("scalerAddress").is_some());
+    let kind = manifests::trigger_type(trigger).unwrap_or_default();
+    if has_address
+        && !EXTERNAL.contains(&kind)
+        && let Some(meant) = closest(kind, EXTERNAL)
+    {
+        let line = trigger.get("type").map_or(trigger.line, |node| node.line);
+        report.error(
+            line,
+            format!("triggers[{index}].type: unknown, did you mean {meant}?"),
+        );
+    }
+}
+
+/// What is wrong with where KEDA is to find evenkeel.
+fn scaler_address(address: Option<&Node>) -> Option<&'static str> {
+    let Some(text) = address.and_then(Node::text).filter(|text| !text.is_empty()) else {
+        return Some("missing: where KEDA finds evenkeel, host:port");
+    };
+    let has_port = text
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    let is_url = text.starts_with("http://") || text.starts_with("https://");
+    (is_url || !has_port).then_some("has to be host:port, without http://")
+}
+
 /// Which trigger of which ScaledObject.
 #[derive(Clone, Copy)]
 struct Place<'a> {
@@ -100,14 +141,11 @@ fn check_trigger(
         .iter()
         .find(|entry| entry.key == "metadata")
         .map_or(node.line, |entry| entry.line);
-    if node
-        .get("scalerAddress")
-        .and_then(Node::text)
-        .is_none_or(str::is_empty)
-    {
+    let address = node.get("scalerAddress");
+    if let Some(why) = scaler_address(address) {
         report.error(
-            beginning,
-            format!("{path}.metadata.scalerAddress: missing: where KEDA finds evenkeel, host:port"),
+            address.map_or(beginning, |address| address.line),
+            format!("{path}.metadata.scalerAddress: {why}"),
         );
     }
     let mut pairs = HashMap::new();
@@ -234,6 +272,35 @@ spec:
                  insists on: quote it",
             ],
         );
+    }
+
+    #[test]
+    fn what_keda_would_not_know_is_said_before_it_does() {
+        let wrong = RIGHT
+            .replace("keda.sh/v1alpha1", "keda.sh/v1alpha2")
+            .replace("  triggers:", "  minReplicasCount: 2\n  triggers:")
+            .replace("evenkeel.keda:9090", "http://evenkeel.keda:9090");
+        check_findings(
+            &wrong,
+            None,
+            &[
+                "1: error: apiVersion: has to be keda.sh/v1alpha1",
+                "8: error: minReplicasCount: unknown key, did you mean minReplicaCount?",
+                "13: error: triggers[0].metadata.scalerAddress: has to be host:port, without http://",
+            ],
+        );
+        let strange = RIGHT.replace("external-push", "extrenal-push");
+        let expected = "9: error: triggers[0].type: unknown, did you mean external-push?";
+        check_findings(&strange, None, &[expected]);
+        let portless = RIGHT.replace("evenkeel.keda:9090", "evenkeel.keda");
+        let expected =
+            "12: error: triggers[0].metadata.scalerAddress: has to be host:port, without http://";
+        check_findings(&portless, None, &[expected]);
+        let (_, part) = RIGHT.split_once("  triggers:").unwrap();
+        let (part, _) = part.split_once("  advanced:").unwrap();
+        let expected = "1: error: a part of a ScaledObject: give it whole, with apiVersion, kind, metadata \
+                        and spec";
+        check_findings(&format!("triggers:{part}"), None, &[expected]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use super::report::Report;
 use crate::cli::manifests::{self, KEDA_MAX_REPLICAS, trigger_type};
 use evenkeel_scaler::config::yaml::{Node, Value};
+use evenkeel_scaler::schema::Error;
 
 /// The HPA's default window for coming down, in seconds.
 const HPA_DOWN_WINDOW_SECONDS: u64 = 300;
@@ -15,6 +16,19 @@ const SHORT_WINDOW_SECONDS: u64 = 60;
 const POLLING_SECONDS: u64 = 30;
 /// KEDA's default of `cooldownPeriod`, in seconds: written out it asks for nothing.
 const COOLDOWN_SECONDS: u64 = 300;
+/// The keys of a ScaledObject's `spec`, as KEDA 2.20's definition has them.
+const SPEC: &[&str] = &[
+    "scaleTargetRef",
+    "pollingInterval",
+    "initialCooldownPeriod",
+    "cooldownPeriod",
+    "idleReplicaCount",
+    "minReplicaCount",
+    "maxReplicaCount",
+    "advanced",
+    "triggers",
+    "fallback",
+];
 /// What cannot be scaled: it has no scale subresource.
 const NOT_SCALABLE: &[&str] = &["DaemonSet", "Job", "CronJob", "Pod"];
 
@@ -30,10 +44,7 @@ struct Replicas {
 /// Looks at everything of `object` but the metadata of our triggers.
 pub fn check(object: &Node, triggers: &[Node], report: &mut Report) {
     let version = object.get("apiVersion");
-    if !version
-        .and_then(Node::text)
-        .is_some_and(|version| version.starts_with("keda.sh/"))
-    {
+    if version.and_then(Node::text) != Some("keda.sh/v1alpha1") {
         report.error(
             version.map_or(object.line, |node| node.line),
             "apiVersion: has to be keda.sh/v1alpha1",
@@ -42,6 +53,13 @@ pub fn check(object: &Node, triggers: &[Node], report: &mut Report) {
     let Some(spec) = object.get("spec") else {
         return;
     };
+    for entry in spec.entries() {
+        if !SPEC.contains(&entry.key.as_str()) {
+            let error = Error::new(&entry.key, "unknown key")
+                .meaning_one_of(&entry.key, SPEC.iter().copied());
+            report.error(entry.line, error.to_string());
+        }
+    }
     target(spec, report);
     let replicas = replicas(spec, report);
     timing(spec, triggers, replicas, report);
