@@ -42,6 +42,24 @@ fn several_files_come_out_as_documents_of_one() {
 }
 
 #[test]
+fn what_is_only_referred_to_is_read_and_does_not_come_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = case("mechanism-in-a-secret-that-is-there.yaml");
+    let (scaled, beside) = whole.split_once("---\n").unwrap();
+    std::fs::write(folder.path().join("scaled.yaml"), scaled).unwrap();
+    std::fs::write(folder.path().join("beside.yaml"), beside).unwrap();
+    let [beside, scaled] = ["beside.yaml", "scaled.yaml"]
+        .map(|name| folder.path().join(name).to_string_lossy().into_owned());
+    let output = evenkeel(&["migrate", &beside, &scaled]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("apiVersion: keda.sh/v1alpha1"), "{text}");
+    assert!(!text.contains("kind: Secret"), "{text}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("mechanism: SCRAM-SHA-512"), "{said}");
+    assert!(output.status.success(), "{said}");
+}
+
+#[test]
 fn in_place_writes_what_changed_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {

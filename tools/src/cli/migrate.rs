@@ -38,7 +38,7 @@ Examples:
   evenkeel migrate --values evenkeel-values.yaml scaledobject.yaml triggerauthentication.yaml > moved.yaml
   kubectl get scaledobject,triggerauthentication -o yaml | evenkeel migrate -
 
-The files come out on standard output, what changes with them on standard error.
+The files with ScaledObjects come out on standard output, what changes with them on standard error.
 Exits with 0 when everything was moved and can be applied, with 1 when something was left as it was or
 cannot work yet, with 64 when a file cannot be read.")]
 pub struct Args {
@@ -119,7 +119,8 @@ impl Args {
         }
         let mut total = Outcome::default();
         let mut is_unreadable = false;
-        for (nth, (file, text)) in texts.into_iter().enumerate() {
+        let mut is_first = true;
+        for (file, text) in texts {
             let text = match text {
                 Ok(text) => text,
                 Err(error) => {
@@ -147,12 +148,13 @@ impl Args {
                 if moved != text {
                     replace(file, &moved)?;
                 }
-            } else {
-                let between = if nth > 0 && !moved.starts_with("---") {
-                    "---\n"
-                } else {
+            } else if self.files.len() == 1 || scales_something(&text) {
+                let between = if is_first || moved.starts_with("---") {
                     ""
+                } else {
+                    "---\n"
                 };
+                is_first = false;
                 write_out(&format!("{between}{moved}"))?;
             }
         }
@@ -259,6 +261,21 @@ impl Args {
         // Nobody is left to tell when standard error is gone.
         let _ = error.write_all(words.as_bytes());
     }
+}
+
+/// Whether there is anything in it to move, or that cannot be read. Files beside that are only referred
+/// to, and may hold Secrets: they do not come out again.
+fn scales_something(text: &str) -> bool {
+    let Ok(documents) = yaml::read(text) else {
+        return true;
+    };
+    let mut scales = false;
+    for document in &documents {
+        manifests::objects(document, &mut |object| {
+            scales |= matches!(manifests::kind(object), Some("ScaledObject" | "ScaledJob"));
+        });
+    }
+    scales
 }
 
 /// Whether what came out can be applied.
