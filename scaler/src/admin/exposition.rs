@@ -405,7 +405,7 @@ impl Scraped {
     }
 
     fn inputs(&self) -> Option<&Inputs> {
-        views::known_inputs(&self.published.as_ref()?.decision)
+        self.published.as_ref()?.decision.figures()
     }
 
     fn desired(&self) -> Option<(u32, bool)> {

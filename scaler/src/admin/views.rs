@@ -77,7 +77,7 @@ const fn is_calm(verdict: Verdict) -> bool {
 /// One target in a few figures.
 pub fn summary(target: &Target, published: Option<&Published>, now: Timestamp) -> TargetSummary {
     let decision = published.map(|published| &published.decision);
-    let known = decision.and_then(known_inputs);
+    let known = decision.and_then(Decision::figures);
     let (desired_replicas, active) = match decision.map(|decision| decision.desired) {
         Some(Desired::Known { replicas, active }) => (Some(replicas), Some(active)),
         Some(Desired::Unknown { .. }) | None => (None, None),
@@ -100,15 +100,6 @@ pub fn summary(target: &Target, published: Option<&Published>, now: Timestamp) -
         rebalancing: known.map(|inputs| inputs.rebalancing),
         data_age_seconds: published.map(|published| seconds(now.since(published.data_at))),
         decided_at_millis: decision.map(|decision| decision.at.as_millis()),
-    }
-}
-
-/// The inputs where they mean something: an unknown decision leaves its plain numbers at 0, and
-/// unknown is never 0.
-pub fn known_inputs(decision: &Decision) -> Option<&Inputs> {
-    match decision.desired {
-        Desired::Known { .. } => Some(&decision.inputs),
-        Desired::Unknown { .. } => None,
     }
 }
 
@@ -223,8 +214,8 @@ pub fn point(point: &HistoryPoint) -> PointView {
         Desired::Known { replicas, .. } => Some(replicas),
         Desired::Unknown { .. } => None,
     };
-    // As in `known_inputs`: where nothing was known, a 0 means nothing.
-    let known = desired_replicas.is_some();
+    // As in `Decision::figures`: where nothing was known, a 0 means nothing.
+    let known = desired_replicas.is_some() && point.verdict != Verdict::Stale;
     PointView {
         at_millis: point.at.as_millis(),
         verdict: point.verdict.label().to_owned(),

@@ -229,19 +229,20 @@ impl Watched {
                 Desired::Known { replicas, active } => (Some(replicas), Some(active)),
                 Desired::Unknown { .. } => (None, None),
             };
-            let inputs = &decision.inputs;
+            let figures = decision.figures();
             tracing::info!(
                 namespace = key.namespace,
                 name = key.name,
                 verdict = decision.verdict.label(),
                 replicas,
                 active,
-                observed_replicas = inputs.observed_replicas,
-                partitions = inputs.partitions,
-                lag_records = inputs.lag_records,
-                inbound_records_per_second = inputs.inbound_up,
-                capacity_per_replica = inputs.capacity_per_replica,
-                rebalancing = inputs.rebalancing,
+                reason = decision.reason,
+                observed_replicas = figures.map(|inputs| inputs.observed_replicas),
+                partitions = figures.map(|inputs| inputs.partitions),
+                lag_records = figures.map(|inputs| inputs.lag_records),
+                inbound_records_per_second = figures.and_then(|inputs| inputs.inbound_up),
+                capacity_per_replica = figures.and_then(|inputs| inputs.capacity_per_replica),
+                rebalancing = figures.map(|inputs| inputs.rebalancing),
                 "decided"
             );
         }
