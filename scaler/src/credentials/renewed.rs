@@ -20,6 +20,10 @@ const RENEW_AT: f64 = 0.8;
 /// After a question that failed none is asked for this long.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// A value is not doubted before it is as old: whoever refuses every new one would have the provider
+/// asked without end.
+const DOUBTED_FROM: Duration = Duration::from_secs(60);
+
 /// The shortest life that is worth having.
 const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 
@@ -52,6 +56,7 @@ struct State<T> {
 
 struct Held<T> {
     value: T,
+    given_at: Instant,
     renew_at: Instant,
     ends_at: Instant,
 }
@@ -113,7 +118,9 @@ impl<T: Clone + Send + 'static> Renewed<T> {
     /// Has the next one asked for when the value is next wanted: somebody does not accept this one.
     pub fn doubt(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(held) = &mut state.held {
+        if let Some(held) = &mut state.held
+            && held.given_at.elapsed() >= DOUBTED_FROM
+        {
             held.renew_at = Instant::now();
         }
     }
@@ -159,6 +166,7 @@ impl<T: Clone + Send + 'static> Renewed<T> {
                 state.failed = None;
                 state.held = Some(Held {
                     value,
+                    given_at: now,
                     renew_at: now + life.mul_f64(RENEW_AT),
                     ends_at: now + life,
                 });
@@ -259,13 +267,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_somebody_refuses_is_asked_for_again_beside_its_use() {
+    async fn what_somebody_refuses_is_asked_for_again_once_a_minute() {
         let (renewed, count) = counted(100, |_| true);
         assert_eq!(renewed.current(soon()).await, Ok(1));
-        renewed.doubt();
-        assert_eq!(renewed.current(soon()).await, Ok(1));
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        assert_eq!(renewed.current(soon()).await, Ok(2));
+        for (after, then) in [(0, 1), (60, 2), (0, 2)] {
+            tokio::time::advance(Duration::from_secs(after)).await;
+            renewed.doubt();
+            let _old_or_new = renewed.current(soon()).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            assert_eq!(renewed.current(soon()).await, Ok(then), "{after}");
+        }
         assert_eq!(count.load(Ordering::Relaxed), 2);
     }
 
