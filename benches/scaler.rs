@@ -1,8 +1,8 @@
 //! What the scaler costs and how fast it answers, measured on the real `evenkeel serve` process.
 //!
-//! Four tables: Kafka requests, CPU and memory a tick on a scripted fake cluster of 3 brokers at
-//! growing numbers of groups; the same on 3 real brokers, by the brokers' own counters; calls a
-//! second and their latency while it polls; and how soon a record wakes a sleeping target. Nothing
+//! Five tables: Kafka requests, CPU and memory a tick on a scripted fake cluster of 3 brokers at
+//! growing numbers of groups; the same on 3 real brokers, by the brokers' own counters; TLS and SASL
+//! beside plaintext; calls a second and their latency while it polls; and how soon a record wakes a sleeping target. Nothing
 //! is asserted: figures of one machine are for reading, side by side.
 
 #![allow(
@@ -14,6 +14,9 @@
     reason = "a bench that cannot measure fails loudly"
 )]
 
+#[allow(dead_code, reason = "tests/connections uses the rest of it")]
+#[path = "../tests/connections/authority.rs"]
+mod authority;
 #[path = "scaler/calls.rs"]
 mod calls;
 #[path = "scaler/fake.rs"]
@@ -22,6 +25,8 @@ mod fake;
 mod fake_broker;
 #[path = "scaler/real.rs"]
 mod real;
+#[path = "scaler/secured.rs"]
+mod secured;
 #[path = "scaler/served.rs"]
 mod served;
 #[path = "scaler/wake.rs"]
@@ -58,6 +63,9 @@ async fn main() {
     }
     if chosen("real") {
         real::bench().await;
+    }
+    if chosen("secured") {
+        secured::bench().await;
     }
     if chosen("calls") {
         calls::bench().await;

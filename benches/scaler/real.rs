@@ -1,9 +1,11 @@
 //! Requests, CPU and memory a tick on three real brokers, by the brokers' own request counters.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use evenkeel_scaler::grpc::wire::ScaledObjectRef;
 use evenkeel_tools::demo::broker::client::Client;
 use evenkeel_tools::demo::broker::{BrokerOptions, EmbeddedCluster};
 use kafka_protocol::messages::offset_commit_request::{
@@ -57,75 +59,109 @@ pub async fn bench() {
     ]);
     let mut made = 0;
     for groups in SIZES {
-        let topic_of = |group: usize| name(group / GROUPS_PER_TOPIC);
-        for group in made..groups {
-            if group % GROUPS_PER_TOPIC == 0 {
-                cluster
-                    .topics()
-                    .create_topic(&topic_of(group), PARTITIONS, 1, &[])
-                    .await
-                    .unwrap();
-            }
-            commit(
-                &servers[0],
-                &format!("bench-{group}"),
-                &topic_of(group),
-                PARTITIONS,
-            )
-            .await;
-        }
+        commit_all(&cluster, made..groups).await;
         made = groups;
         let served = Served::start(&servers, 1).await;
-        let mut client = served.client().await;
-        let begun = Instant::now();
-        for group in 0..groups {
-            let target = target_on(&format!("bench-{group}"), &topic_of(group));
-            client.get_metric_spec(target.clone()).await.unwrap();
-            while let Err(status) = client.get_metrics(metrics_of_on(target.clone())).await {
-                assert!(
-                    begun.elapsed() < DEADLINE,
-                    "target {group} stays unknown: {status}"
-                );
-                sleep(Duration::from_millis(50)).await;
-            }
-        }
-        sleep(Duration::from_secs(3)).await;
-        let (counted, usage, ticks) = (
-            requests(&cluster).await,
-            served.usage(),
-            served.ticks().await,
-        );
-        sleep(Duration::from_secs(TICKS)).await;
-        let (after, usage_after) = (requests(&cluster).await, served.usage());
-        let ticks = served.ticks().await - ticks;
-        let by_api: BTreeMap<&str, f64> = OBSERVING
-            .into_iter()
-            .map(|api| {
-                (
-                    api,
-                    (after.get(api).unwrap_or(&0.0) - counted.get(api).unwrap_or(&0.0)) / ticks,
-                )
-            })
-            .filter(|(_, requests)| *requests > 0.0)
-            .collect();
-        let total: f64 = by_api.values().sum();
-        let shown: Vec<String> = by_api
-            .iter()
-            .map(|(api, requests)| format!("{api} {requests:.2}"))
-            .collect();
+        let measured = measure(&cluster, &served, groups).await;
         rows.add_row([
             groups.to_string(),
-            format!("{:.2}", total / f64::from(BROKERS)),
-            format!("{:.0}", total * 12.0),
-            shown.join(", "),
-            format!(
-                "{:.1}",
-                (usage_after.cpu_milliseconds - usage.cpu_milliseconds) / ticks
-            ),
-            format!("{:.0}", usage_after.resident_megabytes),
+            format!("{:.2}", measured.requests() / f64::from(BROKERS)),
+            format!("{:.0}", measured.requests() * 12.0),
+            measured.apis(),
+            format!("{:.1}", measured.cpu_milliseconds),
+            format!("{:.0}", measured.resident_megabytes),
         ]);
     }
     println!("{rows}\n");
+}
+
+/// What a tick costs.
+pub struct Measured {
+    /// Requests by api, all brokers together.
+    by_api: BTreeMap<&'static str, f64>,
+    pub cpu_milliseconds: f64,
+    pub resident_megabytes: f64,
+}
+
+// === impl Measured ===
+
+impl Measured {
+    /// Requests, all brokers together.
+    pub fn requests(&self) -> f64 {
+        self.by_api.values().sum()
+    }
+
+    fn apis(&self) -> String {
+        let apis = self.by_api.iter();
+        let shown: Vec<String> = apis
+            .map(|(api, requests)| format!("{api} {requests:.2}"))
+            .collect();
+        shown.join(", ")
+    }
+}
+
+fn topic_of(group: usize) -> String {
+    name(group / GROUPS_PER_TOPIC)
+}
+
+fn group_of(group: usize) -> String {
+    format!("bench-{group}")
+}
+
+/// The target of group number `group`.
+pub fn target_of(group: usize) -> ScaledObjectRef {
+    target_on(&group_of(group), &topic_of(group))
+}
+
+/// Makes the topics of `groups`, and has each commit.
+pub async fn commit_all(cluster: &EmbeddedCluster, groups: Range<usize>) {
+    let server = &cluster.addresses()[0];
+    for group in groups {
+        let topic = topic_of(group);
+        if group % GROUPS_PER_TOPIC == 0 {
+            let topics = cluster.topics();
+            let made = topics.create_topic(&topic, PARTITIONS, 1, &[]).await;
+            made.unwrap();
+        }
+        commit(server, &group_of(group), &topic, PARTITIONS).await;
+    }
+}
+
+/// What a tick costs over `TICKS` seconds, with every target known before.
+pub async fn measure(cluster: &EmbeddedCluster, served: &Served, groups: usize) -> Measured {
+    let mut client = served.client().await;
+    let begun = Instant::now();
+    for group in 0..groups {
+        let target = target_of(group);
+        client.get_metric_spec(target.clone()).await.unwrap();
+        while let Err(status) = client.get_metrics(metrics_of_on(target.clone())).await {
+            assert!(
+                begun.elapsed() < DEADLINE,
+                "target {group} stays unknown: {status}"
+            );
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+    sleep(Duration::from_secs(3)).await;
+    let (counted, usage, ticks) = (
+        requests(cluster).await,
+        served.usage(),
+        served.ticks().await,
+    );
+    sleep(Duration::from_secs(TICKS)).await;
+    let (after, usage_after) = (requests(cluster).await, served.usage());
+    let ticks = served.ticks().await - ticks;
+    let of = |counts: &BTreeMap<String, f64>, api: &str| counts.get(api).copied().unwrap_or(0.0);
+    let by_api = OBSERVING
+        .into_iter()
+        .map(|api| (api, (of(&after, api) - of(&counted, api)) / ticks))
+        .filter(|(_, requests)| *requests > 0.0)
+        .collect();
+    Measured {
+        by_api,
+        cpu_milliseconds: (usage_after.cpu_milliseconds - usage.cpu_milliseconds) / ticks,
+        resident_megabytes: usage_after.resident_megabytes,
+    }
 }
 
 /// What the brokers have counted so far, by api, all brokers together.

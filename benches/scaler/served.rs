@@ -33,6 +33,11 @@ pub struct Usage {
 impl Served {
     /// Starts the scaler on one cluster profile named `bench`, polling every `poll_seconds`.
     pub async fn start(bootstrap_servers: &[String], poll_seconds: u32) -> Self {
+        Self::start_with(bootstrap_servers, poll_seconds, "").await
+    }
+
+    /// The same with more of the profile, each setting after a comma.
+    pub async fn start_with(bootstrap_servers: &[String], poll_seconds: u32, more: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let config = folder.path().join("evenkeel.yaml");
         let ready = folder.path().join("ready");
@@ -41,7 +46,7 @@ impl Served {
             "grpc: {{listen: \"127.0.0.1:0\"}}\nadmin: {{listen: \"127.0.0.1:0\"}}\n\
              poll: {{interval: {poll_seconds}s, asleepInterval: 1s}}\n\
              limits: {{targets: 20000}}\n\
-             clusters:\n  bench: {{bootstrapServers: [\"{servers}\"]}}\n"
+             clusters:\n  bench: {{bootstrapServers: [\"{servers}\"]{more}}}\n"
         );
         std::fs::write(&config, text).unwrap();
         let child = bound_command(std::path::Path::new(env!("CARGO_BIN_EXE_evenkeel")))
@@ -102,9 +107,19 @@ impl Served {
 
     /// How many full ticks its loops have made.
     pub async fn ticks(&self) -> f64 {
+        self.count("evenkeel_ticks_total", "full").await
+    }
+
+    /// How many connections to brokers it has opened.
+    pub async fn connections(&self) -> f64 {
+        self.count("evenkeel_kafka_connections_total", "ok").await
+    }
+
+    /// The sum of a counter's series that have `label`.
+    async fn count(&self, counter: &str, label: &str) -> f64 {
         let text = http_get(&self.admin.to_string(), "/metrics").await;
         text.lines()
-            .filter(|line| line.starts_with("evenkeel_ticks_total") && line.contains("full"))
+            .filter(|line| line.starts_with(counter) && line.contains(&format!("\"{label}\"")))
             .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .sum()
     }

@@ -229,7 +229,7 @@ impl EmbeddedBroker {
 
     /// `host:port` of the listener called `name`, if it was asked for.
     pub fn listener(&self, name: &str) -> Option<String> {
-        self.cluster.nodes.first()?.listener(name)
+        self.cluster.listeners(name).into_iter().next()
     }
 
     /// Administers its topics.
@@ -342,6 +342,12 @@ impl EmbeddedCluster {
     /// The addresses of the nodes, in order.
     pub fn addresses(&self) -> Vec<String> {
         self.nodes.iter().map(Node::address).collect()
+    }
+
+    /// The addresses of the listeners called `name`, in the order of the nodes.
+    pub fn listeners(&self, name: &str) -> Vec<String> {
+        let nodes = self.nodes.iter();
+        nodes.filter_map(|node| node.listener(name)).collect()
     }
 
     /// Administers its topics.
