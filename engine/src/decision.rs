@@ -234,7 +234,8 @@ impl Decision {
     /// The figures that it was made of; none where it was made of none. A decision that only stands, or
     /// that has no answer, leaves plain numbers at 0, and unknown is never 0.
     pub fn figures(&self) -> Option<&Inputs> {
-        let is_made = matches!(self.desired, Desired::Known { .. }) && self.verdict != Verdict::Stale;
+        let is_made =
+            matches!(self.desired, Desired::Known { .. }) && self.verdict != Verdict::Stale;
         is_made.then_some(&self.inputs)
     }
 }

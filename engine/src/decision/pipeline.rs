@@ -186,8 +186,7 @@ fn look(
     let lately_whole = state
         .complete_at
         .is_some_and(|complete| now.since(complete) <= fresh_for);
-    // What is fed again says nothing new, so nothing is lowered by it.
-    let whole = fresh && intake.new && intake.missing == 0 && intake.never_known.is_none();
+    let whole = fresh && intake.missing == 0 && intake.never_known.is_none();
     if whole {
         state.complete_at = Some(data_at);
     }

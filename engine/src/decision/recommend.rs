@@ -473,7 +473,8 @@ fn down(
     let falls = before.is_some_and(|before| before < target)
         || soon.is_some_and(|soon| soon.max(lower).max(least) < target);
     let settling = picture.active && falls;
-    let kept = if !picture.whole {
+    // What is fed again says nothing new, so nothing is lowered by it.
+    let kept = if !picture.whole || !picture.intake.new {
         Some(Kept::Partial)
     } else if picture.holding.rebalancing {
         Some(Kept::Rebalance)
