@@ -45,7 +45,7 @@ async fn explain_tells_the_trail_in_words() {
     let server = Server::start().await.with_orders();
     let detail = detail_at_two_seconds(&server, "orders").await;
     expect![[r#"
-        shop/orders: 14 replicas, active: 4,200 records/s come in over 24 partitions; the busiest of 14 replicas gets 300 of the 320 that are planned (RateUp).
+        shop/orders: 14 replicas, active: 4,200 records/s come in over 24 partitions; the busiest of 14 replicas gets 300 and may get 347 (RateUp).
         Decided 2.0 s ago from data 2.0 s old; it stands for 118 s without newer data.
         Cluster main, consumer group orders-group, topic orders.
 

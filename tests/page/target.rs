@@ -122,8 +122,7 @@ async fn a_target_says_why_and_follows_what_is_decided() {
     browser
         .until_it_says(
             "#lead",
-            "14 replicas, active: 4,200 records/s come in over 24 partitions; the busiest of 14 replicas gets 300 of \
-             the 320 that are planned (RateUp).",
+            "14 replicas, active: 4,200 records/s come in over 24 partitions; the busiest of 14 replicas gets 300 and may get 347 (RateUp).",
         )
         .await;
     assert_eq!(browser.text("h1").await, "shop/orders");

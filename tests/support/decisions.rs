@@ -68,8 +68,7 @@ pub fn rising(at: Timestamp) -> Published {
                 active: true,
             },
             verdict: Verdict::RateUp,
-            reason: "4,200 records/s come in over 24 partitions; the busiest of 14 replicas gets 300 of \
-                     the 320 that are planned"
+            reason: "4,200 records/s come in over 24 partitions; the busiest of 14 replicas gets 300 and may get 347"
                 .to_owned(),
             findings: vec![Finding {
                 verdict: Verdict::LagHeld,

@@ -7,6 +7,7 @@ use super::super::recommend::{Direction, Refused};
 use super::{Figure, Known, Speaker};
 use crate::assignor::Needs;
 use crate::capacity::Capacity;
+use crate::sizing::accepted_utilization;
 
 impl Speaker<'_> {
     /// The reason of the number, without a full stop.
@@ -87,13 +88,13 @@ impl Speaker<'_> {
         }
     }
 
-    /// What the busiest replica gets of the rate, beside what it is planned to take and what it would
-    /// get of the next lower useful count.
+    /// What the busiest replica gets of the rate, beside the most that is accepted and what it would get
+    /// of the next lower useful count.
     fn by_rate(&self, capacity: Capacity) -> String {
         let (it, picture) = (self.recommendation, self.picture);
         let count = it.stabilized.max(1);
         let needs = Needs::new(&picture.layout, &picture.inbound_up);
-        let planned = capacity.up * self.policy.target_utilization;
+        let accepted = capacity.up * accepted_utilization(self.policy);
         let fewer = match picture.layout.useful_at_most(count) {
             1 => String::new(),
             least => {
@@ -102,12 +103,12 @@ impl Speaker<'_> {
             }
         };
         format!(
-            "{} records/s come in over {} partitions; the busiest of {count} replicas gets {} of the {} \
-             that are planned{fewer}",
+            "{} records/s come in over {} partitions; the busiest of {count} replicas gets {} and may \
+             get {}{fewer}",
             Known(picture.inbound.up),
             picture.partitions,
             Figure(needs.busiest(count)),
-            Figure(planned)
+            Figure(accepted)
         )
     }
 }
