@@ -60,6 +60,28 @@ fn what_is_only_referred_to_is_read_and_does_not_come_out() {
 }
 
 #[test]
+fn values_that_are_there_are_not_replaced_and_nothing_is_moved_without_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    std::fs::write(path("there.yaml"), "config: {}\n").unwrap();
+    let scaled = case("msk-iam.yaml");
+    std::fs::write(path("scaled.yaml"), &scaled).unwrap();
+    let nowhere = path("none/values.yaml");
+    for (values, code) in [(path("there.yaml"), 64), (nowhere, 1)] {
+        let output = evenkeel(&["migrate", "-i", "--values", &values, &path("scaled.yaml")]);
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        assert_eq!(
+            std::fs::read_to_string(path("scaled.yaml")).unwrap(),
+            scaled
+        );
+    }
+    assert_eq!(
+        std::fs::read_to_string(path("there.yaml")).unwrap(),
+        "config: {}\n"
+    );
+}
+
+#[test]
 fn in_place_writes_what_changed_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {

@@ -58,11 +58,18 @@ impl Config {
     /// # Errors
     /// Everything that is wrong, with the line.
     pub fn load_values(path: &Path) -> Result<Self, Errors> {
-        let documents = yaml::read(&text_of(path)?).map(|documents| match documents.as_slice() {
+        Self::read_values(&text_of(path)?, path.display().to_string())
+    }
+
+    /// The same of a text; `file` is what errors call it.
+    ///
+    /// # Errors
+    /// As [`Self::load_values`].
+    pub fn read_values(text: &str, file: String) -> Result<Self, Errors> {
+        let documents = yaml::read(text).map(|documents| match documents.as_slice() {
             [values] => vec![values.get("config").unwrap_or(values).clone()],
             _ => documents,
         });
-        let file = path.display().to_string();
         Self::of_documents(documents, Some(file), std::iter::empty())
     }
 

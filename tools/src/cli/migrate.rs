@@ -25,6 +25,7 @@ use super::finding::{Finding, Weight};
 use super::manifests::{self, STANDARD_INPUT};
 use evenkeel_scaler::cli::EXIT_USAGE;
 use evenkeel_scaler::cli::explain::write_out;
+use evenkeel_scaler::config::Config;
 use evenkeel_scaler::config::yaml;
 
 /// Arguments of `evenkeel migrate`.
@@ -104,6 +105,14 @@ impl Args {
             eprintln!("error: --in-place needs files, and - is standard input");
             return Ok(ExitCode::from(EXIT_USAGE));
         }
+        if let Some(file) = self.values.as_ref().filter(|file| file.exists()) {
+            eprintln!(
+                "error: {} is there already, and the values of two runs do not add up, since helm replaces \
+                 lists: give all ScaledObjects in one run, and another file",
+                file.display()
+            );
+            return Ok(ExitCode::from(EXIT_USAGE));
+        }
         let texts: Vec<(&PathBuf, std::io::Result<String>)> = self
             .files
             .iter()
@@ -120,6 +129,7 @@ impl Args {
         let mut total = Outcome::default();
         let mut is_unreadable = false;
         let mut is_first = true;
+        let mut rewritten = Vec::new();
         for (file, text) in texts {
             let text = match text {
                 Ok(text) => text,
@@ -146,7 +156,7 @@ impl Args {
             }
             if self.in_place {
                 if moved != text {
-                    replace(file, &moved)?;
+                    rewritten.push((file, moved));
                 }
             } else if self.files.len() == 1 || scales_something(&text) {
                 let between = if is_first || moved.starts_with("---") {
@@ -158,13 +168,25 @@ impl Args {
                 write_out(&format!("{between}{moved}"))?;
             }
         }
-        if let Some(file) = self.values.as_ref().filter(|_| !total.profiles.is_empty()) {
-            use anyhow::Context as _;
-            std::fs::write(file, total.profiles.values(self.own_namespace()))
-                .with_context(|| format!("{} cannot be written", file.display()))?;
+        let values = total.profiles.values(self.own_namespace());
+        let mut is_taken = true;
+        if !total.profiles.is_empty() {
+            if let Err(errors) = Config::read_values(&values, "in the values".to_owned()) {
+                eprintln!("{errors:#}");
+                is_taken = false;
+            }
+            // Before the files that then know of credentials no more.
+            if let Some(file) = &self.values {
+                use anyhow::Context as _;
+                std::fs::write(file, &values)
+                    .with_context(|| format!("{} cannot be written", file.display()))?;
+            }
+        }
+        for (file, moved) in rewritten {
+            replace(file, &moved)?;
         }
         self.summary(&total);
-        Ok(match (is_unreadable, is_ready(&total)) {
+        Ok(match (is_unreadable, is_taken && is_ready(&total)) {
             (true, _) => ExitCode::from(EXIT_USAGE),
             (false, true) => ExitCode::SUCCESS,
             (false, false) => ExitCode::FAILURE,

@@ -36,6 +36,19 @@ pub fn check(text: &str, options: Options<'_>) -> Report {
             report.error(line, manifests::no_yaml(text, &error.why));
         }
     }
+    // A scaler's address that nobody looked at: a key above it or the kind is written otherwise.
+    let is_passed_by = |line: &&str| line.contains("scalerAddress") && line.contains("evenkeel");
+    if report.triggers == 0
+        && report.findings.is_empty()
+        && text.lines().any(|line| is_passed_by(&line))
+    {
+        let before = text.lines().take_while(|line| !is_passed_by(line)).count();
+        report.error(
+            u64::try_from(before + 1).unwrap_or(1),
+            "scalerAddress: of no evenkeel trigger: it is one of kind ScaledObject, under spec.triggers, \
+             with type and metadata",
+        );
+    }
     report.findings.sort_by_key(|finding| finding.line);
     report
 }
@@ -296,6 +309,22 @@ spec:
         let expected =
             "12: error: triggers[0].metadata.scalerAddress: has to be host:port, without http://";
         check_findings(&portless, None, &[expected]);
+        for (right, wrong) in [
+            ("ScaledObject", "Scaledobject"),
+            ("triggers:", "trigger:"),
+            ("metadata:\n        s", "metdata:\n        s"),
+        ] {
+            let passed_by = RIGHT.replace(right, wrong);
+            assert_ne!(passed_by, RIGHT, "{right}");
+            let report = check(
+                &passed_by,
+                Options {
+                    config: None,
+                    namespace: "default",
+                },
+            );
+            assert!(!report.findings.is_empty(), "{wrong}");
+        }
         let (_, part) = RIGHT.split_once("  triggers:").unwrap();
         let (part, _) = part.split_once("  advanced:").unwrap();
         let expected = "1: error: a part of a ScaledObject: give it whole, with apiVersion, kind, metadata \
@@ -331,7 +360,9 @@ spec:
             .replace("topic:", "baz:")
             .replace("lagThreshold: \"100\"", "value: 5");
         check_findings(&other, None, &[]);
-        let built_in = RIGHT.replace("external-push", "kafka");
+        let built_in = RIGHT
+            .replace("external-push", "kafka")
+            .replace("evenkeel.keda", "other");
         check_findings(&built_in, None, &[]);
         check_findings("kind: Deployment\nspec: {triggers: [1]}\n", None, &[]);
         check_findings("just text\n---\n- a list\n", None, &[]);

@@ -283,7 +283,11 @@ fn ours(index: usize, trigger: &Node, replicas: Replicas, report: &mut Report) {
             ),
         );
     }
-    if let Some(reference) = trigger.get("authenticationRef") {
+    // With TLS it is there for evenkeel's own certificate.
+    let has_tls = trigger
+        .get("metadata")
+        .is_some_and(|metadata| metadata.get("enableTLS").is_some());
+    if let Some(reference) = trigger.get("authenticationRef").filter(|_| !has_tls) {
         report.warn(
             reference.line,
             format!(

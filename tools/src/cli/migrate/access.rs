@@ -58,7 +58,8 @@ impl Access {
         let is_encrypted = tls == "enable";
         if is_encrypted {
             access.set("tls.enabled", Setting::Yes);
-            access.certificates(parameters, files);
+            access.unchecked(parameters, files);
+            access.certificates(parameters);
         }
         match (sasl.as_str(), provider.as_deref()) {
             ("" | "none", _) => {}
@@ -81,8 +82,14 @@ impl Access {
                 );
             }
             ("oauthbearer", _) => access.client_credentials(parameters, files),
-            (other, _) => {
-                access.cannot.insert(format!("sasl {other}"));
+            ("gssapi", _) => {
+                access.cannot.insert("sasl gssapi".to_owned());
+            }
+            // What stands there instead may be a secret under the wrong key.
+            _ => {
+                access
+                    .cannot
+                    .insert("sasl, which is no mechanism that KEDA knows".to_owned());
             }
         }
         access
@@ -108,26 +115,38 @@ impl Access {
                     is_plaintext_told = true;
                 }
                 "tls" => {}
-                other => {
-                    access.cannot.insert(format!("authModes {other}"));
+                _ => {
+                    access
+                        .cannot
+                        .insert("authModes other than basic, bearer and tls".to_owned());
                 }
             }
         }
-        access.certificates(parameters, files);
         let server = parameters.source("serverAddress");
         let is_readable = server
             .and_then(|server| files.word(server))
             .is_some_and(|server| server.starts_with("http://"));
+        if !is_readable {
+            access.unchecked(parameters, files);
+            // KEDA uses no certificate of an authentication without authModes.
+            if !modes.is_empty() {
+                access.certificates(parameters);
+            }
+        }
         if is_plaintext_told && is_readable {
             access.set("allowPlaintext", Setting::Yes);
             access.note("What proves who evenkeel is goes over the network readable, as with KEDA");
         }
-        if let Some(headers) = access.word(parameters, files, "customHeaders") {
+        // KEDA takes these of the trigger alone.
+        let own = |name: &str| match parameters.source(name) {
+            Some(Source::Text(text)) => Some(text.clone()),
+            _ => None,
+        };
+        if let Some(headers) = own("customHeaders") {
             access.set("headers", Setting::Words(listed(&headers)));
         }
-        let given = access.word(parameters, files, "queryParameters");
-        let mut given = given.map_or_else(Vec::new, |given| listed(&given));
-        let namespace = access.word(parameters, files, "namespace");
+        let mut given = own("queryParameters").map_or_else(Vec::new, |given| listed(&given));
+        let namespace = own("namespace");
         given.extend(namespace.map(|namespace| format!("namespace={namespace}")));
         if !given.is_empty() {
             access.set("queryParameters", Setting::Words(given));
@@ -188,6 +207,19 @@ impl Access {
         text
     }
 
+    /// A word that is written into the values: not what stands in a Secret, where it may be anything.
+    fn open_word(&mut self, parameters: &Parameters, files: &Files, name: &str) -> Option<String> {
+        let source = parameters.source(name)?;
+        let text = match source {
+            Source::Key { object, .. } if object.is_secret => None,
+            _ => files.word(source).filter(|text| !text.is_empty()),
+        };
+        if text.is_none() && !matches!(source, Source::Text(_)) {
+            self.fill_in(format!("{name}, which {source} holds"));
+        }
+        text
+    }
+
     /// The file of a parameter that is or may be a secret.
     fn file(&mut self, parameters: &Parameters, name: &str, setting: &'static str) -> bool {
         match parameters.source(name) {
@@ -213,14 +245,18 @@ impl Access {
         }
     }
 
-    fn certificates(&mut self, parameters: &Parameters, files: &Files) {
+    fn unchecked(&mut self, parameters: &Parameters, files: &Files) {
         let is_unchecked = self
             .word(parameters, files, "unsafeSsl")
             .is_some_and(|text| boolean(&text) == Some(true));
         if is_unchecked {
             self.set("tls.insecureSkipVerify", Setting::Yes);
             self.note("No certificate of the server is checked, as with KEDA's unsafeSsl");
-        } else {
+        }
+    }
+
+    fn certificates(&mut self, parameters: &Parameters) {
+        if !self.settings.contains_key("tls.insecureSkipVerify") {
             self.file(parameters, "ca", "tls.ca");
         }
         if self.file(parameters, "cert", "tls.cert") {
@@ -239,7 +275,7 @@ impl Access {
         self.set("sasl.mechanism", Setting::Word("OAUTHBEARER".to_owned()));
         self.required_file(parameters, "username", "sasl.clientIdFile");
         self.required_file(parameters, "password", "sasl.clientSecretFile");
-        let endpoint = self.word(parameters, files, "oauthTokenEndpointUri");
+        let endpoint = self.open_word(parameters, files, "oauthTokenEndpointUri");
         if endpoint.is_none() && parameters.source("oauthTokenEndpointUri").is_none() {
             self.fill_in("oauthTokenEndpointUri".to_owned());
         }
@@ -251,10 +287,11 @@ impl Access {
             );
         }
         self.set("sasl.tokenEndpoint", Setting::Word(endpoint));
-        if let Some(scopes) = self.word(parameters, files, "scopes") {
-            self.set("sasl.scopes", Setting::Words(listed(&scopes)));
+        if let Some(scopes) = self.open_word(parameters, files, "scopes") {
+            let scopes = listed(&scopes.replace(' ', ","));
+            self.set("sasl.scopes", Setting::Words(scopes));
         }
-        if let Some(extensions) = self.word(parameters, files, "oauthExtensions") {
+        if let Some(extensions) = self.open_word(parameters, files, "oauthExtensions") {
             self.set("sasl.extensions", Setting::Words(listed(&extensions)));
         }
     }
@@ -267,11 +304,11 @@ impl Access {
         [region, role]: [&'static str; 2],
         policy: &str,
     ) {
-        if let Some(text) = self.word(parameters, files, "awsRegion") {
+        if let Some(text) = self.open_word(parameters, files, "awsRegion") {
             self.set(region, Setting::Word(text));
         }
         let identity = parameters.identity.clone().unwrap_or_default();
-        let given = self.word(parameters, files, "awsRoleArn");
+        let given = self.open_word(parameters, files, "awsRoleArn");
         if let Some(arn) = identity.role_arn.or(given) {
             self.set(role, Setting::Word(arn));
         }

@@ -93,9 +93,15 @@ impl Profiles {
 
     /// Whether one of them needs what evenkeel cannot do.
     pub fn need_more_than_there_is(&self) -> bool {
-        self.by_name
-            .values()
-            .any(|profile| !profile.access.cannot.is_empty())
+        let mut keys: BTreeMap<&str, &Source> = BTreeMap::new();
+        self.by_name.values().any(|profile| {
+            let own = &profile.access.environment;
+            // One process has one key of each name.
+            let clash = own
+                .iter()
+                .any(|(variable, source)| *keys.entry(variable).or_insert(source) != source);
+            clash || !profile.access.cannot.is_empty()
+        })
     }
 
     /// Whether one of them needs what the files do not say.
@@ -116,7 +122,7 @@ impl Profiles {
                 let _ = writeln!(text, "  {}:", of.key());
                 section = Some(*of);
             }
-            let _ = writeln!(text, "    {name}:");
+            let _ = writeln!(text, "    {}:", quoted(name));
             let secret = format!("evenkeel-{}-{name}", of.key());
             profile.write(*of, &secret, &mut mounts, &mut text);
             for (variable, source) in &profile.access.environment {
@@ -267,9 +273,13 @@ impl Mounts {
         }
         let base = object.name.replace('.', "-");
         let base: String = base.chars().take(LONGEST_NAME - 3).collect();
+        let base = base.trim_end_matches('-').to_owned();
         let mut volume = base.clone();
         let mut nth = 1;
-        while volume == "config" || self.volumes.values().any(|other| *other == volume) {
+        // The chart has volumes of its own.
+        while matches!(volume.as_str(), "config" | "grpc")
+            || self.volumes.values().any(|other| *other == volume)
+        {
             nth += 1;
             volume = format!("{base}-{nth}");
         }

@@ -107,7 +107,13 @@ fn is_inbound_rate(query: &str) -> bool {
     let query = query.to_ascii_lowercase();
     // Every second part is inside quotes: a topic may be called after its consumer.
     let bare: String = query.split(['"', '\'']).step_by(2).collect();
-    bare.contains("rate(")
+    // A number of records per second, and nothing computed of it.
+    let is_computed = bare.contains(['*', '/', '+', '-', '>', '<', '%'])
+        || [" or ", " and ", " unless "]
+            .iter()
+            .any(|word| bare.contains(word));
+    bare.matches("rate(").count() == 1
+        && !is_computed
         && INBOUND.iter().any(|word| query.contains(word))
         && !NOT_INBOUND.iter().any(|word| bare.contains(word))
 }
@@ -131,6 +137,10 @@ mod tests {
             r#"sum(rate(http_requests_total{topic="MessagesIn"}[1m])) * on() kafka_consumer_lag"#,
             r#"sum(kafka_topic_partition_current_offset{topic="t"})"#,
             r#"avg(rate(container_cpu_usage_seconds_total[1m]))"#,
+            r#"sum(rate(kafka_topic_partition_current_offset{topic="t"}[2m])) * 60"#,
+            r#"sum(rate(kafka_topic_partition_current_offset{topic="t"}[2m])) / 60"#,
+            r#"sum(rate(kafka_topic_partition_current_offset{topic="t"}[2m])) or vector(0)"#,
+            r#"sum(rate(kafka_topic_partition_current_offset[2m])) - sum(rate(kafka_x_current_offset[2m]))"#,
         ] {
             assert!(!is_inbound_rate(other), "{other}");
         }

@@ -66,6 +66,7 @@ pub fn migrate(object: &mut Node, context: &Context<'_>, outcome: &mut Outcome) 
         let asked = Asked {
             namespace: &namespace,
             name: &name,
+            is_namespaced: manifests::about(object, "namespace").is_some(),
             kafka: &kafka,
         };
         move_triggers(object, context, asked, &mut profiles, &mut remarks);
@@ -127,6 +128,8 @@ fn obstacles(object: &Node, remarks: &mut Remarks<'_>) {
 struct Asked<'a> {
     namespace: &'a str,
     name: &'a str,
+    /// Whether its namespace is written.
+    is_namespaced: bool,
     /// Which triggers are Kafka's.
     kafka: &'a [usize],
 }
@@ -175,7 +178,7 @@ fn move_triggers(
             continue;
         };
         let parameters = trigger::convert(trigger, context, workload, remarks);
-        let access = Access::kafka(&parameters, context.files);
+        let mut access = Access::kafka(&parameters, context.files);
         let servers = given(trigger, "bootstrapServers")
             .map(|(key, text)| (key == "bootstrapServers", text.to_owned()));
         trigger::complete(trigger, context, surroundings, rate.as_ref(), remarks);
@@ -185,16 +188,23 @@ fn move_triggers(
             let line = trigger.line;
             let servers = if is_known {
                 servers
+            } else if let Some(known) = context.files.literal(workload, &servers) {
+                known
             } else {
+                access.to_fill_in.insert(format!(
+                    "bootstrapServers, which the workload's variable {servers} holds"
+                ));
+                format!("{}:9092", servers.to_ascii_lowercase().replace('_', "-"))
+            };
+            if !asked.is_namespaced {
                 remarks.note(
                     line,
                     format!(
-                        "the profile needs the addresses that the workload's variable {servers} holds; \
-                         what is proposed is its name"
+                        "no namespace is written, so the profile is open to {}: give yours by --namespace",
+                        asked.namespace
                     ),
                 );
-                format!("{}:9092", servers.to_ascii_lowercase().replace('_', "-"))
-            };
+            }
             match profiles.name(
                 Section::Clusters,
                 context.cluster,
@@ -276,6 +286,20 @@ fn join(first: &mut Node, other: &Node) -> Result<(), String> {
             "two triggers for one group can be joined only if both name their topic".to_owned(),
         );
     };
+    let reference = |trigger: &Node, key: &str| {
+        let reference = trigger.get("authenticationRef")?;
+        Some(reference.get(key)?.text()?.to_owned())
+    };
+    let are_one = ["name", "kind"]
+        .iter()
+        .all(|key| reference(first, key) == reference(other, key));
+    if !are_one {
+        return Err(
+            "it is for the same group as the trigger before it, and authenticationRef differs: evenkeel \
+             reads a group's topics with one profile, so make them agree first"
+                .to_owned(),
+        );
+    }
     let metadata = |trigger: &Node| trigger.get("metadata").cloned().unwrap_or_default();
     let (mut joined, second) = (metadata(first), metadata(other));
     let number = |node: &Node, key: &str| manifests::whole(node.get(key));
@@ -293,13 +317,12 @@ fn join(first: &mut Node, other: &Node) -> Result<(), String> {
              group's topics as one load, so make them agree first"
         ));
     }
-    for key in ["lagThreshold", "activationLagThreshold"] {
-        let lower = [number(&joined, key), number(&second, key)]
-            .into_iter()
-            .flatten()
-            .min();
-        if let Some(lower) = lower {
-            joined.set(key, Value::Text(lower.to_string()));
+    // What is absent is KEDA's default.
+    for (key, default) in [("lagThreshold", 10), ("activationLagThreshold", 0)] {
+        let given = [number(&joined, key), number(&second, key)];
+        if given.iter().any(Option::is_some) {
+            let [one, another] = given.map(|number| number.unwrap_or(default));
+            joined.set(key, Value::Text(one.min(another).to_string()));
         }
     }
     joined.set("topic", Value::Text(format!("{ours},{theirs}")));

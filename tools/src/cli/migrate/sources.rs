@@ -246,7 +246,8 @@ impl Files {
     /// The text at `source`, where a file has it. For words only: it may be printed.
     pub fn word(&self, source: &Source) -> Option<String> {
         let (object, key) = match source {
-            Source::Text(text) => return Some(text.clone()),
+            // KEDA trims every parameter.
+            Source::Text(text) => return Some(text.trim().to_owned()),
             Source::Elsewhere(_) => return None,
             Source::Key { object, key } => (object, key),
         };
@@ -274,25 +275,9 @@ impl Files {
     /// the workload itself is told as a place: it may be a secret.
     pub fn variable(&self, workload: Workload<'_>, container: Option<&str>, name: &str) -> Source {
         let unknown = || Source::Elsewhere(format!("the workload's variable {name}"));
-        let text = |key| workload.target?.get(key)?.text();
-        let kind = text("kind").unwrap_or("Deployment");
-        let pod = text("name")
-            .and_then(|name| self.find(kind, Some(workload.namespace), name))
-            .and_then(|object| object.get("spec")?.get("template")?.get("spec"));
-        let Some(pod) = pod else {
-            return unknown();
-        };
-        let container = container.or_else(|| text("envSourceContainerName"));
-        let containers = pod.get("containers").map_or(&[][..], Node::items);
-        let container = containers.iter().find(|candidate| {
-            container.is_none_or(|name| candidate.get("name").and_then(Node::text) == Some(name))
-        });
-        let variables = container.and_then(|container| container.get("env"));
-        let variable = variables
-            .map_or(&[][..], Node::items)
-            .iter()
-            .find(|variable| variable.get("name").and_then(Node::text) == Some(name));
-        let from = variable.and_then(|variable| variable.get("valueFrom"));
+        let from = self
+            .entry(workload, container, name)
+            .and_then(|variable| variable.get("valueFrom"));
         for (section, is_secret) in [("secretKeyRef", true), ("configMapKeyRef", false)] {
             let reference = from.and_then(|from| from.get(section));
             let text = |key| reference?.get(key)?.text();
@@ -307,5 +292,33 @@ impl Files {
             }
         }
         unknown()
+    }
+
+    /// The text of the variable `name`, where it is no secret and the files have it: addresses.
+    pub fn literal(&self, workload: Workload<'_>, name: &str) -> Option<String> {
+        let variable = self.entry(workload, None, name)?;
+        match variable.get("value").and_then(Node::text) {
+            Some(text) => Some(text.to_owned()),
+            None => self.word(&self.variable(workload, None, name)),
+        }
+    }
+
+    fn entry(&self, workload: Workload<'_>, container: Option<&str>, name: &str) -> Option<&Node> {
+        let text = |key| workload.target?.get(key)?.text();
+        let kind = text("kind").unwrap_or("Deployment");
+        let pod = self
+            .find(kind, Some(workload.namespace), text("name")?)?
+            .get("spec")?
+            .get("template")?
+            .get("spec")?;
+        let container = container.or_else(|| text("envSourceContainerName"));
+        let containers = pod.get("containers").map_or(&[][..], Node::items);
+        let container = containers.iter().find(|candidate| {
+            container.is_none_or(|name| candidate.get("name").and_then(Node::text) == Some(name))
+        })?;
+        let variables = container.get("env").map_or(&[][..], Node::items);
+        variables
+            .iter()
+            .find(|variable| variable.get("name").and_then(Node::text) == Some(name))
     }
 }
