@@ -103,6 +103,17 @@ pub fn read(trigger: &Node, files: &Files, workload: Workload<'_>) -> Option<Rat
     })
 }
 
+/// Whether the query of `trigger` names a topic that is none of `topics`, which are given with commas.
+pub fn names_another(trigger: &Node, topics: &str) -> bool {
+    const LABEL: &str = "topic=\"";
+    let query = trigger
+        .get("metadata")
+        .and_then(|metadata| metadata.get("query")?.text());
+    let named = query.unwrap_or_default().split(LABEL).skip(1);
+    let mut named = named.filter_map(|rest| rest.split('"').next());
+    named.any(|topic| !topics.split(',').any(|own| own.trim() == topic))
+}
+
 fn is_inbound_rate(query: &str) -> bool {
     let query = query.to_ascii_lowercase();
     // Every second part is inside quotes: a topic may be called after its consumer.
@@ -143,6 +154,25 @@ mod tests {
             r#"sum(rate(kafka_topic_partition_current_offset[2m])) - sum(rate(kafka_x_current_offset[2m]))"#,
         ] {
             assert!(!is_inbound_rate(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_rate_of_another_topic_is_not_this_ones() {
+        let trigger = |query: &str| {
+            let text = format!("metadata: {{query: '{query}'}}");
+            evenkeel_scaler::config::yaml::read(&text)
+                .unwrap()
+                .remove(0)
+        };
+        for (query, another) in [
+            ("sum(rate(x{topic=\"a\"}[1m]))", false),
+            ("sum(rate(x{topic=\"b\"}[1m]))", false),
+            ("sum(rate(x{topic=\"c\"}[1m]))", true),
+            ("sum(rate(x{topic=~\"c.*\"}[1m]))", false),
+            ("sum(rate(x[1m]))", false),
+        ] {
+            assert_eq!(names_another(&trigger(query), "a, b"), another, "{query}");
         }
     }
 }

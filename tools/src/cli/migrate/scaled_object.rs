@@ -346,8 +346,17 @@ fn take_rate(
     if rates.len() != 1 || !is_one_group {
         return None;
     }
+    let topics = triggers
+        .iter()
+        .find(|trigger| is_kafka(trigger))
+        .and_then(|trigger| given(trigger, "topic"))
+        .filter(|(key, _)| *key == "topic")
+        .map(|(_, text)| text.to_owned());
     let (nth, rate) = rates.pop()?;
     let trigger = triggers.get_mut(nth)?;
+    if topics.is_some_and(|topics| rate::names_another(trigger, &topics)) {
+        return None;
+    }
     let line = trigger.line;
     trigger.value = Value::Null;
     if let Some(key) = &rate.obstacle {
