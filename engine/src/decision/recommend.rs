@@ -20,10 +20,6 @@ use crate::time::Timestamp;
 /// look, and one poison record a replica must not hold a night's worth of them.
 const STALLED_HOLD: Duration = Duration::from_secs(1_800);
 
-/// The share by which a busy machine misreads the rate of a poll: a step that has begun is not made larger
-/// for less.
-const MISREAD: f64 = 0.05;
-
 /// The way from what is there to what is asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Recommendation {
@@ -227,27 +223,6 @@ fn settled(policy: &Policy, state: &State, picture: &Picture, capacity: Capacity
     there.size()
 }
 
-/// Whether the step up that has just begun is made larger: what is read now asks for more than it by more
-/// than a poll is misread.
-fn enlarges(
-    policy: &Policy,
-    state: &State,
-    picture: &Picture,
-    (base, capacity): (u32, Capacity),
-    now: Timestamp,
-) -> bool {
-    if picture.observed >= base || !stepping(policy, state, now) {
-        return false;
-    }
-    let less: Vec<f64> = picture
-        .inbound_up
-        .iter()
-        .map(|rate| rate * (1.0 - MISREAD))
-        .collect();
-    let demand = demand(policy, state, picture, &less, capacity.up);
-    with_work(policy, picture, demand.without_lag().size()) > base
-}
-
 /// Whether a step up for the rate has just begun and may still be made larger.
 fn stepping(policy: &Policy, state: &State, now: Timestamp) -> bool {
     state
@@ -349,8 +324,8 @@ fn up_by_capacity(
     } else {
         held
     };
-    let rate_asks = by_rate > base
-        && (of_rate.rate_exceeds(base) || enlarges(policy, state, picture, (base, capacity), now));
+    let stepping = picture.observed < base && stepping(policy, state, now);
+    let rate_asks = (of_rate.rate_exceeds(base) || stepping) && by_rate > base;
     let lag_asks = backlog && of_lag.lag_exceeds(base) && held > base;
     let lag_would_ask = anything_held
         && by_lag > base

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::world::{World, policy, replicas};
-use crate::{Decision, Policy, Reading, Verdict};
+use crate::{Decision, Policy, Verdict};
 
 fn story(world: &World) -> String {
     let mut story = String::new();
@@ -190,43 +190,4 @@ fn the_reason_is_that_of_the_number() {
     );
     unknown.polls(3);
     check_reason(&unknown.poll(), "what a replica can do is not known yet");
-}
-
-#[test]
-fn a_step_is_not_made_larger_for_what_one_poll_misreads() {
-    // 1,000 records/s on replicas of 100: 12 take 2 of 24 partitions each, 83 of the 87 that they may.
-    for (misread, expected) in [(0.05, 12), (0.25, 24)] {
-        let policy = Policy {
-            startup: Duration::from_secs(20),
-            poll_interval: Duration::from_secs(2),
-            ..policy()
-        };
-        let mut world = World::new(policy, vec![200.0 / 24.0; 24], 3);
-        world.minutes(10);
-        world.scale_rates(5.0);
-        let mut last = 3;
-        for _ in 0..3 {
-            last = replicas(&world.poll());
-            if last > 3 {
-                break;
-            }
-        }
-        assert_eq!(last, 12);
-        let more = 1_000.0 / 24.0 * 5.0 * misread;
-        let decision = world.poll_with(|observation| {
-            if let Reading::Known(partitions) = &mut observation.topics[0].partitions {
-                for partition in partitions {
-                    if let Reading::Known(log) = &mut partition.log {
-                        log.end += crate::rate::whole_records(more);
-                    }
-                }
-            }
-        });
-        assert_eq!(
-            replicas(&decision),
-            expected,
-            "{misread}: {}",
-            decision.reason
-        );
-    }
 }
