@@ -1,8 +1,6 @@
 //! Least privilege, on a broker with its authorizer on: with the documented rights everything is
 //! known, without any one of them the sentence names it, and what is beside goes on.
 
-use std::time::Duration;
-
 use evenkeel_engine::Cause;
 use evenkeel_scaler::observe::KafkaReading;
 use kafka_protocol::messages::create_acls_request::AclCreation;
@@ -89,12 +87,7 @@ async fn until_said(view: &mut View, words: &str, beside: impl Fn(&KafkaReading)
 
 #[tokio::test]
 async fn the_documented_rights_are_enough_and_each_missing_one_is_named() {
-    let authorizer = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
-    let more = [
-        ("authorizer.class.name", authorizer),
-        ("super.users", "User:ANONYMOUS"),
-    ];
-    let kafka = Secured::start_with(Duration::ZERO, &more).await;
+    let kafka = Secured::start_with_authorizer().await;
     let topics = kafka.broker.topics();
     let made = topics.create_topic(BESIDE, 1, 1, &[]).await;
     made.expect("the topic is made");

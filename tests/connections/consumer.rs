@@ -124,12 +124,7 @@ async fn the_consumer_reads_by_tls_with_a_password_and_with_tokens_of_a_provider
 
 #[tokio::test]
 async fn the_documented_rights_of_a_consumer_are_enough_and_each_missing_one_is_said() {
-    let authorizer = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
-    let more = [
-        ("authorizer.class.name", authorizer),
-        ("super.users", "User:ANONYMOUS"),
-    ];
-    let kafka = Secured::start_with(Duration::ZERO, &more).await;
+    let kafka = Secured::start_with_authorizer().await;
     let properties = [
         ("sasl.mechanism", "SCRAM-SHA-512"),
         ("sasl.username", USER),

@@ -33,6 +33,12 @@ use crate::eventually::eventually;
 /// Far above what a broker takes, so that a busy machine makes nothing unknown.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Has the broker ask who may do what.
+pub const AUTHORIZER: (&str, &str) = (
+    "authorizer.class.name",
+    "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+);
+
 /// The topic, and the group that has committed in it.
 pub const ORDERS: &str = "orders";
 /// Its partitions.
@@ -84,6 +90,12 @@ impl Secured {
     /// Starts it. Sessions of `LOGIN` last `session`, or for ever where it is zero.
     pub async fn start(session: Duration) -> Self {
         Self::start_with(session, &[]).await
+    }
+
+    /// The same with an authorizer that knows no rights yet; the plaintext listener may do all.
+    pub async fn start_with_authorizer() -> Self {
+        let more = [AUTHORIZER, ("super.users", "User:ANONYMOUS")];
+        Self::start_with(Duration::ZERO, &more).await
     }
 
     /// The same with more lines of server.properties.

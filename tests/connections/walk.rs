@@ -11,7 +11,7 @@ use evenkeel_tools::demo::broker::KafkaTools;
 use evenkeel_tools::demo::process::bound_command;
 
 use crate::process::free_address;
-use crate::secured::{ORDERS, PASSWORD, Secured, USER};
+use crate::secured::{AUTHORIZER, ORDERS, PASSWORD, Secured, USER};
 
 /// Far above what the page takes.
 const IN_TIME: Duration = Duration::from_secs(300);
@@ -41,10 +41,7 @@ async fn the_page_leads_from_a_broker_with_a_password_to_an_explained_decision()
          user_{USER}=\"{PASSWORD}\" user_{ADMIN}=\"{PASSWORD}\";"
     );
     let more = [
-        (
-            "authorizer.class.name",
-            "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        ),
+        AUTHORIZER,
         ("super.users", "User:ANONYMOUS;User:admin"),
         ("listener.name.login.plain.sasl.jaas.config", &login),
     ];

@@ -24,16 +24,6 @@ const IMPATIENCE: Duration = Duration::from_millis(200);
 const DEADLINE: Duration = Duration::from_secs(60);
 const FRAME_LIMIT: usize = 1 << 20;
 
-const APIS: [Api; 7] = [
-    Api::ApiVersions,
-    Api::Metadata,
-    Api::FindCoordinator,
-    Api::OffsetFetch,
-    Api::DescribeGroups,
-    Api::ConsumerGroupDescribe,
-    Api::ListOffsets,
-];
-
 async fn cluster() -> FakeCluster {
     let cluster = FakeCluster::start(2).await;
     cluster.change(|world| {
@@ -91,7 +81,7 @@ fn check(reading: &KafkaReading) -> Result<(), TestCaseError> {
 fn no_frame_of_a_broker_does_harm() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let cluster = runtime.block_on(cluster());
-    let strategy = (select(APIS.to_vec()), 1..4_usize, bends());
+    let strategy = (select(Api::OBSERVING.to_vec()), 1..4_usize, bends());
     let outcome = TestRunner::new(cases(file!(), 400)).run(&strategy, |(api, times, bends)| {
         let before = panics();
         let change = Change(Arc::new(move |body: &mut Vec<u8>| {

@@ -220,15 +220,7 @@ async fn garbage_in_any_answer_never_ends_the_process() {
         };
         (0..length).map(|_| next()).collect()
     };
-    for api in [
-        Api::ApiVersions,
-        Api::Metadata,
-        Api::FindCoordinator,
-        Api::OffsetFetch,
-        Api::DescribeGroups,
-        Api::ConsumerGroupDescribe,
-        Api::ListOffsets,
-    ] {
+    for api in Api::OBSERVING {
         for length in [0, 1, 5, 9, 40, 300] {
             let mut huge = vec![0; length];
             huge.extend([0xff, 0xff, 0xff, 0xff, 0x0f, 0x7f, 0xff, 0xff, 0xff]);

@@ -10,6 +10,7 @@
 mod findings;
 mod reason;
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::time::Duration;
 
@@ -36,6 +37,13 @@ struct Figure(f64);
 
 /// A figure that may be unknown.
 struct Known(Option<f64>);
+
+/// What a count may not pass.
+enum Bound {
+    MaxReplicas,
+    Partitions,
+    MinReplicas,
+}
 
 /// Who speaks.
 struct Speaker<'a> {
@@ -339,16 +347,23 @@ impl Speaker<'_> {
     fn limit(&self) -> String {
         let it = self.recommendation;
         let least = self.policy.min_replicas;
-        if it.limited < it.stabilized && self.policy.max_replicas == Some(it.most) {
-            format!("No more than maxReplicas, {}.", it.most)
-        } else if it.limited < it.stabilized {
-            format!("No more than the {} partitions.", it.most)
-        } else if it.limited > it.stabilized {
-            format!("No fewer than minReplicas, {least}.")
-        } else if it.most == u32::MAX {
-            format!("At least {least}; there is no maxReplicas.")
-        } else {
-            format!("Within {least} and {}.", it.most)
+        match self.bound() {
+            Some(Bound::MaxReplicas) => format!("No more than maxReplicas, {}.", it.most),
+            Some(Bound::Partitions) => format!("No more than the {} partitions.", it.most),
+            Some(Bound::MinReplicas) => format!("No fewer than minReplicas, {least}."),
+            None if it.most == u32::MAX => format!("At least {least}; there is no maxReplicas."),
+            None => format!("Within {least} and {}.", it.most),
+        }
+    }
+
+    /// What has changed the count last, if a bound did.
+    fn bound(&self) -> Option<Bound> {
+        let it = self.recommendation;
+        match it.limited.cmp(&it.stabilized) {
+            Ordering::Less if self.policy.max_replicas == Some(it.most) => Some(Bound::MaxReplicas),
+            Ordering::Less => Some(Bound::Partitions),
+            Ordering::Greater => Some(Bound::MinReplicas),
+            Ordering::Equal => None,
         }
     }
 }

@@ -18,6 +18,19 @@ pub enum Api {
     ConsumerGroupDescribe = 69,
 }
 
+impl Api {
+    /// Those that observing takes, without what logging in does.
+    pub const OBSERVING: [Self; 7] = [
+        Self::ApiVersions,
+        Self::Metadata,
+        Self::FindCoordinator,
+        Self::OffsetFetch,
+        Self::DescribeGroups,
+        Self::ConsumerGroupDescribe,
+        Self::ListOffsets,
+    ];
+}
+
 /// The whole cluster.
 #[derive(Debug)]
 pub struct World {

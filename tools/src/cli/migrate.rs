@@ -26,7 +26,7 @@ use super::manifests::{self, STANDARD_INPUT};
 use evenkeel_scaler::cli::EXIT_USAGE;
 use evenkeel_scaler::cli::explain::write_out;
 use evenkeel_scaler::config::Config;
-use evenkeel_scaler::config::yaml;
+use evenkeel_scaler::config::yaml::{self, Node, YamlError};
 
 /// Arguments of `evenkeel migrate`.
 #[derive(Debug, clap::Args)]
@@ -88,6 +88,12 @@ pub struct Context<'a> {
     pub files: &'a Files,
 }
 
+/// A file that could be read.
+struct Input {
+    text: String,
+    documents: Result<Vec<Node>, YamlError>,
+}
+
 // === impl Args ===
 
 impl Args {
@@ -113,16 +119,15 @@ impl Args {
             );
             return Ok(ExitCode::from(EXIT_USAGE));
         }
-        let texts: Vec<(&PathBuf, std::io::Result<String>)> = self
+        let inputs: Vec<(&PathBuf, std::io::Result<Input>)> = self
             .files
             .iter()
-            .map(|file| (file, manifests::read(file)))
+            .map(|file| (file, manifests::read(file).map(Input::of)))
             .collect();
         // What a trigger refers to may stand in another of the files.
         let mut files = Files::default();
-        for (_, text) in &texts {
-            let documents = text.as_ref().ok().and_then(|text| yaml::read(text).ok());
-            for document in documents.iter().flatten() {
+        for input in inputs.iter().filter_map(|(_, input)| input.as_ref().ok()) {
+            for document in input.documents.iter().flatten() {
                 files.add(document, &self.namespace);
             }
         }
@@ -130,9 +135,9 @@ impl Args {
         let mut is_unreadable = false;
         let mut is_first = true;
         let mut rewritten = Vec::new();
-        for (file, text) in texts {
-            let text = match text {
-                Ok(text) => text,
+        for (file, input) in inputs {
+            let input = match input {
+                Ok(input) => input,
                 Err(error) => {
                     eprintln!(
                         "{}:1: error: the file cannot be read: {error}",
@@ -142,12 +147,12 @@ impl Args {
                     continue;
                 }
             };
-            let moved = match self.migrate(&text, &files, &mut total) {
+            let moved = match self.migrate(&input, &files, &mut total) {
                 Ok(moved) => moved,
                 Err(remark) => {
                     total.remarks.push(remark);
                     is_unreadable = true;
-                    text.clone()
+                    input.text.clone()
                 }
             };
             total.remarks.sort_by_key(|remark| remark.line);
@@ -155,10 +160,10 @@ impl Args {
                 eprintln!("{}:{remark}", file.display());
             }
             if self.in_place {
-                if moved != text {
+                if moved != input.text {
                     rewritten.push((file, moved));
                 }
-            } else if self.files.len() == 1 || scales_something(&text) {
+            } else if self.files.len() == 1 || input.scales_something() {
                 let between = if is_first || moved.starts_with("---") {
                     ""
                 } else {
@@ -185,7 +190,7 @@ impl Args {
         for (file, moved) in rewritten {
             replace(file, &moved)?;
         }
-        self.summary(&total);
+        self.summary(&total, &values);
         Ok(match (is_unreadable, is_taken && is_ready(&total)) {
             (true, _) => ExitCode::from(EXIT_USAGE),
             (false, true) => ExitCode::SUCCESS,
@@ -202,13 +207,21 @@ impl Args {
         (!namespace.chars().all(|letter| letter.is_ascii_digit())).then_some(namespace)
     }
 
-    fn migrate(&self, text: &str, files: &Files, total: &mut Outcome) -> Result<String, Finding> {
+    fn migrate(
+        &self,
+        input: &Input,
+        files: &Files,
+        total: &mut Outcome,
+    ) -> Result<String, Finding> {
+        let text = input.text.as_str();
         let no_yaml = |line: Option<u64>, text: String| Finding {
             line: line.unwrap_or(1),
             weight: Weight::Error,
             text,
         };
-        let before = yaml::read(text)
+        let before = input
+            .documents
+            .as_ref()
             .map_err(|error| no_yaml(error.line, manifests::no_yaml(text, &error.why)))?;
         let context = Context {
             scaler_address: &self.scaler_address,
@@ -227,7 +240,7 @@ impl Args {
                 scaled_object::migrate(object, &context, &mut outcome);
             });
         }
-        let edited = edit::rewrite(text, &before, &after);
+        let edited = edit::rewrite(text, before, &after);
         if let Err(cannot) = edited {
             outcome
                 .remarks
@@ -243,7 +256,7 @@ impl Args {
     }
 
     /// What there is to do, and what was done.
-    fn summary(&self, total: &Outcome) {
+    fn summary(&self, total: &Outcome, values: &str) {
         let mut error = std::io::stderr().lock();
         let mut words = String::new();
         if let Some(file) = self.values.as_ref().filter(|_| !total.profiles.is_empty()) {
@@ -254,8 +267,7 @@ impl Args {
         } else if !total.profiles.is_empty() {
             words = format!(
                 "\nThese triggers name connection profiles. As values of the chart (--values FILE \
-                 writes them):\n\n{}\n",
-                total.profiles.values(self.own_namespace())
+                 writes them):\n\n{values}\n"
             );
         }
         if total.profiles.are_to_be_filled_in() {
@@ -285,19 +297,28 @@ impl Args {
     }
 }
 
-/// Whether there is anything in it to move, or that cannot be read. Files beside that are only referred
-/// to, and may hold Secrets: they do not come out again.
-fn scales_something(text: &str) -> bool {
-    let Ok(documents) = yaml::read(text) else {
-        return true;
-    };
-    let mut scales = false;
-    for document in &documents {
-        manifests::objects(document, &mut |object| {
-            scales |= matches!(manifests::kind(object), Some("ScaledObject" | "ScaledJob"));
-        });
+// === impl Input ===
+
+impl Input {
+    fn of(text: String) -> Self {
+        let documents = yaml::read(&text);
+        Self { text, documents }
     }
-    scales
+
+    /// Whether there is anything in it to move, or that cannot be read. Files beside that are only
+    /// referred to, and may hold Secrets: they do not come out again.
+    fn scales_something(&self) -> bool {
+        let Ok(documents) = &self.documents else {
+            return true;
+        };
+        let mut scales = false;
+        for document in documents {
+            manifests::objects(document, &mut |object| {
+                scales |= matches!(manifests::kind(object), Some("ScaledObject" | "ScaledJob"));
+            });
+        }
+        scales
+    }
 }
 
 /// Whether what came out can be applied.

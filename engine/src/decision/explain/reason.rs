@@ -4,7 +4,7 @@
 //! missing) stands among the findings. It decides nothing.
 
 use super::super::recommend::{Direction, Refused};
-use super::{Figure, Known, Speaker};
+use super::{Bound, Figure, Known, Speaker};
 use crate::assignor::Needs;
 use crate::capacity::Capacity;
 use crate::sizing::accepted_utilization;
@@ -14,20 +14,19 @@ impl Speaker<'_> {
     pub(super) fn reason(&self) -> String {
         let it = self.recommendation;
         let why = self.why();
-        if it.limited < it.stabilized && self.policy.max_replicas == Some(it.most) {
-            format!(
+        match self.bound() {
+            Some(Bound::MaxReplicas) => format!(
                 "{} would be right, and maxReplicas is {}: {why}",
                 it.stabilized, it.most
-            )
-        } else if it.limited < it.stabilized {
-            format!(
+            ),
+            Some(Bound::Partitions) => format!(
                 "{} would be right, and there are {} partitions: {why}",
                 it.stabilized, it.most
-            )
-        } else if it.limited > it.stabilized {
-            format!("minReplicas is {}: {why}", self.policy.min_replicas)
-        } else {
-            why
+            ),
+            Some(Bound::MinReplicas) => {
+                format!("minReplicas is {}: {why}", self.policy.min_replicas)
+            }
+            None => why,
         }
     }
 

@@ -37,12 +37,11 @@ pub fn check(text: &str, options: Options<'_>) -> Report {
         }
     }
     // A scaler's address that nobody looked at: a key above it or the kind is written otherwise.
-    let is_passed_by = |line: &&str| line.contains("scalerAddress") && line.contains("evenkeel");
+    let is_passed_by = |line: &str| line.contains("scalerAddress") && line.contains("evenkeel");
     if report.triggers == 0
         && report.findings.is_empty()
-        && text.lines().any(|line| is_passed_by(&line))
+        && let Some(before) = text.lines().position(is_passed_by)
     {
-        let before = text.lines().take_while(|line| !is_passed_by(line)).count();
         report.error(
             u64::try_from(before + 1).unwrap_or(1),
             "scalerAddress: of no evenkeel trigger: it is one of kind ScaledObject, under spec.triggers, \

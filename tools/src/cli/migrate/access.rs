@@ -156,22 +156,17 @@ impl Access {
                 .identity
                 .as_ref()
                 .is_some_and(|identity| identity.provider == "aws");
-        match &parameters.identity {
-            _ if is_amazons => {
-                access.set("sigv4.enabled", Setting::Yes);
-                let settings = ["sigv4.awsRegion", "sigv4.awsRoleArn"];
-                access.amazon(
-                    parameters,
-                    files,
-                    settings,
-                    "deploy/aws/prometheus-policy.json",
-                );
-            }
-            Some(identity) => {
-                let words = format!("pod identity {}", identity.provider);
-                access.cannot.insert(words);
-            }
-            None => {}
+        if is_amazons {
+            access.set("sigv4.enabled", Setting::Yes);
+            access.amazon(
+                parameters,
+                files,
+                ["sigv4.awsRegion", "sigv4.awsRoleArn"],
+                "deploy/aws/prometheus-policy.json",
+            );
+        } else if let Some(identity) = &parameters.identity {
+            let words = format!("pod identity {}", identity.provider);
+            access.cannot.insert(words);
         }
         access
     }
@@ -200,11 +195,7 @@ impl Access {
     /// A word such as a mechanism: its text, where the files have it.
     fn word(&mut self, parameters: &Parameters, files: &Files, name: &str) -> Option<String> {
         let source = parameters.source(name)?;
-        let text = files.word(source).filter(|text| !text.is_empty());
-        if text.is_none() && !matches!(source, Source::Text(_)) {
-            self.fill_in(format!("{name}, which {source} holds"));
-        }
-        text
+        self.known(name, source, files.word(source))
     }
 
     /// A word that is written into the values: not what stands in a Secret, where it may be anything.
@@ -212,8 +203,14 @@ impl Access {
         let source = parameters.source(name)?;
         let text = match source {
             Source::Key { object, .. } if object.is_secret => None,
-            _ => files.word(source).filter(|text| !text.is_empty()),
+            _ => files.word(source),
         };
+        self.known(name, source, text)
+    }
+
+    /// The text of a word; where there is none and it is not in the trigger, that is to be filled in.
+    fn known(&mut self, name: &str, source: &Source, text: Option<String>) -> Option<String> {
+        let text = text.filter(|text| !text.is_empty());
         if text.is_none() && !matches!(source, Source::Text(_)) {
             self.fill_in(format!("{name}, which {source} holds"));
         }
