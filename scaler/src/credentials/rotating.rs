@@ -151,6 +151,15 @@ impl<T> Rotating<T> {
     }
 }
 
+impl Rotating<Secret> {
+    /// The token that one file holds. `setting` as for [`Self::new`].
+    pub fn token(setting: String, path: &Path, metrics: &Metrics) -> Self {
+        Self::new(setting, vec![path.to_owned()], metrics, |files| {
+            files.first().ok_or("no file")?.token()
+        })
+    }
+}
+
 impl<T: Send + Sync> Refresh for Rotating<T> {
     fn refresh(&self) {
         // What is wrong is said where it is noticed.

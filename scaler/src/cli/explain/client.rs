@@ -12,7 +12,7 @@ use reqwest::{Client, Url};
 use serde::de::DeserializeOwned;
 
 use crate::admin::api::{ApiError, History, TargetDetail, TargetList};
-use crate::credentials::{Content, Rotating, Secret};
+use crate::credentials::{Rotating, Secret};
 use crate::metrics::Metrics;
 
 /// Where a server listens that was given no other address.
@@ -80,10 +80,8 @@ impl AdminClient {
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         let token = token_file.map(|file| {
-            let paths = vec![file.to_owned()];
-            let token = |files: &[Content<'_>]| files.first().ok_or("no file")?.token();
-            let token = Rotating::new("--token-file".to_owned(), paths, &Metrics::default(), token);
-            Arc::new(token)
+            let setting = "--token-file".to_owned();
+            Arc::new(Rotating::token(setting, file, &Metrics::default()))
         });
         Ok(Self {
             server: url,

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::aws::{self, Aws};
 use crate::config::PrometheusConfig;
 use crate::config::access::{HttpLogin, PrometheusAccessConfig};
-use crate::credentials::{self, Content, Refresh, Rotating, Secret};
+use crate::credentials::{self, Refresh, Rotating, Secret};
 use crate::metrics::Metrics;
 use crate::observe::http::HttpClient;
 use crate::tls::client::ClientTls;
@@ -53,14 +53,7 @@ impl PrometheusAccess {
         });
         let login = config.login.as_ref().map(|login| match login {
             HttpLogin::Bearer(token) => {
-                let make = |files: &[Content<'_>]| files.first().ok_or("no file")?.token();
-                let paths = vec![token.clone()];
-                Login::Bearer(Rotating::new(
-                    setting("bearerTokenFile"),
-                    paths,
-                    metrics,
-                    make,
-                ))
+                Login::Bearer(Rotating::token(setting("bearerTokenFile"), token, metrics))
             }
             HttpLogin::Basic { username, password } => {
                 let login = credentials::Login::of(setting("basic"), username, password, metrics);

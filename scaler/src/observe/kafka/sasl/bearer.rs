@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::aws::Aws;
 use crate::config::access::{BearerConfig, EndpointConfig, TokenConfig};
-use crate::credentials::{Content, Given, Login, Refresh, Renewed, Rotating, Secret, is_token};
+use crate::credentials::{Given, Login, Refresh, Renewed, Rotating, Secret, is_token};
 use crate::metrics::Metrics;
 use crate::observe::http::{self, HttpClient};
 use crate::schema::shorten;
@@ -67,9 +67,7 @@ impl Bearer {
     pub fn new(setting: String, config: &BearerConfig, metrics: &Metrics) -> Self {
         let tokens = match &config.token {
             TokenConfig::File(path) => {
-                let paths = vec![path.clone()];
-                let make = |files: &[Content<'_>]| files.first().ok_or("no file")?.token();
-                Tokens::File(Box::new(Rotating::new(setting, paths, metrics, make)))
+                Tokens::File(Box::new(Rotating::token(setting, path, metrics)))
             }
             TokenConfig::Msk(aws) => Tokens::Msk(Aws::new(setting, aws, metrics)),
             TokenConfig::Endpoint(endpoint) => {
