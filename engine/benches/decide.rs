@@ -10,7 +10,7 @@ use std::time::Duration;
 use evenkeel_engine::{
     AssignedTopic, Committed, GroupObservation, GroupProtocol, GroupState, LogOffsets, Member,
     Observation, OffsetReset, PartitionObservation, Policy, PrometheusObservation, Reading, State,
-    Timestamp, TopicObservation, Tuning, decide,
+    Timestamp, TopicObservation, Tuning, WorkloadObservation, decide,
 };
 
 fn policy() -> Policy {
@@ -77,6 +77,7 @@ fn observation(partitions: u32, seconds: u64, assignor: &str) -> Observation {
             members: members.collect(),
         }),
         prometheus: PrometheusObservation::NotConfigured,
+        workload: WorkloadObservation::NotConfigured,
     }
 }
 

@@ -33,8 +33,8 @@ mod world;
 pub use decision::{Decision, Desired, Finding, Inputs, Stage, State, Step, Verdict, decide};
 pub use observation::{
     AssignedTopic, Cause, Committed, GroupObservation, GroupProtocol, GroupState, LogOffsets,
-    Member, Observation, PartitionHistory, PartitionObservation, PrometheusObservation, Reading,
-    TopicObservation,
+    Member, Observation, PartitionHistory, PartitionObservation, Paused, PrometheusObservation,
+    Reading, Scaling, TopicObservation, Workload, WorkloadObservation,
 };
 pub use policy::{OffsetReset, Policy, PolicyError};
 pub use rate::SLOW_WINDOW;

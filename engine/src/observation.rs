@@ -52,6 +52,8 @@ pub struct Observation {
     pub group: Reading<GroupObservation>,
     /// The inbound-rate baseline.
     pub prometheus: PrometheusObservation,
+    /// The workload that is scaled.
+    pub workload: WorkloadObservation,
 }
 
 /// One topic of the target.
@@ -183,6 +185,65 @@ pub enum PrometheusObservation {
     },
     /// The query failed, or its answer has no meaning as a rate.
     Unknown(Cause),
+}
+
+/// The workload that is scaled, as Kubernetes sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum WorkloadObservation {
+    /// There is no cluster to ask, or it is not to be asked: replicas are guessed from the addresses of
+    /// the group's members.
+    NotConfigured,
+    /// The cluster answered.
+    Known(Workload),
+    /// The cluster did not answer, or not about this workload.
+    Unknown(Cause),
+}
+
+/// What the scale subresource of a workload and the ScaledObject over it say.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Workload {
+    /// When this was last known to be so.
+    pub at: Timestamp,
+    /// Replicas that the workload is to have (`spec.replicas` of its scale subresource).
+    pub asked: u32,
+    /// Pods that exist, ready or not (`status.replicas`); those of a rolling update are among them.
+    pub exist: u32,
+    /// Pods that are ready, where the workload's kind tells.
+    pub ready: Option<u32>,
+    /// Whether a rolling update goes on, as far as the kind tells: old and new pods are there together.
+    pub updating: bool,
+    /// Within which bounds it is scaled.
+    pub scaling: Scaling,
+}
+
+/// The bounds within which KEDA and the HPA scale a workload.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scaling {
+    /// `minReplicaCount`; 0 where the ScaledObject names none.
+    pub min: u32,
+    /// `maxReplicaCount`; 100 where the ScaledObject names none.
+    pub max: u32,
+    /// `idleReplicaCount`, where the ScaledObject names it.
+    pub idle: Option<u32>,
+    /// How far above the present count a wanted one may lie, as a share of it, and still be ignored.
+    pub tolerance_up: f64,
+    /// How far below.
+    pub tolerance_down: f64,
+    /// What an annotation keeps KEDA from doing.
+    pub paused: Paused,
+}
+
+/// Which scaling an annotation of the ScaledObject has paused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Paused {
+    /// None.
+    No,
+    /// All of it (`paused`, `paused-replicas`).
+    All,
+    /// No replicas are taken away (`paused-scale-in`).
+    Down,
+    /// None are added (`paused-scale-out`).
+    Up,
 }
 
 // === impl Reading ===

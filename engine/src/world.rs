@@ -11,7 +11,8 @@ use crate::rate::whole_records;
 use crate::{
     AssignedTopic, Committed, Decision, Desired, GroupObservation, GroupProtocol, GroupState,
     LogOffsets, Member, Observation, OffsetReset, PartitionHistory, PartitionObservation, Policy,
-    PrometheusObservation, Reading, State, Timestamp, TopicObservation, Tuning, decide,
+    PrometheusObservation, Reading, State, Timestamp, TopicObservation, Tuning,
+    WorkloadObservation, decide,
 };
 
 /// The policy of the tests: the product's defaults with a configured capacity.
@@ -239,6 +240,7 @@ impl World {
             }],
             group: Reading::Known(self.group()),
             prometheus: self.prometheus,
+            workload: WorkloadObservation::NotConfigured,
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use evenkeel_engine::{
     Committed, Decision, Desired, GroupObservation, GroupState, LogOffsets, Observation,
-    PartitionObservation, PrometheusObservation, Reading, State, decide,
+    PartitionObservation, PrometheusObservation, Reading, State, WorkloadObservation, decide,
 };
 use evenkeel_scaler::clock::Clock;
 use evenkeel_scaler::config::Config;
@@ -93,6 +93,7 @@ impl Watch {
             topics: reading.topics.clone(),
             group: reading.group.clone(),
             prometheus: PrometheusObservation::NotConfigured,
+            workload: WorkloadObservation::NotConfigured,
         };
         let state = std::mem::take(&mut self.state);
         let (state, decision) = decide(&self.spec.policy, state, &observation, self.clock.now());

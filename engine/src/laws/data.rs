@@ -9,7 +9,7 @@ use crate::world::{World, is_active, policy, replicas};
 use crate::{
     AssignedTopic, Cause, Committed, Desired, GroupObservation, GroupProtocol, GroupState,
     LogOffsets, Member, Observation, PartitionHistory, PartitionObservation, PrometheusObservation,
-    Reading, State, Timestamp, TopicObservation, decide,
+    Reading, State, Timestamp, TopicObservation, WorkloadObservation, decide,
 };
 
 /// What may be wrong with an observation.
@@ -324,6 +324,7 @@ fn observations() -> impl Strategy<Value = Observation> {
             topics,
             group,
             prometheus,
+            workload: WorkloadObservation::NotConfigured,
         })
 }
 

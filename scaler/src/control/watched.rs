@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use evenkeel_engine::{
     Cause, Decision, Desired, Observation, PrometheusObservation, Reading, State, Timestamp,
-    TopicObservation, Verdict,
+    TopicObservation, Verdict, WorkloadObservation,
 };
 
 use super::Decide;
@@ -163,6 +163,7 @@ impl Watched {
             topics: reading.topics,
             group: reading.group,
             prometheus,
+            workload: WorkloadObservation::NotConfigured,
         };
         self.remember(&observation);
 

@@ -3,7 +3,7 @@
 use evenkeel_engine::{
     AssignedTopic, Committed, GroupObservation, GroupProtocol, GroupState, LogOffsets, Member,
     Observation, PartitionHistory, PartitionObservation, PrometheusObservation, Reading, Timestamp,
-    TopicObservation,
+    TopicObservation, WorkloadObservation,
 };
 
 use super::group::{Member as GroupMember, Phase, Protocol};
@@ -72,6 +72,7 @@ impl World {
             }],
             group: Reading::Known(self.describe()),
             prometheus,
+            workload: WorkloadObservation::NotConfigured,
         }
     }
 
