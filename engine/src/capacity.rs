@@ -50,6 +50,9 @@ const MOST_SAMPLES_A_MEASUREMENT: usize = 16;
 /// for the day after a quarter of an hour of a slow database.
 const SLOWED: Duration = Duration::from_secs(600);
 
+/// Samples that are newer by this are worth being kept beside those that were.
+const WORTH_WRITING: Duration = Duration::from_secs(3_600);
+
 /// Samples older than this describe yesterday's code.
 const OLDEST_SAMPLE: Duration = Duration::from_secs(24 * 3_600);
 
@@ -65,6 +68,17 @@ pub(crate) struct CapacityMemory {
     /// The same where they have carried more today: something slowed them.
     slowed: Option<Shown>,
     /// The most that replicas have carried through a measurement, saturated or not.
+    proven: Option<Proven>,
+}
+
+/// What outlives a restart.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct LearnedCapacity {
+    /// When, records per second, and whether most of the group was saturated with it.
+    samples: Vec<(Timestamp, f64, bool)>,
+    shown: Option<Shown>,
+    slowed: Option<Shown>,
     proven: Option<Proven>,
 }
 
@@ -181,6 +195,60 @@ impl CapacityMemory {
         (now.since(slowed.at) <= SLOWED).then_some(slowed.up)
     }
 
+    /// What outlives a restart.
+    pub fn learned(&self) -> LearnedCapacity {
+        let samples = self.samples.iter();
+        LearnedCapacity {
+            samples: samples
+                .map(|sample| (sample.at, sample.records_per_second, sample.among_most))
+                .collect(),
+            shown: self.shown,
+            slowed: self.slowed,
+            proven: self.proven,
+        }
+    }
+
+    /// A memory that knows what was learned, as far as the rates in it are `believable`. What seems to be
+    /// of the future was noted by a clock that is ahead: it is of now.
+    pub fn with_learned(
+        learned: &LearnedCapacity,
+        believable: impl Fn(f64) -> bool,
+        tuning: &Tuning,
+        now: Timestamp,
+    ) -> Self {
+        let surplus = learned.samples.len().saturating_sub(MOST_SAMPLES);
+        let kept = learned.samples.iter().skip(surplus);
+        let mut samples: VecDeque<Sample> = kept
+            .filter(|(_, records_per_second, _)| believable(*records_per_second))
+            .map(|&(at, records_per_second, among_most)| Sample {
+                at: at.min(now),
+                records_per_second,
+                among_most,
+            })
+            .collect();
+        samples.make_contiguous().sort_by_key(|sample| sample.at);
+        let shown = |shown: Option<Shown>| {
+            let sound = |shown: &Shown| believable(shown.up) && believable(shown.down);
+            shown.filter(sound).map(|shown| Shown {
+                at: shown.at.min(now),
+                ..shown
+            })
+        };
+        let proven = learned.proven;
+        let proven = proven.filter(|proven| believable(proven.records_per_second));
+        Self {
+            learned: learned_of(&samples, tuning),
+            samples,
+            measuring_since: None,
+            shown: shown(learned.shown),
+            slowed: shown(learned.slowed),
+            proven: proven.map(|proven| Proven {
+                at: proven.at.min(now),
+                ..proven
+            }),
+        }
+    }
+
     /// How many samples there are.
     pub fn samples(&self) -> usize {
         self.samples.len()
@@ -270,14 +338,7 @@ impl CapacityMemory {
         {
             self.samples.pop_front();
         }
-        if let Some((up, down)) = quantiles(self.samples.iter(), tuning) {
-            self.learned = Some(Capacity {
-                up,
-                down,
-                backlog: up,
-                source: Source::Learned,
-            });
-        }
+        self.learned = learned_of(&self.samples, tuning).or(self.learned);
         let newest = self.samples.iter().rev().filter(|sample| sample.among_most);
         let newest = newest.take(MOST_SAMPLES_A_MEASUREMENT);
         if among_most && let Some((up, down)) = quantiles(newest, tuning) {
@@ -290,6 +351,66 @@ impl CapacityMemory {
             }
         }
     }
+}
+
+// === impl LearnedCapacity ===
+
+impl LearnedCapacity {
+    /// One of these samples, and with the same shown, slowed and proven, whatever they are.
+    #[cfg(test)]
+    pub fn bent(
+        samples: Vec<(Timestamp, f64, bool)>,
+        shown: Option<(Timestamp, f64, f64)>,
+    ) -> Self {
+        let proven = shown.map(|(at, records_per_second, _)| Proven {
+            at,
+            records_per_second,
+        });
+        let shown = shown.map(|(at, up, down)| Shown { at, up, down });
+        Self {
+            samples,
+            shown,
+            slowed: shown,
+            proven,
+        }
+    }
+
+    /// Whether there are samples of another capacity, by `differ`, or an hour newer ones.
+    pub fn differs(
+        &self,
+        written: &Self,
+        differ: impl Fn(Option<f64>, Option<f64>) -> bool,
+    ) -> bool {
+        let newest = |learned: &Self| learned.samples.iter().map(|sample| sample.0).max();
+        let is_newer = match (newest(self), newest(written)) {
+            (Some(newest), Some(before)) => newest.since(before) > WORTH_WRITING,
+            _ => false,
+        };
+        let median = |learned: &Self| {
+            let samples = learned.samples.iter();
+            let mut rates: Vec<f64> = samples.map(|sample| sample.1).collect();
+            rates.sort_unstable_by(f64::total_cmp);
+            quantile(&rates, 0.5).filter(|_| rates.len() >= ENOUGH_SAMPLES)
+        };
+        let up = |shown: Option<Shown>| shown.map(|shown| shown.up);
+        let proven = |learned: &Self| learned.proven.map(|proven| proven.records_per_second);
+        is_newer
+            || differ(median(self), median(written))
+            || differ(up(self.shown), up(written.shown))
+            || differ(up(self.slowed), up(written.slowed))
+            || differ(proven(self), proven(written))
+    }
+}
+
+/// The capacity that samples show, where there are enough.
+fn learned_of(samples: &VecDeque<Sample>, tuning: &Tuning) -> Option<Capacity> {
+    let (up, down) = quantiles(samples.iter(), tuning)?;
+    Some(Capacity {
+        up,
+        down,
+        backlog: up,
+        source: Source::Learned,
+    })
 }
 
 /// What each replica did since the measurement began, and whether it was saturated throughout.

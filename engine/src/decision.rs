@@ -38,19 +38,19 @@ pub struct State {
     last_at: Option<Timestamp>,
     /// When the picture was last whole.
     complete_at: Option<Timestamp>,
-    partitions: Partitions,
+    pub(crate) partitions: Partitions,
     arrivals: Arrivals,
-    trend: Trend,
+    pub(crate) trend: Trend,
     group: Option<GroupMemory>,
-    rebalance: RebalanceMemory,
-    flight: FlightMemory,
-    capacity: CapacityMemory,
+    pub(crate) rebalance: RebalanceMemory,
+    pub(crate) flight: FlightMemory,
+    pub(crate) capacity: CapacityMemory,
     /// Seconds between two commits of a partition.
-    commit_interval_seconds: Option<f64>,
+    pub(crate) commit_interval_seconds: Option<f64>,
     /// Records processed in all, at the last observations.
     processed: VecDeque<(Timestamp, u64)>,
     down: Window,
-    outgrown: Outgrown,
+    pub(crate) outgrown: Outgrown,
     /// When the rate last began a step up.
     stepped_at: Option<Timestamp>,
     /// When more was last asked for than the rate needs.

@@ -15,7 +15,7 @@ use crate::world::{World, policy};
 
 /// Few cases of long stories: a case is up to some hours of a target's life. The same ones in every
 /// run, so that a failure is the change's; with `PROPTEST_RNG_SEED` set, others.
-fn cases(count: u32) -> Config {
+pub(crate) fn cases(count: u32) -> Config {
     let default = Config::default();
     let rng_seed = match default.rng_seed {
         RngSeed::Random => RngSeed::Fixed(20_261_123),

@@ -8,7 +8,7 @@
 //! (the numbers that no user sets),
 //! [`decision`] (what comes out, and the pipeline), then the rooms of the pipeline: `partition` and
 //! `group` (what is remembered), `history`, `rate`, `lag`, `capacity`, `assignor`, `sizing`,
-//! `rebalance`, `stabilizer`.
+//! `rebalance`, `stabilizer`; at last `learned` (what of all that outlives a restart).
 
 mod assignor;
 mod capacity;
@@ -18,6 +18,7 @@ mod history;
 mod lag;
 #[cfg(test)]
 mod laws;
+mod learned;
 pub mod observation;
 mod partition;
 pub mod policy;
@@ -31,6 +32,7 @@ pub mod tuning;
 mod world;
 
 pub use decision::{Decision, Desired, Finding, Inputs, Stage, State, Step, Verdict, decide};
+pub use learned::Learned;
 pub use observation::{
     AssignedTopic, Cause, Committed, GroupObservation, GroupProtocol, GroupState, LogOffsets,
     Member, Observation, PartitionHistory, PartitionObservation, Paused, PrometheusObservation,

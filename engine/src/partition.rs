@@ -30,7 +30,13 @@ pub(crate) struct Partitions {
     pub at: Option<Timestamp>,
     /// Records committed since the target was registered, all partitions.
     pub processed_records: u64,
+    /// What was learned before of partitions that have not been listed yet.
+    #[serde(default, skip_serializing_if = "Usual::is_empty")]
+    expected: Usual,
 }
+
+/// The records that partitions have brought, older ones fading, by topic and number.
+pub(crate) type Usual = BTreeMap<String, Vec<(u32, u64)>>;
 
 /// One topic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -148,6 +154,25 @@ impl Partitions {
             .flat_map(|topic| &mut topic.partitions)
     }
 
+    /// The records that each has brought, older ones fading; those of partitions not listed yet as they
+    /// were learned before.
+    pub fn usual(&self) -> Usual {
+        let mut usual = self.expected.clone();
+        for topic in self.topics.iter().filter(|topic| topic.known) {
+            let partitions = topic.partitions.iter();
+            let records = partitions
+                .map(|one| (one.number, crate::rate::whole_records(one.usual_records)))
+                .collect();
+            usual.insert(topic.name.clone(), records);
+        }
+        usual
+    }
+
+    /// What partitions have brought before, for when they are listed first.
+    pub fn expect_usual(&mut self, usual: Usual) {
+        self.expected = usual;
+    }
+
     /// Takes in one observation.
     pub fn take_in(&mut self, observation: &Observation, now: Timestamp) -> Intake {
         let at = observation.at.min(now);
@@ -175,6 +200,16 @@ impl Partitions {
                 &mut intake,
                 &mut gaps,
             ));
+            if observed.partitions.known().is_some()
+                && let Some(usual) = self.expected.remove(&observed.name)
+            {
+                memory.add_usual(&usual);
+            }
+        }
+        // What is not among all topics there are is gone.
+        let mut listed = topics.iter().map(|topic| topic.partitions.known());
+        if !topics.is_empty() && listed.all(|partitions| partitions.is_some()) {
+            self.expected.clear();
         }
         if gaps.count > 0 {
             intake.commit_gap_seconds = Some(gaps.seconds / f64::from(gaps.count));
@@ -249,6 +284,16 @@ impl TopicMemory {
             }
         }
         processed
+    }
+
+    /// Adds what partitions have brought before.
+    fn add_usual(&mut self, usual: &[(u32, u64)]) {
+        let usual: BTreeMap<u32, u64> = usual.iter().copied().collect();
+        for partition in &mut self.partitions {
+            if let Some(&records) = usual.get(&partition.number) {
+                partition.usual_records += records as f64;
+            }
+        }
     }
 
     /// Makes the partitions those of the observation; what is known of the ones that stay is kept.

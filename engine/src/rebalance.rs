@@ -41,10 +41,10 @@ const PAUSE: Duration = Duration::from_secs(10);
 
 /// Learned pauses outside these bounds are misreadings (a poll interval, a stuck member).
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Whatever was learned, replicas in flight hold nothing for longer than this.
-const LONGEST_FLIGHT: Duration = Duration::from_secs(600);
+pub(crate) const LONGEST_FLIGHT: Duration = Duration::from_secs(600);
 
 /// ... nor for less than this: KEDA and the HPA alone take up to 45 s to act.
 const SHORTEST_FLIGHT: Duration = Duration::from_secs(60);
@@ -64,7 +64,7 @@ pub(crate) struct RebalanceMemory {
     storm: bool,
     /// When lag was last allowed to ask for more during a spent hold.
     pub last_lag_step_at: Option<Timestamp>,
-    pause_seconds: Option<f64>,
+    pub pause_seconds: Option<f64>,
     updated_at: Option<Timestamp>,
 }
 
@@ -102,7 +102,7 @@ pub(crate) struct Holding {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct FlightMemory {
     request: Option<Request>,
-    startup_seconds: Option<f64>,
+    pub startup_seconds: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -193,6 +193,31 @@ impl Outgrown {
         });
     }
 
+    /// The same, as far as rates in it are `believable`; what seems to be of the future is of now.
+    pub fn sound(&self, believable: impl Fn(f64) -> bool, now: Timestamp) -> Self {
+        let counts = self.counts.iter().take(MOST_OUTGROWN);
+        let counts = counts.filter(|known| believable(known.inbound));
+        let counts = counts.map(|known| OutgrownCount {
+            at: known.at.min(now),
+            ..*known
+        });
+        Self {
+            counts: counts.collect(),
+        }
+    }
+
+    /// Whether other counts were outgrown, or by another rate, by `differ`.
+    pub fn differs(
+        &self,
+        written: &Self,
+        differ: impl Fn(Option<f64>, Option<f64>) -> bool,
+    ) -> bool {
+        let pairs = || self.counts.iter().zip(&written.counts);
+        self.counts.len() != written.counts.len()
+            || pairs().any(|(one, other)| one.replicas != other.replicas)
+            || pairs().any(|(one, other)| differ(Some(one.inbound), Some(other.inbound)))
+    }
+
     /// The highest count that is too few for `inbound`, as far as that was seen not long ago.
     pub fn too_few_for(&self, inbound: f64, tuning: &Tuning, now: Timestamp) -> Option<u32> {
         self.counts

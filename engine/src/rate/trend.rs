@@ -35,7 +35,7 @@ pub(crate) struct Trend {
     /// What was expected and is not yet due.
     expected: Option<Expected>,
     /// The share of what was expected that did not come, lately.
-    missed: f64,
+    pub missed: f64,
 }
 
 /// What a rise was expected to lead to. Records per second.
