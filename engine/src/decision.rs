@@ -228,6 +228,17 @@ pub struct Inputs {
     pub held_seconds: f64,
 }
 
+// === impl State ===
+
+impl State {
+    /// The same state, knowing that another scaler, which leads, last asked for `replicas`.
+    #[must_use]
+    pub fn with_asked(mut self, replicas: u32) -> Self {
+        self.desired = Some(replicas);
+        self
+    }
+}
+
 // === impl Decision ===
 
 impl Decision {

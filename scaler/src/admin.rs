@@ -33,6 +33,7 @@ use crate::clock::Clock;
 use crate::config::Limits;
 use crate::control::registry::Registry;
 use crate::control::target::Target;
+use crate::leader::{Leadership, Role};
 use crate::metrics::Metrics;
 use crate::notices::Notices;
 use api::{ApiError, History, TargetDetail, TargetList};
@@ -48,6 +49,7 @@ struct Shared {
     notices: Notices,
     clock: Clock,
     readiness: Readiness,
+    leadership: Leadership,
 }
 
 /// Which trigger of a ScaledObject, and from when on.
@@ -63,15 +65,16 @@ pub fn router(
     metrics: &Metrics,
     limits: Limits,
     clock: Clock,
-    readiness: Readiness,
+    (readiness, leadership): (Readiness, Leadership),
     token: Option<&Arc<AdminToken>>,
 ) -> Router {
     let shared = Arc::new(Shared {
-        exposition: exposition::registry(Arc::clone(&targets), metrics, limits, clock),
+        exposition: exposition::registry(Arc::clone(&targets), metrics, limits, clock, &leadership),
         targets,
         notices: metrics.notices.clone(),
         clock,
         readiness,
+        leadership,
     });
     let api = Router::new()
         .route("/api/v1/targets", get(serve_targets))
@@ -122,15 +125,32 @@ async fn serve_readiness(State(shared): State<Arc<Shared>>) -> Response {
     let (status, sentence) = match shared.readiness.phase() {
         Phase::Starting => (
             StatusCode::SERVICE_UNAVAILABLE,
-            "starting: the servers are not up yet\n",
+            starting(&shared.leadership),
         ),
-        Phase::Serving => (StatusCode::OK, "ready\n"),
+        Phase::Serving => (StatusCode::OK, ready(&shared.leadership)),
         Phase::Draining => (
             StatusCode::SERVICE_UNAVAILABLE,
-            "draining: a shutdown has begun\n",
+            "draining: a shutdown has begun\n".to_owned(),
         ),
     };
     (status, sentence).into_response()
+}
+
+fn starting(leadership: &Leadership) -> String {
+    match leadership.role() {
+        Role::Silent { why } => format!("starting: {why}\n"),
+        _ => "starting: the servers are not up yet\n".to_owned(),
+    }
+}
+
+/// Ready, and who answers where there are several replicas.
+fn ready(leadership: &Leadership) -> String {
+    match leadership.role() {
+        Role::Answer if !leadership.is_among_others() => "ready\n".to_owned(),
+        Role::Answer => "ready: this replica leads\n".to_owned(),
+        Role::Forward(peer) => format!("ready: {} leads\n", peer.identity),
+        Role::Silent { why } => format!("ready, and no replica leads: {why}\n"),
+    }
 }
 
 async fn serve_targets(State(shared): State<Arc<Shared>>) -> Json<TargetList> {
@@ -139,7 +159,7 @@ async fn serve_targets(State(shared): State<Arc<Shared>>) -> Json<TargetList> {
     Json(TargetList {
         now_millis: now.as_millis(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        notices: shared.notices.sentences(|_| true),
+        notices: shared.notices(|_| true),
         targets: targets
             .iter()
             .map(|target| views::summary(target, target.published().as_deref(), now))
@@ -168,9 +188,7 @@ async fn serve_target(
             .as_ref()
             .map(|published| published.problems.clone())
             .unwrap_or_default(),
-        notices: shared
-            .notices
-            .sentences(|setting| views::concerns(&target.spec, setting)),
+        notices: shared.notices(|setting| views::concerns(&target.spec, setting)),
         notes: target.spec.notes.clone(),
         triggers: shared.triggers(&namespace, &name),
     })
@@ -205,6 +223,21 @@ async fn serve_history(
 // === impl Shared ===
 
 impl Shared {
+    /// What has to be known beside the targets: first of all where this is not the replica that answers.
+    fn notices(&self, concerns: impl Fn(&str) -> bool) -> Vec<String> {
+        let standing = match self.leadership.role() {
+            Role::Answer => None,
+            Role::Forward(peer) => Some(format!(
+                "This replica does not answer KEDA: {} leads. What is decided here is what would be \
+                 answered from here.",
+                peer.identity
+            )),
+            Role::Silent { why } => Some(format!("No replica answers KEDA: {why}.")),
+        };
+        let sentences = self.notices.sentences(concerns);
+        standing.into_iter().chain(sentences).collect()
+    }
+
     /// The target, or a sentence that names those there are.
     fn find(
         &self,

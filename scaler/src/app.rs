@@ -5,10 +5,11 @@
 //! and the loops' supervisor. If one of them ends while it should not, the process ends with an
 //! error and whoever runs it starts it again: a scaler that half works freezes every target it has.
 //!
-//! The way down: readiness goes, streams end with OK, calls in flight finish within `grpc.drain`,
+//! The way down: readiness goes, what was learned is written down and the lead given up, streams end with OK, calls in flight finish within `grpc.drain`,
 //! the loops stop, and the admin server goes last so that the drain can be watched.
 
 pub mod logging;
+mod outside;
 mod sources;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use self::outside::{Helpers, Outside};
 use self::sources::RealSources;
 use crate::admin::{self, AdminToken};
 use crate::clock::Clock;
@@ -29,6 +31,8 @@ use crate::control::registry::Registry;
 use crate::control::supervisor::Supervisor;
 use crate::credentials::{self, Refresh};
 use crate::grpc;
+use crate::kubernetes::{Cluster, ClusterError};
+use crate::leader::{Leadership, Role};
 use crate::metrics::Metrics;
 use crate::notices::Notices;
 use crate::observe::prometheus::PrometheusClientError;
@@ -47,6 +51,7 @@ pub struct App {
     metrics: Metrics,
     registry: Arc<Registry>,
     sources: Arc<RealSources>,
+    outside: Outside,
     grpc: TcpListener,
     grpc_tls: Option<Arc<ServerTls>>,
     admin: TcpListener,
@@ -60,6 +65,9 @@ pub struct App {
 struct Running {
     /// Reads files again for as long as the process runs.
     _credentials: AbortOnDropHandle<()>,
+    /// Says when calls can be answered.
+    _ready: AbortOnDropHandle<()>,
+    helpers: Helpers,
     loops: JoinHandle<()>,
     grpc_server: JoinHandle<Result<(), grpc::ServeError>>,
     admin_server: JoinHandle<std::io::Result<()>>,
@@ -92,6 +100,9 @@ pub enum AppError {
     /// Files that a server needs from its start on cannot be used.
     #[error("{0}")]
     Credentials(String),
+    /// The cluster of Kubernetes cannot be asked.
+    #[error(transparent)]
+    Kubernetes(#[from] ClusterError),
     /// The gRPC server failed.
     #[error(transparent)]
     Grpc(#[from] grpc::ServeError),
@@ -126,11 +137,7 @@ impl App {
         let config = Arc::new(config);
         let clock = Clock::start();
         let metrics = Metrics::default();
-        let sources = Arc::new(RealSources::new(
-            Arc::clone(&config),
-            clock,
-            metrics.clone(),
-        )?);
+        let sources = RealSources::new(Arc::clone(&config), clock, metrics.clone())?;
         let tls = config.grpc.tls.as_ref();
         let tls = tls.map(|tls| ServerTls::new("grpc.tls".to_owned(), tls, &metrics));
         let grpc_tls = tls.map(Arc::new);
@@ -143,6 +150,9 @@ impl App {
         if let Some(token) = &admin_token {
             token.file().current().map_err(AppError::Credentials)?;
         }
+        let cluster = Cluster::of(&config.kubernetes).await?;
+        let outside = Outside::of(&config, cluster, clock)?;
+        let sources = Arc::new(sources.with_workloads(outside.workloads()));
         let (grpc, grpc_address) = listen("grpc.listen", config.grpc.listen).await?;
         let (admin, admin_address) = listen("admin.listen", config.admin.listen).await?;
         Ok(Self {
@@ -154,6 +164,7 @@ impl App {
             clock,
             metrics,
             sources,
+            outside,
             grpc,
             grpc_tls,
             admin,
@@ -191,11 +202,9 @@ impl App {
     }
 
     async fn start(self) -> Running {
-        // The listeners are bound, so whoever asks is answered: ready before the first answer.
         let health = grpc::Health::new().await;
-        health.ready().await;
         let readiness = admin::Readiness::new();
-        readiness.serving();
+        let leadership = self.outside.leadership();
         let draining = CancellationToken::new();
         let admin_end = CancellationToken::new();
         let router = admin::router(
@@ -203,13 +212,14 @@ impl App {
             &self.metrics,
             self.config.limits,
             self.clock,
-            readiness.clone(),
+            (readiness.clone(), leadership.clone()),
             self.admin_token.as_ref(),
         );
         let scaler = grpc::Scaler::new(
             Arc::clone(&self.config),
             Arc::clone(&self.registry),
             self.clock,
+            grpc::Forward::new(leadership.clone(), self.grpc_tls.clone()),
             draining.clone(),
         );
         let metrics = self.metrics.clone();
@@ -223,14 +233,22 @@ impl App {
             LoopContext {
                 sources: self.sources,
                 registry: self.registry,
+                kept: self.outside.kept(),
+                announcements: self.outside.announcements(),
                 decide: evenkeel_engine::decide,
                 poll: self.config.poll,
                 prometheus_concurrency: self.config.limits.prometheus_concurrency,
                 clock: self.clock,
-                metrics: self.metrics,
+                metrics: self.metrics.clone(),
             },
             self.config.limits.target_idle,
         );
+        let port = self.grpc_address.port();
+        let outside = self.outside;
+        let helpers = outside
+            .start(port, self.grpc_tls.clone(), self.metrics)
+            .await;
+        let ready = tokio::spawn(become_ready(leadership, readiness.clone(), health.clone()));
         let drain = self.config.grpc.drain;
         let grpc_server = tokio::spawn({
             let draining = draining.clone();
@@ -256,6 +274,8 @@ impl App {
         let loops = tokio::spawn(supervisor.run());
         Running {
             _credentials: AbortOnDropHandle::new(credentials),
+            _ready: AbortOnDropHandle::new(ready),
+            helpers,
             loops,
             grpc_server,
             admin_server,
@@ -288,6 +308,8 @@ impl Running {
     async fn stop(mut self) {
         tracing::info!(drain = ?self.drain, "shutting down");
         self.readiness.draining();
+        // Whoever asks meanwhile is answered, by whoever leads.
+        self.helpers.hand_over().await;
         self.draining.cancel();
         let grace = self.drain + DRAIN_MARGIN;
         end_in_time("the gRPC server", grace, &mut self.grpc_server).await;
@@ -301,6 +323,21 @@ impl Refresh for Noticed {
     fn refresh(&self) {
         self.0.log_new();
     }
+}
+
+/// Says that calls can be answered, as soon as they can: at once where this is the only replica, and
+/// otherwise from when a leader was first known. Later nobody may lead for a while; then the answer is
+/// an error that says so, which an address that is taken out of the Service could not.
+async fn become_ready(
+    mut leadership: Leadership,
+    readiness: admin::Readiness,
+    health: grpc::Health,
+) {
+    while matches!(leadership.role(), Role::Silent { .. }) {
+        leadership.changed().await;
+    }
+    health.ready().await;
+    readiness.serving();
 }
 
 async fn listen(

@@ -5,6 +5,7 @@
 //! `schema::process` is the table of settings with their defaults, `load` reads them.
 
 pub mod access;
+pub mod kubernetes;
 pub mod load;
 pub mod yaml;
 
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use self::access::{PrometheusAccessConfig, SaslConfig, ServerTlsConfig, TlsConfig};
+use self::kubernetes::{KubernetesConfig, LeaderConfig, StateConfig};
 
 /// The whole configuration, checked.
 #[derive(Clone, Debug)]
@@ -30,6 +32,12 @@ pub struct Config {
     pub prometheus: BTreeMap<String, PrometheusConfig>,
     /// Whether a ScaledObject may name addresses that are no profile (plaintext, no credentials).
     pub adhoc_clusters: bool,
+    /// What is asked of Kubernetes.
+    pub kubernetes: KubernetesConfig,
+    /// How one of several replicas is chosen to answer; this one answers where absent.
+    pub leader: Option<LeaderConfig>,
+    /// Where what was learned is kept; nowhere where absent.
+    pub state: Option<StateConfig>,
     /// The bounds of the process.
     pub limits: Limits,
     /// Log lines as JSON rather than text.

@@ -2,13 +2,16 @@
 //!
 //! Loops run at their own pace; calls from KEDA only read what was published and never cause I/O.
 //! Reading order: [`registry`] (which targets there are), [`target`] (one of them, and what was
-//! published for it), [`history`] (what is remembered of that), [`supervisor`] (a loop for each
+//! published for it), [`history`] (what is remembered of that), [`kept`] (what was learned of each), [`supervisor`] (a loop for each
 //! cluster that is asked about), [`cluster_loop`] (when a loop asks Kafka what), [`baselines`]
-//! (Prometheus beside it), [`watched`] (from a reading to a published decision).
+//! (Prometheus beside it), [`watched`] (from a reading to a published decision), [`announcements`] (what people
+//! are told of it).
 
+pub mod announcements;
 pub mod baselines;
 pub mod cluster_loop;
 pub mod history;
+pub mod kept;
 pub mod registry;
 pub mod supervisor;
 pub mod target;
@@ -18,9 +21,9 @@ use std::sync::Arc;
 
 use evenkeel_engine::{Decision, Observation, Policy, State, Timestamp};
 
-use self::target::ClusterRef;
+use self::target::{ClusterRef, TargetKey};
 use crate::observe::prometheus::ObservePrometheus;
-use crate::observe::{ObserveKafka, Problem};
+use crate::observe::{ObserveKafka, Problem, WorkloadReading};
 
 /// The decision: [`evenkeel_engine::decide`], or a stand-in in tests of the loops.
 pub type Decide = fn(&Policy, State, &Observation, Timestamp) -> (State, Decision);
@@ -40,4 +43,7 @@ pub trait Sources: Send + Sync + 'static {
 
     /// The one Prometheus observer of the process.
     fn prometheus(&self) -> Arc<Self::Prometheus>;
+
+    /// What Kubernetes knows of the workload of a target. Does no I/O.
+    fn workload(&self, target: &TargetKey, now: Timestamp) -> WorkloadReading;
 }

@@ -2,9 +2,10 @@
 //!
 //! Handlers read published decisions and compute nothing; the first call of a ScaledObject
 //! registers it. [`metadata`] turns a trigger's metadata into a target, [`service`] answers,
-//! [`status`] says no, [`health`] says whether to ask, [`layers`] count, time, trace and bound every
+//! [`forward`] hands a call on where another replica leads, [`status`] says no, [`health`] says whether to ask, [`layers`] count, time, trace and bound every
 //! call, [`server`] holds the socket.
 
+pub mod forward;
 pub mod health;
 mod incoming;
 pub mod layers;
@@ -14,6 +15,7 @@ pub mod service;
 pub mod status;
 pub mod wire;
 
+pub use forward::Forward;
 pub use health::Health;
 pub use server::{ServeError, serve};
 pub use service::{METRIC_NAME, Scaler};

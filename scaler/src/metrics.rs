@@ -35,6 +35,8 @@ pub struct Metrics {
     pub engine_panics: Counter,
     /// Panics of a cluster's loop; it was started again.
     pub loop_panics: Counter,
+    /// How often this replica has begun to lead.
+    pub leader_changes: Counter,
     /// Decisions published, over all targets.
     pub decisions: Family<DecisionLabels, Counter>,
     /// 1 where the files of a setting cannot be used as they are now.
@@ -228,6 +230,11 @@ impl Metrics {
             "evenkeel_loop_panics",
             "Panics of a cluster's loop, each an error of the program: it was started again",
             self.loop_panics.clone(),
+        );
+        registry.register(
+            "evenkeel_leader_changes",
+            "How often this replica has begun to lead",
+            self.leader_changes.clone(),
         );
         registry.register(
             "evenkeel_decisions",

@@ -13,7 +13,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_engine::{Cause, GroupObservation, Reading, Timestamp, TopicObservation};
+use evenkeel_engine::{
+    Cause, GroupObservation, Reading, Timestamp, TopicObservation, WorkloadObservation,
+};
 
 /// What one target wants to know from Kafka.
 #[derive(Clone, Debug)]
@@ -86,6 +88,15 @@ pub struct KafkaReading {
     pub group: Reading<GroupObservation>,
     /// What went wrong, each once, for people.
     pub problems: Vec<Problem>,
+}
+
+/// What Kubernetes said about the workload of one target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkloadReading {
+    /// The workload, or why it is not known.
+    pub observation: WorkloadObservation,
+    /// What went wrong, for people.
+    pub problem: Option<Problem>,
 }
 
 /// Something that went wrong while observing, for people and for labels.

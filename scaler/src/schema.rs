@@ -71,6 +71,8 @@ pub enum Kind {
     File,
     /// A host's name or IP address.
     Host,
+    /// The name of an object in Kubernetes (a DNS label).
+    Name,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// What Go's `strconv.ParseBool` takes, because that is what KEDA's triggers take.
@@ -205,6 +207,7 @@ impl Kind {
             Self::Text => "text".to_owned(),
             Self::File => "the whole path of a file, from / on".to_owned(),
             Self::Host => "a host's name or address".to_owned(),
+            Self::Name => "a name of lower-case letters, digits and dashes, at most 63".to_owned(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::Boolean => "true or false".to_owned(),
             Self::Integer { min, max } if *max == MAX_RECORDS => {

@@ -7,7 +7,8 @@
 pub mod client;
 pub mod dates;
 pub mod failure;
-pub mod pem;
+mod peer;
+mod pem;
 pub mod server;
 
 /// Makes ring the process's provider; whoever builds a client or a server calls it first. A second

@@ -13,7 +13,8 @@ use evenkeel_scaler::control::target::{Published, Target};
 use evenkeel_scaler::grpc::layers::observe::Observe;
 use evenkeel_scaler::grpc::wire::external_scaler_client::ExternalScalerClient;
 use evenkeel_scaler::grpc::wire::{GetMetricsRequest, ScaledObjectRef};
-use evenkeel_scaler::grpc::{Health, METRIC_NAME, Scaler, ServeError, layers, serve};
+use evenkeel_scaler::grpc::{Forward, Health, METRIC_NAME, Scaler, ServeError, layers, serve};
+use evenkeel_scaler::leader::Leadership;
 use evenkeel_scaler::metrics::{Metrics, RpcLabels};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -56,6 +57,7 @@ impl World {
             Arc::clone(&config),
             Arc::clone(&registry),
             clock,
+            Forward::new(Leadership::alone(clock), None),
             shutdown.clone(),
         );
         Self {

@@ -11,11 +11,13 @@ use std::time::Duration;
 use evenkeel_engine::{
     Cause, Committed, Decision, Desired, GroupObservation, GroupProtocol, GroupState, Inputs,
     LogOffsets, Observation, PartitionObservation, Policy, PrometheusObservation, Reading, State,
-    Timestamp, TopicObservation, Verdict,
+    Timestamp, TopicObservation, Verdict, WorkloadObservation,
 };
 use evenkeel_scaler::clock::Clock;
 use evenkeel_scaler::config::PollConfig;
+use evenkeel_scaler::control::announcements::Announcements;
 use evenkeel_scaler::control::cluster_loop::LoopContext;
+use evenkeel_scaler::control::kept::Kept;
 use evenkeel_scaler::control::registry::Registry;
 use evenkeel_scaler::control::supervisor::Supervisor;
 use evenkeel_scaler::control::target::{
@@ -26,6 +28,7 @@ use evenkeel_scaler::metrics::Metrics;
 use evenkeel_scaler::observe::prometheus::{BaselineReading, ObservePrometheus, PrometheusQuery};
 use evenkeel_scaler::observe::{
     Depth, Isolation, KafkaReading, ObserveKafka, Problem, Request, Subscription, TopicSelection,
+    WorkloadReading,
 };
 use tokio::time::Instant;
 
@@ -102,6 +105,8 @@ impl World {
                 script: Arc::clone(&script),
             }),
             registry: Arc::clone(&registry),
+            kept: Kept::default(),
+            announcements: Announcements::nowhere(),
             decide,
             poll: PollConfig {
                 interval: Duration::from_secs(5),
@@ -239,6 +244,13 @@ impl Sources for FakeSources {
             clock: self.clock,
             script: Arc::clone(&self.script),
         })
+    }
+
+    fn workload(&self, _: &TargetKey, _: Timestamp) -> WorkloadReading {
+        WorkloadReading {
+            observation: WorkloadObservation::NotConfigured,
+            problem: None,
+        }
     }
 }
 

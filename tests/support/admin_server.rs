@@ -13,6 +13,7 @@ use evenkeel_scaler::cli::explain::client::AdminClient;
 use evenkeel_scaler::clock::Clock;
 use evenkeel_scaler::config::{AdminConfig, Limits};
 use evenkeel_scaler::control::registry::Registry;
+use evenkeel_scaler::leader::Leadership;
 use evenkeel_scaler::metrics::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -66,7 +67,7 @@ impl Server {
             &metrics,
             limits,
             clock,
-            readiness.clone(),
+            (readiness.clone(), Leadership::alone(clock)),
             token.as_ref(),
         );
         let listener = TcpListener::bind(address).await.unwrap();

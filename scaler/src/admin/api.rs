@@ -26,7 +26,7 @@ pub struct TargetList {
     pub now_millis: u64,
     /// The server's version.
     pub version: String,
-    /// What has to be known about certificates and credentials, each a sentence.
+    /// What has to be known about certificates, credentials and other replicas, each a sentence.
     #[serde(default)]
     pub notices: Vec<String>,
     /// The targets.

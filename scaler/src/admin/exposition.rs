@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::config::Limits;
 use crate::control::registry::Registry;
 use crate::control::target::{Published, Target};
+use crate::leader::Leadership;
 use crate::metrics::Metrics;
 
 /// The content type of what [`render`] answers.
@@ -31,6 +32,7 @@ pub(super) fn registry(
     metrics: &Metrics,
     limits: Limits,
     clock: Clock,
+    leadership: &Leadership,
 ) -> prometheus_client::registry::Registry {
     let mut registry = prometheus_client::registry::Registry::default();
     registry.register(
@@ -41,9 +43,14 @@ pub(super) fn registry(
     registry.register_collector(Box::new(Process {
         started_at: clock.now(),
         limits,
+        leadership: leadership.clone(),
     }));
     metrics.register(&mut registry);
-    registry.register_collector(Box::new(Targets { targets, clock }));
+    registry.register_collector(Box::new(Targets {
+        targets,
+        clock,
+        leadership: leadership.clone(),
+    }));
     registry
 }
 
@@ -59,11 +66,12 @@ pub(super) fn render(
     Ok(text)
 }
 
-/// What does not change while the process lives.
+/// What is of the process and not of a target.
 #[derive(Debug)]
 struct Process {
     started_at: Timestamp,
     limits: Limits,
+    leadership: Leadership,
 }
 
 /// All targets.
@@ -71,6 +79,7 @@ struct Process {
 struct Targets {
     targets: Arc<Registry>,
     clock: Clock,
+    leadership: Leadership,
 }
 
 /// One target at the moment of a scrape.
@@ -210,6 +219,13 @@ impl Collector for Process {
             None,
             MetricType::Gauge,
         )?)?;
+        let leads = ConstGauge::new(truth(self.leadership.answers()));
+        leads.encode(encoder.encode_descriptor(
+            "evenkeel_leader",
+            "1 where this replica answers KEDA, 0 where it hands calls on or nobody leads",
+            None,
+            MetricType::Gauge,
+        )?)?;
         let mut family = encoder.encode_descriptor(
             "evenkeel_limit",
             "The bounds of the process, by their names in the configuration",
@@ -258,6 +274,12 @@ impl Collector for Targets {
             None,
             MetricType::Gauge,
         )?)?;
+        // What a replica decides that does not answer is no decision: of two, one has the series.
+        let all = if self.leadership.answers() {
+            all
+        } else {
+            Vec::new()
+        };
         let scraped = scrape(all, self.clock.now());
         for gauge in &TARGET_GAUGES {
             let mut family =

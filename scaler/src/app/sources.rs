@@ -3,20 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use evenkeel_engine::Cause;
+use evenkeel_engine::{Cause, Timestamp, WorkloadObservation};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::Sources;
-use crate::control::target::ClusterRef;
+use crate::control::target::{ClusterRef, TargetKey};
 use crate::credentials::Refresh;
+use crate::kubernetes::workloads::Workloads;
 use crate::metrics::Metrics;
 use crate::observe::kafka::{Access, KafkaObserver, KafkaObserverConfig};
 use crate::observe::prometheus::{
     PrometheusAccess, PrometheusClientError, PrometheusObserver, PrometheusObserverConfig,
 };
-use crate::observe::{KafkaReading, ObserveKafka, Problem, Request};
+use crate::observe::{KafkaReading, ObserveKafka, Problem, Request, WorkloadReading};
 
 /// Makes the observers of the process.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(super) struct RealSources {
     /// fetched is not read and fetched again when one is started anew.
     access: BTreeMap<String, Access>,
     prometheus_access: BTreeMap<String, Arc<PrometheusAccess>>,
+    /// None where no cluster of Kubernetes is asked about workloads.
+    workloads: Option<Workloads>,
 }
 
 /// An observer that gives its ad-hoc slot back when it is dropped.
@@ -70,10 +73,17 @@ impl RealSources {
             adhoc_slots: Arc::new(Semaphore::new(config.limits.adhoc_clusters)),
             prometheus: Arc::new(prometheus.with_access(prometheus_access.clone())),
             prometheus_access,
+            workloads: None,
             config,
             clock,
             metrics,
         })
+    }
+
+    /// The same, with what Kubernetes knows of workloads.
+    pub(super) fn with_workloads(mut self, workloads: Option<Workloads>) -> Self {
+        self.workloads = workloads;
+        self
     }
 
     /// Everything that is read from files.
@@ -137,6 +147,16 @@ impl Sources for RealSources {
 
     fn prometheus(&self) -> Arc<PrometheusObserver> {
         Arc::clone(&self.prometheus)
+    }
+
+    fn workload(&self, target: &TargetKey, now: Timestamp) -> WorkloadReading {
+        match &self.workloads {
+            Some(workloads) => workloads.of(&target.namespace, &target.name, now),
+            None => WorkloadReading {
+                observation: WorkloadObservation::NotConfigured,
+                problem: None,
+            },
+        }
     }
 }
 

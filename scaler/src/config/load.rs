@@ -5,6 +5,7 @@
 //! is opened here but the file itself.
 
 mod cluster;
+mod kubernetes;
 mod prometheus;
 mod tls;
 
@@ -329,7 +330,11 @@ impl Loader {
             }
         }
         let process = &mut self.process;
+        let kubernetes = kubernetes::kubernetes(process);
         Some(Config {
+            leader: kubernetes::leader(process, &kubernetes),
+            state: kubernetes::state(process, &kubernetes),
+            kubernetes,
             grpc: GrpcConfig {
                 listen: process.listen("grpc.listen")?,
                 max_connection_age: process.duration("grpc.maxConnectionAge")?,

@@ -20,7 +20,9 @@ use std::time::Duration;
 use evenkeel_engine::Cause;
 use tokio::time::Instant;
 
+use super::announcements::Announcements;
 use super::baselines::Baselines;
+use super::kept::Kept;
 use super::registry::Registry;
 use super::target::{ClusterRef, TargetKey};
 use super::watched::Watched;
@@ -47,6 +49,10 @@ pub struct LoopContext<S> {
     pub sources: Arc<S>,
     /// The targets.
     pub registry: Arc<Registry>,
+    /// What was learned of them.
+    pub kept: Kept,
+    /// Where people are told what changes.
+    pub announcements: Announcements,
     /// The decision.
     pub decide: Decide,
     /// The pace.
@@ -85,6 +91,8 @@ impl<S> Clone for LoopContext<S> {
         Self {
             sources: Arc::clone(&self.sources),
             registry: Arc::clone(&self.registry),
+            kept: self.kept.clone(),
+            announcements: self.announcements.clone(),
             decide: self.decide,
             poll: self.poll,
             prometheus_concurrency: self.prometheus_concurrency,
@@ -227,7 +235,16 @@ impl<S: Sources> ClusterLoop<S> {
                 .as_ref()
                 .map(|query| self.baselines.reading(query));
             let now = self.context.clock.now();
-            match watched.decide(self.context.decide, reading, baseline, now) {
+            let workload = self.context.sources.workload(key, now);
+            let kept = &self.context.kept;
+            match watched.decide(
+                self.context.decide,
+                reading,
+                baseline,
+                workload,
+                (kept, &self.context.announcements),
+                now,
+            ) {
                 Ok(verdict) => self.context.metrics.count_decision(verdict),
                 Err(panic) => {
                     self.context.metrics.engine_panics.inc();

@@ -77,6 +77,8 @@ pub struct Target {
     history: Mutex<History>,
     asked_at_millis: AtomicU64,
     streams: AtomicUsize,
+    /// What the leader was last heard to answer, where another replica leads.
+    heard: Mutex<Option<u32>>,
 }
 
 // === impl TargetKey ===
@@ -110,6 +112,7 @@ impl Target {
             history: Mutex::new(History::new(history_points)),
             asked_at_millis: AtomicU64::new(now.as_millis()),
             streams: AtomicUsize::new(0),
+            heard: Mutex::default(),
         }
     }
 
@@ -147,6 +150,17 @@ impl Target {
     /// When somebody last asked for it.
     pub fn asked_at(&self) -> Timestamp {
         Timestamp::from_millis(self.asked_at_millis.load(Ordering::Relaxed))
+    }
+
+    /// Notes what the leader answered.
+    pub fn hear(&self, replicas: u32) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(replicas);
+    }
+
+    /// What the leader has answered since this was last asked.
+    pub fn heard(&self) -> Option<u32> {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.take()
     }
 
     /// Counts an open push stream until the guard is dropped.

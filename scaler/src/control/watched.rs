@@ -6,16 +6,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use evenkeel_engine::{
     Cause, Decision, Desired, Observation, PrometheusObservation, Reading, State, Timestamp,
-    TopicObservation, Verdict, WorkloadObservation,
+    TopicObservation, Verdict,
 };
 
 use super::Decide;
+use super::announcements::{Announcement, Announcements, needs_a_person};
+use super::kept::{Found, Kept, Subject};
 use super::target::{Published, Target};
 use crate::observe::prometheus::{BaselineReading, PrometheusQuery};
-use crate::observe::{Depth, KafkaReading, Problem, Request, TopicSelection};
+use crate::observe::{Depth, KafkaReading, Problem, Request, TopicSelection, WorkloadReading};
+
+/// How often it is noted what has been learned.
+const NOTED_EVERY: Duration = Duration::from_secs(30);
+/// What was learned before is looked for so long; later what has been learned since counts for more.
+const RECALLED_WITHIN: Duration = Duration::from_secs(300);
 
 /// One target of a loop.
 #[derive(Debug)]
@@ -35,6 +43,12 @@ pub(super) struct Watched {
     data_at: Timestamp,
     said: Option<Said>,
     troubles: BTreeSet<Cause>,
+    subject: Subject,
+    /// Since when it is watched, until what was learned before has been looked for.
+    looks_since: Option<Timestamp>,
+    noted_at: Timestamp,
+    /// What needed a person when last decided.
+    worries: BTreeSet<Verdict>,
 }
 
 /// The known log ends, by topic and partition.
@@ -69,6 +83,10 @@ impl Watched {
                 query: prometheus.query.clone(),
             });
         Self {
+            subject: Subject::of(&target.spec),
+            looks_since: Some(now),
+            noted_at: now,
+            worries: BTreeSet::new(),
             target,
             query,
             state: State::default(),
@@ -144,9 +162,12 @@ impl Watched {
         decide: Decide,
         reading: KafkaReading,
         baseline: Option<BaselineReading>,
+        workload: WorkloadReading,
+        (kept, announcements): (&Kept, &Announcements),
         now: Timestamp,
     ) -> Result<Verdict, EnginePanic> {
         let mut problems = reading.problems;
+        problems.extend(workload.problem);
         let prometheus = match baseline {
             None => PrometheusObservation::NotConfigured,
             Some(baseline) => {
@@ -163,9 +184,14 @@ impl Watched {
             topics: reading.topics,
             group: reading.group,
             prometheus,
-            workload: WorkloadObservation::NotConfigured,
+            workload: workload.observation,
         };
         self.remember(&observation);
+        self.recall(kept, now);
+        // As long as another replica leads, what it answers is what was asked for.
+        if let Some(replicas) = self.target.heard() {
+            self.state = std::mem::take(&mut self.state).with_asked(replicas);
+        }
 
         let state = std::mem::take(&mut self.state);
         let policy = &self.target.spec.policy;
@@ -178,6 +204,7 @@ impl Watched {
                 // The state went down with it, which is as well: it may be what caused it. A cold
                 // target never lowers before it has watched for a whole window.
                 self.cold = true;
+                self.looks_since = None;
                 self.asleep = false;
                 return Err(EnginePanic {
                     message: panic_message(panic.as_ref()),
@@ -185,6 +212,10 @@ impl Watched {
             }
         };
         self.state = state;
+        if now.since(self.noted_at) >= NOTED_EVERY {
+            self.noted_at = now;
+            kept.note(&self.subject, self.state.learned(), now);
+        }
         self.asleep = group_is_empty
             && matches!(
                 decision.desired,
@@ -193,6 +224,7 @@ impl Watched {
                     replicas: _
                 }
             );
+        self.announce(&decision, announcements);
         self.say(&decision, &problems);
         let verdict = decision.verdict;
         self.target.publish(Published {
@@ -206,6 +238,22 @@ impl Watched {
         Ok(verdict)
     }
 
+    /// Takes up what was learned of the target before, as soon as that has been read.
+    fn recall(&mut self, kept: &Kept, now: Timestamp) {
+        let Some(since) = self.looks_since else {
+            return;
+        };
+        match kept.find(&self.subject) {
+            Found::NotYet if now.since(since) <= RECALLED_WITHIN => return,
+            Found::NotYet | Found::Nothing => {}
+            Found::Learned(learned) => {
+                let state = std::mem::take(&mut self.state);
+                self.state = state.with_learned(&learned, &self.target.spec.policy, now);
+            }
+        }
+        self.looks_since = None;
+    }
+
     fn remember(&mut self, observation: &Observation) {
         let ends = log_ends(&observation.topics);
         if !ends.is_empty() {
@@ -215,6 +263,45 @@ impl Watched {
         if is_complete(observation) {
             self.data_at = observation.at;
         }
+    }
+
+    /// Tells people when the count changed, when something began that needs a person, and when there is
+    /// no answer any more.
+    fn announce(&mut self, decision: &Decision, announcements: &Announcements) {
+        let key = &self.target.spec.key;
+        let announcement = |is_warning, verdict: Verdict, note: String| Announcement {
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            is_warning,
+            reason: verdict.label(),
+            note,
+        };
+        let before = self.said.map(|said| said.desired);
+        match (before, decision.desired) {
+            (Some(Desired::Known { replicas: from, .. }), Desired::Known { replicas: to, .. })
+                if from != to =>
+            {
+                let note = || format!("{from} -> {to}: {}", decision.reason);
+                announcements.say(|| announcement(false, decision.verdict, note()));
+            }
+            (Some(Desired::Known { .. }), Desired::Unknown { .. }) => {
+                let note = || format!("no answer, so replicas stay: {}", decision.reason);
+                announcements.say(|| announcement(true, decision.verdict, note()));
+            }
+            _ => {}
+        }
+        let worries: BTreeMap<Verdict, &String> = decision
+            .findings
+            .iter()
+            .filter(|finding| needs_a_person(finding.verdict))
+            .map(|finding| (finding.verdict, &finding.why))
+            .collect();
+        for (verdict, why) in &worries {
+            if !self.worries.contains(verdict) {
+                announcements.say(|| announcement(true, *verdict, (*why).clone()));
+            }
+        }
+        self.worries = worries.into_keys().collect();
     }
 
     /// One line when the decision changed, and one when what is wrong changed.

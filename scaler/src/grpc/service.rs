@@ -16,9 +16,10 @@ use futures::{Stream, StreamExt as _};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use tracing::Span;
 
+use super::forward::{Call, Forward, Leader, handed_on};
 use super::metadata;
 use super::status::Refusal;
 use super::wire::external_scaler_server::ExternalScaler;
@@ -49,6 +50,7 @@ pub struct Scaler {
     config: Arc<Config>,
     registry: Arc<Registry>,
     clock: Clock,
+    forward: Forward,
     shutdown: CancellationToken,
 }
 
@@ -57,18 +59,21 @@ type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 // === impl Scaler ===
 
 impl Scaler {
-    /// Reads targets from `registry` and registers new ones there; ends its streams when `shutdown`
-    /// is cancelled.
+    /// Reads targets from `registry` and registers new ones there; answers as long as this replica
+    /// leads, and hands calls on by `forward` where another does; ends its streams when `shutdown` is
+    /// cancelled.
     pub fn new(
         config: Arc<Config>,
         registry: Arc<Registry>,
         clock: Clock,
+        forward: Forward,
         shutdown: CancellationToken,
     ) -> Self {
         Self {
             config,
             registry,
             clock,
+            forward,
             shutdown,
         }
     }
@@ -152,6 +157,34 @@ impl Scaler {
         }
     }
 
+    /// Observes the target of a call that the leader answers, so as to go on where it ends. What is
+    /// wrong with it the leader says.
+    fn keep_warm(&self, scaled_object: &ScaledObjectRef) -> Option<Arc<Target>> {
+        self.target(scaled_object).ok()
+    }
+
+    /// The leader's stream, as long as it leads and this connection may last; then it ends with OK.
+    fn relayed(&self, stream: Streaming<IsActiveResponse>) -> Replies<IsActiveResponse> {
+        let (end, shutdown) = (self.stream_end(), self.shutdown.clone());
+        let mut leadership = self.forward.leadership().clone();
+        let role = leadership.role();
+        let ended = async move {
+            let changed = async {
+                while leadership.role() == role {
+                    leadership.changed().await;
+                }
+            };
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep_until(end) => {}
+                () = shutdown.cancelled_owned() => {}
+            }
+        };
+        // An error is the leader's end: KEDA comes back sooner after an OK.
+        let replies = stream.take_while(|reply| std::future::ready(reply.is_ok()));
+        replies.take_until(Box::pin(ended)).boxed()
+    }
+
     /// When a stream opened now ends by itself. A connection that has reached its age closes only
     /// once its streams have ended; KEDA opens them anew on a new connection after an OK.
     fn stream_end(&self) -> Instant {
@@ -168,23 +201,20 @@ impl ExternalScaler for Scaler {
         &self,
         request: Request<ScaledObjectRef>,
     ) -> Result<Response<IsActiveResponse>, Status> {
-        let (_, active) = self.decided(request.get_ref()).await?;
-        Ok(Response::new(IsActiveResponse { result: active }))
+        let (metadata, _, scaled_object) = request.into_parts();
+        let call = IsActive(self, scaled_object);
+        let answer = self.forward.answered(&metadata, call).await?;
+        Ok(Response::new(answer))
     }
 
     async fn stream_is_active(
         &self,
         request: Request<ScaledObjectRef>,
     ) -> Result<Response<Self::StreamIsActiveStream>, Status> {
-        let target = self.target(request.get_ref())?;
-        let edges = Edges {
-            decisions: target.subscribe(),
-            _guard: target.open_stream(),
-            scaler: self.clone(),
-            end: self.stream_end(),
-            last: None,
-        };
-        Ok(Response::new(edges.into_stream()))
+        let (metadata, _, scaled_object) = request.into_parts();
+        let call = StreamIsActive(self, scaled_object);
+        let replies = self.forward.answered(&metadata, call).await?;
+        Ok(Response::new(replies))
     }
 
     async fn get_metric_spec(
@@ -198,13 +228,10 @@ impl ExternalScaler for Scaler {
         &self,
         request: Request<GetMetricsRequest>,
     ) -> Result<Response<GetMetricsResponse>, Status> {
-        let GetMetricsRequest {
-            scaled_object_ref,
-            metric_name,
-        } = request.into_inner();
-        let scaled_object = scaled_object_ref.ok_or(Refusal::NoScaledObject)?;
-        let (replicas, _) = self.decided(&scaled_object).await?;
-        Ok(Response::new(metric_value(metric_name, replicas)))
+        let (metadata, _, asked) = request.into_parts();
+        let call = GetMetrics(self, asked);
+        let answer = self.forward.answered(&metadata, call).await?;
+        Ok(Response::new(answer))
     }
 
     async fn stream_metric_spec(
@@ -223,6 +250,80 @@ impl ExternalScaler for Scaler {
         let stays_open = futures::stream::once(ended).filter_map(|()| async { None });
         let replies = futures::stream::once(async { Ok(spec) }).chain(stays_open);
         Ok(Response::new(replies.boxed()))
+    }
+}
+
+/// IsActive.
+struct IsActive<'a>(&'a Scaler, ScaledObjectRef);
+
+impl Call for IsActive<'_> {
+    type Answer = IsActiveResponse;
+
+    async fn here(&self) -> Result<IsActiveResponse, Status> {
+        let (_, result) = self.0.decided(&self.1).await?;
+        Ok(IsActiveResponse { result })
+    }
+
+    async fn there(&self, mut leader: Leader) -> Result<IsActiveResponse, Status> {
+        self.0.keep_warm(&self.1);
+        let answer = leader.is_active(handed_on(self.1.clone())).await?;
+        Ok(answer.into_inner())
+    }
+}
+
+/// GetMetrics.
+struct GetMetrics<'a>(&'a Scaler, GetMetricsRequest);
+
+impl GetMetrics<'_> {
+    fn scaled_object(&self) -> Result<&ScaledObjectRef, Refusal> {
+        let scaled_object = self.1.scaled_object_ref.as_ref();
+        scaled_object.ok_or(Refusal::NoScaledObject)
+    }
+}
+
+impl Call for GetMetrics<'_> {
+    type Answer = GetMetricsResponse;
+
+    async fn here(&self) -> Result<GetMetricsResponse, Status> {
+        let (replicas, _) = self.0.decided(self.scaled_object()?).await?;
+        Ok(metric_value(self.1.metric_name.clone(), replicas))
+    }
+
+    async fn there(&self, mut leader: Leader) -> Result<GetMetricsResponse, Status> {
+        let target = self.0.keep_warm(self.scaled_object()?);
+        let answer = leader.get_metrics(handed_on(self.1.clone())).await?;
+        let answer = answer.into_inner();
+        if let (Some(target), [value]) = (target, answer.metric_values.as_slice()) {
+            target.hear(u32::try_from(value.metric_value).unwrap_or(u32::MAX));
+        }
+        Ok(answer)
+    }
+}
+
+/// StreamIsActive.
+struct StreamIsActive<'a>(&'a Scaler, ScaledObjectRef);
+
+impl Call for StreamIsActive<'_> {
+    type Answer = Replies<IsActiveResponse>;
+
+    async fn here(&self) -> Result<Replies<IsActiveResponse>, Status> {
+        let Self(scaler, scaled_object) = self;
+        let target = scaler.target(scaled_object)?;
+        let edges = Edges {
+            decisions: target.subscribe(),
+            _guard: target.open_stream(),
+            scaler: Scaler::clone(scaler),
+            end: scaler.stream_end(),
+            last: None,
+        };
+        Ok(edges.into_stream())
+    }
+
+    async fn there(&self, mut leader: Leader) -> Result<Replies<IsActiveResponse>, Status> {
+        let Self(scaler, scaled_object) = self;
+        scaler.keep_warm(scaled_object);
+        let opened = leader.stream_is_active(handed_on(scaled_object.clone()));
+        Ok(scaler.relayed(opened.await?.into_inner()))
     }
 }
 
@@ -252,8 +353,9 @@ impl Edges {
 
     /// The next state worth telling; none when the stream has ended.
     async fn next(&mut self) -> Option<bool> {
+        let mut leadership = self.scaler.forward.leadership().clone();
         loop {
-            if self.scaler.shutdown.is_cancelled() {
+            if self.scaler.shutdown.is_cancelled() || !leadership.answers() {
                 return None;
             }
             let published = self.decisions.borrow_and_update().clone();
@@ -267,6 +369,7 @@ impl Edges {
             }
             tokio::select! {
                 changed = self.decisions.changed() => changed.ok()?,
+                () = leadership.changed() => {}
                 () = tokio::time::sleep_until(self.end) => return None,
                 () = self.scaler.shutdown.cancelled() => return None,
             }

@@ -69,6 +69,12 @@ pub enum Refusal {
         /// The limit.
         limit: usize,
     },
+    /// Another replica is to answer, and none is known that would.
+    #[error("no replica of the scaler leads, so none answers: {why}")]
+    NoLeader {
+        /// Why.
+        why: String,
+    },
     /// The server is going away.
     #[error("the server is shutting down: ask again")]
     ShuttingDown,
@@ -87,6 +93,7 @@ impl Refusal {
             Self::NotYet { .. }
             | Self::Unknown { .. }
             | Self::Stale { .. }
+            | Self::NoLeader { .. }
             | Self::ShuttingDown => Code::Unavailable,
         }
     }

@@ -266,6 +266,49 @@ pub const SETTINGS: &[Setting] = &[
         Default("8"),
     )
     .means("Prometheus queries in flight."),
+    setting("kubernetes.enabled", Kind::Boolean, Optional).means(
+        "Whether the cluster is asked what it knows. Where absent, true in a pod that has the token of \
+         a service account, and where `kubernetes.kubeconfig` is given.",
+    ),
+    setting("kubernetes.kubeconfig", Kind::File, Optional)
+        .means("How the cluster is reached from outside. As a pod does where absent."),
+    setting("kubernetes.namespace", Kind::Name, Optional).means(
+        "The namespace of the Lease and of the ConfigMaps. That of the pod, or of the kubeconfig's \
+         context, where absent.",
+    ),
+    setting("kubernetes.workloads", Kind::Boolean, Default("true")).means(
+        "Watch ScaledObjects and what they scale: replicas are read then, and not guessed from the \
+         addresses of a group's members, and bounds, tolerance and pauses are known. Needs get, list \
+         and watch of scaledobjects, deployments and statefulsets, and get of the scale of other kinds.",
+    ),
+    setting("kubernetes.events", Kind::Boolean, Default("true")).means(
+        "Write decisions that change something, and findings that need a person, as Events on the \
+         ScaledObject. Needs create and patch of events.",
+    ),
+    setting("leader.lease", Kind::Name, Optional).means(
+        "The Lease by which one of several replicas of the scaler is chosen to answer; the others hand \
+         their calls on to it. Where absent this replica answers, and there must be no other.",
+    ),
+    setting("leader.identity", Kind::Text, Optional).means(
+        "Who this replica is: no other may have it. The host's name, which is the pod's, where absent.",
+    ),
+    setting("leader.host", Kind::Host, Optional).means(
+        "Where the others reach this replica's `grpc.listen`, such as the pod's address. Required \
+         with `leader.lease`.",
+    ),
+    // Renewed every third of it. A leader that was killed is followed by another one after at most
+    // this and a third; one that cannot renew stops answering a sixth before it ends. At 6 s that is
+    // 8 s without an answer, and one request to the API server a second.
+    setting("leader.leaseDuration", Kind::duration(2_000, 60), Default("6s")).means(
+        "How long a Lease lasts that is not renewed. All replicas need the same.",
+    ),
+    setting("state.configMaps", Kind::Name, Optional).means(
+        "What was learned of each target (capacity, starts, pauses) is kept over restarts in \
+         ConfigMaps whose names begin so. It is forgotten with the process where neither this nor \
+         `state.path` is there.",
+    ),
+    setting("state.path", Kind::File, Optional)
+        .means("The same in files of this folder, where there is no cluster."),
     setting(
         "log.format",
         Kind::Choice(&["text", "json"]),

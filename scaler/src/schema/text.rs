@@ -60,6 +60,19 @@ pub(super) fn url(text: &str) -> Result<String, String> {
     Ok(text.trim_end_matches('/').to_owned())
 }
 
+/// The longest name of an object in Kubernetes that is a DNS label.
+const MAX_NAME_BYTES: usize = 63;
+
+/// The name of an object in Kubernetes.
+pub(super) fn name(text: &str) -> Option<String> {
+    let takes = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_name = (1..=MAX_NAME_BYTES).contains(&text.len())
+        && text.bytes().all(takes)
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    is_name.then(|| text.to_owned())
+}
+
 /// `host:port`, in lower case.
 pub(super) fn address(text: &str) -> Result<String, String> {
     let is_address = text.rsplit_once(':').is_some_and(|(host, port)| {

@@ -263,6 +263,11 @@ impl Values {
         })
     }
 
+    /// The name of an object in Kubernetes.
+    pub fn name(&mut self, key: &str) -> Option<String> {
+        self.simple(key, |text, _| text::name(text))
+    }
+
     /// One of the row's words.
     pub fn word(&mut self, key: &str) -> Option<&'static str> {
         self.simple(key, |text, kind| match kind {

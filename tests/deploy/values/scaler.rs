@@ -179,7 +179,7 @@ fn setting_schema(setting: &Setting) -> Value {
         }
         Kind::Url => json!({"type": "string", "pattern": "^https?://"}),
         Kind::File => json!({"type": "string", "pattern": "^/"}),
-        Kind::Text | Kind::Host => text(),
+        Kind::Text | Kind::Host | Kind::Name => text(),
         other => panic!("{other:?} is no value of the chart"),
     };
     if let Some((least, most)) = setting.kind.items().filter(|(least, _)| *least > 0) {

@@ -116,7 +116,7 @@ function draw() {
   say(byId("freshness"), freshness(detail));
   mark(byId("freshness"), target.data_age_seconds > OLD_SECONDS ? "bad" : "quiet");
   section("problems", "What is wrong", detail.problems, sentences);
-  section("notices", "About certificates and credentials", detail.notices, sentences);
+  section("notices", "Notices", detail.notices, sentences);
   drawCharts();
   section("trail", "How it came to that", decision?.trail, trail);
   section("findings", "Also", decision?.findings.map((finding) => `${finding.verdict}: ${finding.why}`), sentences);

@@ -45,11 +45,7 @@ pub fn detail(detail: &TargetDetail) -> String {
         );
     }
     sentences(&mut text, "What is wrong", &detail.problems);
-    sentences(
-        &mut text,
-        "About certificates and credentials",
-        &detail.notices,
-    );
+    sentences(&mut text, "Notices", &detail.notices);
     if let Some(decision) = &detail.decision {
         if !decision.trail.is_empty() {
             line(&mut text, "\nHow it came to that");

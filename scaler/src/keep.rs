@@ -1,0 +1,241 @@
+//! What was learned is written down and read again: in ConfigMaps, or in a folder where there is no cluster.
+//!
+//! Read at the start and whenever this replica begins to lead; written by the leader alone, what has
+//! changed, every [`WRITTEN_EVERY`] at most, and at the end. What cannot be read or makes no sense is
+//! said and passed over: then it is learned anew. What another release, or a newer version of this
+//! program, has written is left alone.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::control::kept::{Entry, Kept, Subject};
+use crate::kubernetes::config_maps::ConfigMaps;
+use crate::leader::Leadership;
+
+/// The version of what is written.
+const VERSION: u32 = 1;
+/// Written no more often than this.
+const WRITTEN_EVERY: Duration = Duration::from_secs(30);
+/// In so many parts, by the hash of what they are about: a ConfigMap holds less than 1 MiB.
+const PARTS: usize = 16;
+/// Bytes of one part; the oldest entries give way.
+const MOST_BYTES: usize = 900_000;
+/// FNV-1a's offset basis and prime.
+const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+const PRIME: u64 = 0x0000_0100_0000_01b3;
+
+/// Where parts are written.
+#[derive(Clone, Debug)]
+pub enum Store {
+    /// A ConfigMap each.
+    ConfigMaps(ConfigMaps),
+    /// A file each.
+    Folder(PathBuf),
+}
+
+/// Reads and writes what was learned.
+#[derive(Debug)]
+pub struct Keeper {
+    /// Where it is written.
+    pub store: Store,
+    /// Whose it is: what another owner has written is left alone.
+    pub owner: String,
+    /// Where it is while the process runs.
+    pub kept: Kept,
+    /// Who writes.
+    pub leadership: Leadership,
+    /// The clock.
+    pub clock: Clock,
+}
+
+/// One part as it is written down.
+#[derive(Debug, Serialize, Deserialize)]
+struct Part {
+    version: u32,
+    owner: String,
+    targets: Vec<Entry>,
+}
+
+/// Only what tells whether the rest can be read.
+#[derive(Debug, Deserialize)]
+struct Head {
+    version: u32,
+    owner: String,
+}
+
+// === impl Keeper ===
+
+impl Keeper {
+    /// Reads what there is, and says what cannot be read.
+    pub async fn read(&self) {
+        let mut entries = Vec::new();
+        for part in 0..PARTS {
+            match self.store.read(part).await {
+                Ok(None) => {}
+                Ok(Some(text)) => match part_of_text(&text, &self.owner) {
+                    Ok(read) => entries.extend(read),
+                    Err(why) => tracing::warn!(
+                        "{} is passed over, and what is in it learned anew: {why}",
+                        self.store.name(part)
+                    ),
+                },
+                Err(why) => {
+                    tracing::warn!("what was learned cannot be read; it is tried again: {why}");
+                    return;
+                }
+            }
+        }
+        if !entries.is_empty() {
+            tracing::info!(targets = entries.len(), "what was learned has been read");
+        }
+        self.kept.take_in(entries, self.clock.now());
+    }
+
+    /// Writes what changes until `end`, and then once more.
+    pub async fn run(self, end: CancellationToken) {
+        let mut leadership = self.leadership.clone();
+        let mut led = leadership.answers();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(WRITTEN_EVERY) => {
+                    if !self.kept.is_complete() {
+                        self.read().await;
+                    }
+                    self.write().await;
+                }
+                () = leadership.changed() => {}
+                () = end.cancelled() => break,
+            }
+            let leads = leadership.answers();
+            if leads && !led {
+                self.read().await;
+            }
+            led = leads;
+        }
+        self.write().await;
+    }
+
+    async fn write(&self) {
+        if !self.leadership.answers() {
+            return;
+        }
+        for (part, mut entries) in self.kept.changed(part_of, self.clock.now()) {
+            if let Err(why) = self.write_part(part, &mut entries).await {
+                tracing::warn!("what was learned cannot be written; it is tried again: {why}");
+                self.kept.unwritten(&entries);
+            }
+        }
+    }
+
+    async fn write_part(&self, part: usize, entries: &mut Vec<Entry>) -> Result<(), String> {
+        if let Some(text) = self.store.read(part).await?
+            && let Ok(head) = serde_json::from_str::<Head>(&text)
+            && (head.version > VERSION || head.owner != self.owner)
+        {
+            // Said when it was read.
+            return Ok(());
+        }
+        let text = loop {
+            let part = Part {
+                version: VERSION,
+                owner: self.owner.clone(),
+                targets: entries.clone(),
+            };
+            let text = serde_json::to_string(&part).map_err(|error| error.to_string())?;
+            if text.len() <= MOST_BYTES {
+                break text;
+            }
+            let oldest = entries.iter().enumerate().min_by_key(|(_, entry)| entry.at);
+            let Some((oldest, _)) = oldest else {
+                return Ok(());
+            };
+            let gone = entries.swap_remove(oldest);
+            tracing::warn!(
+                namespace = gone.subject.namespace,
+                name = gone.subject.name,
+                "what was learned of this target is not kept: more than {MOST_BYTES} bytes"
+            );
+        };
+        self.store.write(part, text).await
+    }
+}
+
+// === impl Store ===
+
+impl Store {
+    fn name(&self, part: usize) -> String {
+        match self {
+            Self::ConfigMaps(config_maps) => format!("the ConfigMap {}", config_maps.name(part)),
+            Self::Folder(folder) => file(folder, part).display().to_string(),
+        }
+    }
+
+    async fn read(&self, part: usize) -> Result<Option<String>, String> {
+        match self {
+            Self::ConfigMaps(config_maps) => config_maps.read(part).await,
+            Self::Folder(folder) => {
+                let path = file(folder, part);
+                match tokio::fs::read_to_string(&path).await {
+                    Ok(text) => Ok(Some(text)),
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                    Err(error) => Err(format!("{}: {error}", path.display())),
+                }
+            }
+        }
+    }
+
+    async fn write(&self, part: usize, text: String) -> Result<(), String> {
+        match self {
+            Self::ConfigMaps(config_maps) => config_maps.write(part, text).await,
+            Self::Folder(folder) => {
+                let path = file(folder, part);
+                // Beside it and renamed, so that nobody ever reads half a file.
+                let beside = path.with_extension("json.new");
+                let written = async {
+                    tokio::fs::create_dir_all(folder).await?;
+                    tokio::fs::write(&beside, text).await?;
+                    tokio::fs::rename(&beside, &path).await
+                };
+                let written = written.await;
+                written.map_err(|error| format!("{}: {error}", path.display()))
+            }
+        }
+    }
+}
+
+fn file(folder: &Path, part: usize) -> PathBuf {
+    folder.join(format!("learned-{part}.json"))
+}
+
+/// The entries of a part, those that can be read.
+fn part_of_text(text: &str, owner: &str) -> Result<Vec<Entry>, String> {
+    let head: Head = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    if head.version > VERSION {
+        return Err(format!(
+            "it is of version {}, and this program writes {VERSION}",
+            head.version
+        ));
+    }
+    if head.owner != owner {
+        return Err(format!(
+            "{} has written it, and this is {owner}",
+            head.owner
+        ));
+    }
+    let part: Part = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    Ok(part.targets)
+}
+
+/// In which part something is written.
+fn part_of(subject: &Subject) -> usize {
+    let texts = [&subject.namespace, &subject.name, &subject.consumer_group];
+    let bytes = texts.into_iter().flat_map(|text| text.bytes().chain([0]));
+    let hash = bytes.fold(BASIS, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(PRIME)
+    });
+    usize::try_from(hash % (PARTS as u64)).unwrap_or(0)
+}
