@@ -35,7 +35,7 @@ enum Command {
     /// Simulate policies side by side on a load of yours, recorded or typed, or a built-in one.
     #[cfg(feature = "tools")]
     Simulate(Box<simulate::Args>),
-    /// Check ScaledObject files offline: every error at once.
+    /// Check ScaledObjects, in files or in a cluster: everything that is wrong at once.
     #[cfg(feature = "tools")]
     Check(check::Args),
     /// Turn KEDA's Kafka triggers into evenkeel's, in the file as it is written.
@@ -62,7 +62,7 @@ impl Cli {
             #[cfg(feature = "tools")]
             Command::Simulate(args) => args.run().await,
             #[cfg(feature = "tools")]
-            Command::Check(args) => args.run(),
+            Command::Check(args) => args.run().await,
             #[cfg(feature = "tools")]
             Command::Migrate(args) => args.run(),
             Command::Completions(args) => args.run(),

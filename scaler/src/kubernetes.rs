@@ -1,7 +1,7 @@
 //! What the scaler asks of a Kubernetes cluster: the only place that knows `kube`.
 //!
 //! [`workloads`] watches ScaledObjects and what they scale, [`lease`] chooses one of several replicas,
-//! [`config_maps`] hold texts over restarts, [`events`] writes down what was decided; [`watch`]
+//! [`config_maps`] hold texts over restarts, [`events`] writes down what was decided, [`live`] is for a person who asks; [`watch`]
 //! is one list and watch, [`scaled_object`] and [`workload`] read single objects. Everything here is
 //! optional: without a cluster, or without a right, the rest works and says what it lacks.
 //!
@@ -10,6 +10,7 @@
 pub mod config_maps;
 pub mod events;
 pub mod lease;
+pub mod live;
 mod scaled_object;
 mod watch;
 mod workload;
@@ -57,6 +58,9 @@ pub enum ClusterError {
          kubernetes.enabled to false"
     )]
     NotAPod(#[from] kube::config::InClusterError),
+    /// There is neither a kubeconfig nor a pod's token.
+    #[error("no cluster is configured: {0}; give --kubeconfig")]
+    NoneConfigured(#[from] kube::config::InferConfigError),
     /// The client cannot be made.
     #[error("the client of the cluster cannot be made: {0}")]
     Client(#[from] kube::Error),
@@ -101,6 +105,20 @@ impl Cluster {
         reached.write_timeout = Some(ANSWER_TIMEOUT);
         let client = Client::try_from(reached)?;
         Ok(Some(Self { client, namespace }))
+    }
+
+    /// The cluster that a person's own configuration means: `path`, or what kubectl would take.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub async fn of_user(path: Option<&Path>) -> Result<Self, ClusterError> {
+        let reached = match path {
+            Some(path) => from_kubeconfig(path).await?,
+            None => kube::Config::infer().await?,
+        };
+        let namespace = reached.default_namespace.clone();
+        let client = Client::try_from(reached)?;
+        Ok(Self { client, namespace })
     }
 
     /// Where the scaler's own objects are.

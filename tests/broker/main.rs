@@ -19,7 +19,7 @@ mod cluster;
 mod eventually;
 mod members;
 #[allow(dead_code, reason = "tests/serve uses the rest of it")]
-#[path = "../serve/process.rs"]
+#[path = "../support/process.rs"]
 mod process;
 mod tools;
 mod watch;

@@ -19,7 +19,7 @@ mod eventually;
 #[path = "../support/fake_broker.rs"]
 mod fake_broker;
 #[allow(dead_code, reason = "tests/serve uses the rest of it")]
-#[path = "../serve/process.rs"]
+#[path = "../support/process.rs"]
 mod process;
 mod provider;
 mod secured;

@@ -24,7 +24,7 @@ mod image;
 #[path = "../prometheus/servers.rs"]
 mod prometheus;
 #[allow(dead_code, reason = "tests/serve uses the rest of it")]
-#[path = "../serve/process.rs"]
+#[path = "../support/process.rs"]
 mod serve;
 mod sorted;
 mod values;

@@ -18,5 +18,5 @@ mod cases;
 mod chart_tool;
 mod files;
 #[allow(dead_code, reason = "tests/serve uses the rest of it")]
-#[path = "../serve/process.rs"]
+#[path = "../support/process.rs"]
 mod process;

@@ -9,4 +9,5 @@
 
 mod alone;
 mod kafka;
+#[path = "../support/process.rs"]
 mod process;

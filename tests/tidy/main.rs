@@ -106,6 +106,8 @@ const LAYERS: &[Layer] = &[
         forbidden: &[
             "kafka_protocol::",
             "reqwest::",
+            "kube::",
+            "crate::kubernetes",
             "crate::grpc",
             "crate::admin",
             "crate::app",
@@ -136,6 +138,19 @@ const LAYERS: &[Layer] = &[
             "evenkeel_engine::decide",
         ],
     },
+    // The only place that speaks to the API server of Kubernetes.
+    Layer {
+        prefix: "scaler/src/kubernetes",
+        forbidden: &[
+            "kafka_protocol::",
+            "reqwest::",
+            "crate::grpc",
+            "crate::admin",
+            "crate::app",
+            "crate::cli",
+            "evenkeel_engine::decide",
+        ],
+    },
     // The demo's broker is administered over Kafka's protocol; nothing else of the tools speaks it.
     Layer {
         prefix: "tools/src/demo/broker",
@@ -156,7 +171,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         prefix: "scaler/src/",
-        forbidden: &["kafka_protocol::", "reqwest::"],
+        forbidden: &["kafka_protocol::", "reqwest::", "kube::", "k8s_openapi::"],
     },
     Layer {
         prefix: "consumer/",
@@ -291,6 +306,37 @@ fn no_banned_word_is_left_behind() {
             }
         }
     }
+    none(&complaints);
+}
+
+#[test]
+fn no_file_holds_the_marks_of_a_merge() {
+    let mut folders: Vec<PathBuf> = ["docs", "deploy", "setup", ".ci"]
+        .map(|name| root().join(name))
+        .into();
+    let mut files: Vec<PathBuf> = sources().iter().map(|path| root().join(path)).collect();
+    let top = fs::read_dir(root()).unwrap();
+    files.extend(
+        top.map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_file()),
+    );
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let into = if path.is_dir() {
+                &mut folders
+            } else {
+                &mut files
+            };
+            into.push(path);
+        }
+    }
+    let mark = |line: &str| line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> ");
+    let marked = files.iter().filter(|path| {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.lines().any(mark)
+    });
+    let complaints: Vec<String> = marked.map(|path| path.display().to_string()).collect();
     none(&complaints);
 }
 

@@ -111,6 +111,16 @@ fn paused(object: &DynamicObject) -> Paused {
 // === impl WorkloadKind ===
 
 impl WorkloadKind {
+    /// That of ScaledObjects themselves.
+    pub fn scaled_object() -> Self {
+        Self {
+            group: "keda.sh".to_owned(),
+            version: "v1alpha1".to_owned(),
+            kind: "ScaledObject".to_owned(),
+            resource: "scaledobjects".to_owned(),
+        }
+    }
+
     /// What KEDA found the target to be; by its reference where KEDA has not looked yet.
     fn of(object: &Value) -> Option<Self> {
         let found = object.pointer("/status/scaleTargetGVKR");

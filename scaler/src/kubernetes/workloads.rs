@@ -239,12 +239,7 @@ impl Workloads {
     }
 
     async fn watch_scaled_objects(&self, cluster: &Cluster) {
-        let kind = WorkloadKind {
-            group: "keda.sh".to_owned(),
-            version: "v1alpha1".to_owned(),
-            kind: "ScaledObject".to_owned(),
-            resource: "scaledobjects".to_owned(),
-        };
+        let kind = WorkloadKind::scaled_object();
         let api = Api::all_with(cluster.client.clone(), &api_resource(&kind));
         watch(&api, |change| {
             let now = self.clock.now();
@@ -414,7 +409,7 @@ fn is_watched(kind: &WorkloadKind) -> bool {
     kind.group == "apps" && matches!(kind.resource.as_str(), "deployments" | "statefulsets")
 }
 
-fn api_resource(kind: &WorkloadKind) -> ApiResource {
+pub(super) fn api_resource(kind: &WorkloadKind) -> ApiResource {
     let api_version = if kind.group.is_empty() {
         kind.version.clone()
     } else {

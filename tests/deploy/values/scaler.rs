@@ -19,8 +19,8 @@ const NOT_FROM_VALUES: [&str; 2] = ["grpc.listen", "admin.listen"];
 pub const README: &str = "\
 # evenkeel, the chart
 
-A KEDA external scaler for Kafka batch consumers that does not flap: one Deployment, one headless
-service, one ConfigMap. Nothing of it asks Kubernetes for anything, so it has no rights there.
+A KEDA external scaler for Kafka batch consumers that does not flap: a Deployment of two replicas, one
+of which leads, a headless service, a ConfigMap, and the rights that it needs.
 
 ```sh
 docker build -f deploy/docker/scaler.Dockerfile -t REGISTRY/evenkeel:0.1.0 . && docker push REGISTRY/evenkeel:0.1.0
@@ -65,7 +65,17 @@ renews; with `clientCertificates` only who has one of the same authority is let 
 probes then go to the admin port, since the kubelet speaks no TLS to a gRPC port. docs/keda.md has both
 sides.
 
-What this version of evenkeel cannot do is not among the values: a second replica.
+## What it asks of Kubernetes
+
+| right | for what | without it (`kubernetes.rights`) |
+|---|---|---|
+| all namespaces: get, list, watch of `scaledobjects`, `deployments`, `statefulsets` | replicas, bounds, tolerance and pauses are read | `workloads: false`: replicas are guessed from the addresses of a group's members |
+| all namespaces: get of the scale of what `scaleOf` names | the same for Rollouts and other kinds | those are guessed |
+| all namespaces: create, patch of `events` | `kubectl describe scaledobject` says why | `events: false`: the log and the page say it |
+| its own namespace: get, create, update of `leases` (by name) | one of several replicas leads | `lease: false`: one replica |
+| its own namespace: get, create, update of `configmaps` (by name) | what was learned outlives a restart | `configMaps: false`: it is learned anew |
+
+`--set kubernetes.enabled=false` asks for nothing at all: one replica, no token in the pod, no roles.
 ";
 
 /// The schema of every value.
@@ -76,6 +86,20 @@ pub fn properties() -> Value {
         "labels": labels(),
         "image": image(),
         "imagePullSecrets": {"type": "array", "items": word()},
+        "replicas": {"type": "integer", "minimum": 1, "maximum": 5},
+        "kubernetes": closed(json!({
+            "enabled": truth(),
+            "rights": closed(json!({
+                "workloads": truth(),
+                "scaleOf": {"type": "array", "items": closed(json!({
+                    "apiGroups": {"type": "array", "items": text(), "minItems": 1},
+                    "resources": {"type": "array", "items": word(), "minItems": 1},
+                }))},
+                "lease": truth(),
+                "configMaps": truth(),
+                "events": truth(),
+            })),
+        })),
         "config": config_schema(),
         "grpcTls": closed(json!({
             "secret": text(),
@@ -103,6 +127,8 @@ pub fn properties() -> Value {
         "nodeSelector": annotations(),
         "tolerations": objects(),
         "affinity": object(),
+        "topologySpreadConstraints": objects(),
+        "podDisruptionBudget": closed(json!({"enabled": truth()})),
         "service": closed(json!({"annotations": annotations()})),
         "networkPolicy": closed(json!({
             "enabled": truth(),

@@ -34,11 +34,18 @@ pub fn count(findings: &[Finding], weight: Weight) -> usize {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let weight = match self.weight {
-            Weight::Error => "error",
-            Weight::Warning => "warning",
-            Weight::Note => "note",
-        };
-        write!(f, "{}: {weight}: {}", self.line, self.text)
+        write!(f, "{}: {}: {}", self.line, self.weight, self.text)
+    }
+}
+
+// === impl Weight ===
+
+impl fmt::Display for Weight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        })
     }
 }

@@ -59,8 +59,38 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 {{- end }}
 
+{{/* Whether there may be several replicas, of which one leads. */}}
+{{- define "evenkeel.leads" -}}
+{{- if and .Values.kubernetes.enabled .Values.kubernetes.rights.lease }}yes{{ end }}
+{{- end }}
+
+{{- define "evenkeel.replicas" -}}
+{{- if include "evenkeel.leads" . }}
+{{- .Values.replicas }}
+{{- else -}}
+1
+{{- end }}
+{{- end }}
+
 {{- define "evenkeel.config" -}}
 {{- $config := deepCopy .Values.config }}
+{{- $rights := .Values.kubernetes.rights }}
+{{- range $section := list "kubernetes" "leader" "state" }}
+{{- if and $.Values.kubernetes.enabled (hasKey $config $section) }}
+{{- fail (printf "kubernetes.enabled writes config.%s: give one of them" $section) }}
+{{- end }}
+{{- end }}
+{{- if .Values.kubernetes.enabled }}
+{{- $_ := set $config "kubernetes" (dict "enabled" true "workloads" $rights.workloads "events" (and $rights.workloads $rights.events)) }}
+{{- if $rights.lease }}
+{{- $_ := set $config "leader" (dict "lease" (include "evenkeel.fullname" .)) }}
+{{- end }}
+{{- if $rights.configMaps }}
+{{- $_ := set $config "state" (dict "configMaps" (printf "%s-learned" (include "evenkeel.fullname" . | trunc 55 | trimSuffix "-"))) }}
+{{- end }}
+{{- else if not (hasKey $config "kubernetes") }}
+{{- $_ := set $config "kubernetes" (dict "enabled" false) }}
+{{- end }}
 {{- if include "evenkeel.grpcSecret" . }}
 {{- if dig "grpc" "tls" dict $config }}
 {{- fail "grpcTls writes config.grpc.tls: give one of them" }}
@@ -74,9 +104,5 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $_ := set $grpc "tls" $tls }}
 {{- $_ := set $config "grpc" $grpc }}
 {{- end }}
-{{- with $config }}
-{{- toYaml . }}
-{{- else -}}
-# The defaults.
-{{- end }}
+{{- toYaml $config }}
 {{- end }}
