@@ -49,7 +49,7 @@ pub(crate) struct Layout {
 /// The present assignment.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Present {
-    /// Replicas that own something.
+    /// Replicas that are there. Owners may be others too, which nobody scales.
     pub replicas: u32,
     /// The replica of each partition, in the partitions' order; `None` without an owner.
     pub owners: Vec<Option<u32>>,
@@ -176,7 +176,8 @@ impl Layout {
 impl Present {
     /// How many there are, and what the busiest carries of these `needs`.
     fn busiest(&self, needs: &[f64]) -> (u32, f64) {
-        let mut loads = vec![0.0_f64; to_usize(self.replicas)];
+        let last = self.owners.iter().flatten().max();
+        let mut loads = vec![0.0_f64; last.map_or(0, |&last| to_usize(last) + 1)];
         for (need, owner) in needs.iter().zip(&self.owners) {
             if let Some(load) = owner.and_then(|owner| loads.get_mut(to_usize(owner))) {
                 *load += need;

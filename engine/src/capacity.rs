@@ -440,7 +440,7 @@ fn measured(partitions: &Partitions, group: &GroupMemory) -> Vec<Measured> {
         // A partition with a backlog that does not move is stuck: it saturates nobody.
         member.saturated |= partition.backlogged && records > 0;
     }
-    let count = usize::try_from(group.replicas).unwrap_or(0);
+    let count = usize::try_from(group.divided()).unwrap_or(0);
     let mut replicas = vec![
         Measured {
             records: 0,
@@ -450,7 +450,7 @@ fn measured(partitions: &Partitions, group: &GroupMemory) -> Vec<Measured> {
         count
     ];
     for (member, place) in members.iter().zip(&group.places) {
-        let replica = usize::try_from(place.replica)
+        let replica = usize::try_from(group.replica_at(place))
             .ok()
             .and_then(|replica| replicas.get_mut(replica));
         if let Some(replica) = replica

@@ -8,6 +8,7 @@ mod pipeline;
 mod recommend;
 #[cfg(test)]
 mod reported;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod throughput;
@@ -24,6 +25,7 @@ use crate::partition::Partitions;
 use crate::policy::Policy;
 use crate::rate::{Arrivals, Trend};
 use crate::rebalance::{FlightMemory, RebalanceMemory};
+use crate::replicas::ReplicaMemory;
 use crate::stabilizer::{Effect, Outgrown, Window};
 use crate::time::Timestamp;
 
@@ -42,6 +44,7 @@ pub struct State {
     arrivals: Arrivals,
     pub(crate) trend: Trend,
     group: Option<GroupMemory>,
+    pub(crate) replicas: ReplicaMemory,
     pub(crate) rebalance: RebalanceMemory,
     pub(crate) flight: FlightMemory,
     pub(crate) capacity: CapacityMemory,
@@ -134,6 +137,8 @@ pub enum Verdict {
     MembersStalled,
     /// Replicas were asked for and did not join in time.
     PodsNotJoining,
+    /// KEDA or the HPA will not do it: maxReplicaCount, a pause, the HPA's tolerance.
+    ScalingLimited,
     /// More replicas did not bring more throughput.
     DownstreamLimited,
     /// Replicas with a backlog do not do what `capacityPerReplica` says.
@@ -190,8 +195,10 @@ pub enum Stage {
 /// The figures that a decision was made of. Rates are records per second.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Inputs {
-    /// Replicas seen in the group (distinct hosts; members on the loopback).
+    /// Replicas in the group: as Kubernetes says, or guessed (distinct hosts; members on the loopback).
     pub observed_replicas: u32,
+    /// Whether Kubernetes says so.
+    pub replicas_read: bool,
     /// Replicas asked for that have not joined yet.
     pub replicas_in_flight: u32,
     /// Partitions that count.
@@ -255,7 +262,7 @@ impl Decision {
 
 impl Verdict {
     /// Every verdict, in the order of the documentation.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::SteadyState,
         Self::RateUp,
         Self::LagUp,
@@ -268,6 +275,7 @@ impl Verdict {
         Self::StuckPartition,
         Self::MembersStalled,
         Self::PodsNotJoining,
+        Self::ScalingLimited,
         Self::DownstreamLimited,
         Self::CapacityMismatch,
         Self::RateMismatch,
@@ -291,6 +299,7 @@ impl Verdict {
             Self::StuckPartition => "StuckPartition",
             Self::MembersStalled => "MembersStalled",
             Self::PodsNotJoining => "PodsNotJoining",
+            Self::ScalingLimited => "ScalingLimited",
             Self::DownstreamLimited => "DownstreamLimited",
             Self::CapacityMismatch => "CapacityMismatch",
             Self::RateMismatch => "RateMismatch",

@@ -2,11 +2,14 @@
 //!
 //! The intuition: what the scaler asks for are replicas, what Kafka shows are members. Members that
 //! share an address are one replica (a pod with several consumer threads); on the loopback every
-//! process shares one address, so there each member counts. Classic groups show assignments only
+//! process shares one address, so there each member counts. Where it is known how many members a replica
+//! has and addresses say something else, the members are dealt out by that. Classic groups show assignments only
 //! while they are stable and have no generation to compare, so a fingerprint over member and
 //! partitions tells that a rebalance happened between two polls.
 //!
 //! What this does not do: decide what a change means (`rebalance`).
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,13 +34,33 @@ pub(crate) struct GroupMemory {
     pub fingerprint: Option<u64>,
     /// Some member was last seen to own something, of whatever topic.
     pub assigns: bool,
+    /// Members last seen to own partitions of other topics only.
+    #[serde(default)]
+    pub strangers: u32,
+    /// The most members that one address has; `None` where some address says nothing.
+    #[serde(default)]
+    pub most_of_an_address: Option<u32>,
+    /// How members divide into replicas where addresses do not tell.
+    #[serde(default)]
+    pub dealt: Option<Dealt>,
+}
+
+/// Members dealt out to replicas by count.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Dealt {
+    /// How many a replica gets.
+    each: f64,
+    replicas: u32,
 }
 
 /// One member, by its place in the sorted list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Place {
-    /// Which replica it belongs to.
+    /// Which replica it belongs to, by its address.
     pub replica: u32,
+    /// Its place among the members that may read the target's topics.
+    #[serde(default)]
+    pub reader: u32,
     /// When one of its partitions last moved on.
     pub advanced_at: Timestamp,
 }
@@ -67,12 +90,44 @@ impl GroupChange {
 impl GroupMemory {
     /// Members a replica has, at least one.
     pub fn members_per_replica(&self) -> u32 {
-        self.members.div_ceil(self.replicas.max(1)).max(1)
+        match self.dealt {
+            Some(dealt) => whole_members(dealt.each.round()).max(1),
+            None => self.members.div_ceil(self.replicas.max(1)).max(1),
+        }
+    }
+
+    /// Members that may read the target's topics: those that own nothing may be waiting for some.
+    pub fn readers(&self) -> u32 {
+        self.members.saturating_sub(self.strangers)
+    }
+
+    /// How readers divide into replicas of so many each; `None` where addresses say the same.
+    pub fn deal(&self, each: f64) -> Option<Dealt> {
+        let replicas = whole_members((f64::from(self.readers()) / each.max(1.0)).round());
+        let told = self.strangers == 0 && self.replicas == replicas;
+        (!told).then_some(Dealt {
+            each: each.max(1.0),
+            replicas: replicas.max(1),
+        })
+    }
+
+    /// How many replicas its members divide into, whoever's they are.
+    pub fn divided(&self) -> u32 {
+        self.dealt.map_or(self.replicas, |dealt| dealt.replicas)
+    }
+
+    /// The replica that a member belongs to.
+    pub fn replica_at(&self, place: &Place) -> u32 {
+        self.dealt.map_or(place.replica, |dealt| {
+            let replica = whole_members(f64::from(place.reader) / dealt.each);
+            replica.min(dealt.replicas.saturating_sub(1))
+        })
     }
 
     /// The replica that owns a partition, as last seen.
     pub fn replica_of(&self, partition: &PartitionMemory) -> Option<u32> {
-        self.place_of(partition).map(|place| place.replica)
+        self.place_of(partition)
+            .map(|place| self.replica_at(&place))
     }
 
     /// The member that owns a partition, as last seen.
@@ -135,24 +190,33 @@ impl GroupMemory {
         };
         let replica_of = replicas(&members);
         let replicas = replica_of.iter().max().map_or(0, |last| last + 1);
+        let addresses_tell = members
+            .iter()
+            .all(|member| !shares_its_address(&member.host));
         let relearn = fingerprint.is_some() && fingerprint != known_fingerprint;
         let same_places = previous
             .as_ref()
             .is_some_and(|group| group.places.len() == members.len());
-        let places = match previous {
+        let (known_strangers, dealt) = previous
+            .as_ref()
+            .map_or((0, None), |group| (group.strangers, group.dealt));
+        let mut places = match previous {
             Some(group) if same_places && !relearn => group.places,
-            _ => replica_of
-                .iter()
-                .map(|&replica| Place {
+            _ => (0..)
+                .zip(&replica_of)
+                .map(|(reader, &replica)| Place {
                     replica,
+                    reader,
                     advanced_at: at,
                 })
                 .collect(),
         };
         // A topic that comes back, or a new partition, is of the same members as before.
         let unknown = || partitions.iter().any(|partition| partition.owner.is_none());
+        let mut strangers = known_strangers;
         if relearn || (fingerprint.is_some() && unknown()) {
             learn_owners(&members, partitions, at);
+            strangers = number_readers(&members, partitions, &mut places);
         }
         if change.reconciling {
             mark_moving(&members, partitions);
@@ -167,6 +231,9 @@ impl GroupMemory {
             places,
             fingerprint: fingerprint.or(known_fingerprint),
             assigns: members.iter().any(|member| !member.assigned.is_empty()),
+            strangers,
+            most_of_an_address: addresses_tell.then(|| most_of_one(&replica_of)),
+            dealt,
         };
         (group, change)
     }
@@ -203,6 +270,15 @@ fn replicas(members: &[&Member]) -> Vec<u32> {
     replica_of
 }
 
+/// The most members that one replica has.
+fn most_of_one(replica_of: &[u32]) -> u32 {
+    let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
+    for &replica in replica_of {
+        *counts.entry(replica).or_default() += 1;
+    }
+    counts.into_values().max().unwrap_or(1)
+}
+
 /// Whether processes on this address cannot be told apart by it: the loopback, or no address.
 fn shares_its_address(host: &str) -> bool {
     let host = host.trim_start_matches('/');
@@ -212,6 +288,35 @@ fn shares_its_address(host: &str) -> bool {
         || host.starts_with("[::1]")
         || host.starts_with("0:0:0:0:0:0:0:1")
         || host.starts_with("localhost")
+}
+
+/// Numbers the members that may read the target's topics, and counts those that own others only.
+fn number_readers(members: &[&Member], partitions: &Partitions, places: &mut [Place]) -> u32 {
+    let is_of_target = |assigned: &AssignedTopic| {
+        let topics = &partitions.topics;
+        let found = topics.binary_search_by(|topic| topic.name.as_str().cmp(&assigned.topic));
+        found.is_ok()
+    };
+    let mut strangers = 0;
+    for (number, (member, place)) in (0_u32..).zip(members.iter().zip(places)) {
+        place.reader = number - strangers;
+        let owned = member.assigned.iter();
+        let mut owned = owned.filter(|assigned| !assigned.partitions.is_empty());
+        let owns = owned.clone().next().is_some();
+        if owns && !owned.any(is_of_target) {
+            strangers += 1;
+        }
+    }
+    strangers
+}
+
+#[expect(
+    clippy::cast_sign_loss,
+    clippy::cast_possible_truncation,
+    reason = "float to integer casts saturate, and NaN becomes 0"
+)]
+fn whole_members(share: f64) -> u32 {
+    share as u32
 }
 
 /// Notes for each partition who owns it now, and which of them changed hands.

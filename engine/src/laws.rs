@@ -7,6 +7,7 @@ mod damping;
 mod data;
 mod limits;
 mod settings;
+mod sources;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};

@@ -14,7 +14,8 @@ use crate::capacity::{CapacityMemory, LearnedCapacity};
 use crate::decision::State;
 use crate::partition::Usual;
 use crate::policy::Policy;
-use crate::rebalance::{LONGEST_FLIGHT, LONGEST_PAUSE};
+use crate::rebalance::{LONGEST_PAUSE, LONGEST_START};
+use crate::replicas::ReplicaMemory;
 use crate::stabilizer::Outgrown;
 use crate::time::Timestamp;
 
@@ -31,6 +32,9 @@ const HIGHEST_RATE: f64 = 1e12;
 /// A commit interval is no longer than this, in seconds; a longer gap is an incident.
 const LONGEST_COMMIT_SECONDS: f64 = 3_600.0;
 
+/// A replica has no more members than this.
+const MOST_MEMBERS: f64 = 10_000.0;
+
 /// Figures that lie nearer to each other than this share are the same, as far as keeping them goes.
 const SAME: f64 = 0.1;
 
@@ -45,6 +49,7 @@ pub struct Learned {
     /// The share of what rises were expected to bring that did not come.
     rises_missed: f64,
     outgrown: Outgrown,
+    members_per_replica: Option<f64>,
     /// Records of each partition, by topic: how a load divides.
     shares: Usual,
 }
@@ -63,6 +68,7 @@ impl State {
             commit_interval_seconds: self.commit_interval_seconds,
             rises_missed: self.trend.missed,
             outgrown: self.outgrown.clone(),
+            members_per_replica: self.replicas.each,
             shares: if fits { shares } else { Usual::new() },
         }
     }
@@ -77,11 +83,13 @@ impl State {
         self.capacity =
             CapacityMemory::with_learned(&learned.capacity, believable, &policy.tuning, now);
         self.rebalance.pause_seconds = within(learned.pause_seconds, LONGEST_PAUSE.as_secs_f64());
-        self.flight.startup_seconds = within(learned.startup_seconds, LONGEST_FLIGHT.as_secs_f64());
+        self.flight.startup_seconds = within(learned.startup_seconds, LONGEST_START.as_secs_f64());
         self.commit_interval_seconds =
             within(learned.commit_interval_seconds, LONGEST_COMMIT_SECONDS);
         self.trend.missed = within(Some(learned.rises_missed), 1.0).unwrap_or_default();
         self.outgrown = learned.outgrown.sound(believable, now);
+        let each = within(learned.members_per_replica, MOST_MEMBERS);
+        self.replicas = ReplicaMemory::with_each(each.filter(|each| *each >= 1.0));
         // One share that makes no sense makes all others too large or too small.
         let shares = || learned.shares.values().flatten();
         let sound = shares().count() <= MOST_SHARES
@@ -114,6 +122,7 @@ impl Learned {
                 written.commit_interval_seconds,
             )
             || (self.rises_missed - written.rises_missed).abs() > SAME
+            || differ(self.members_per_replica, written.members_per_replica)
             || self.outgrown.differs(&written.outgrown, differ)
             || shares_differ(&self.shares, &written.shares)
     }

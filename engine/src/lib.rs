@@ -7,7 +7,7 @@
 //! Reading order: [`observation`] (what is known), [`policy`] (what the user asked for), [`tuning`]
 //! (the numbers that no user sets),
 //! [`decision`] (what comes out, and the pipeline), then the rooms of the pipeline: `partition` and
-//! `group` (what is remembered), `history`, `rate`, `lag`, `capacity`, `assignor`, `sizing`,
+//! `group` (what is remembered), `replicas` (who is there), `history`, `rate`, `lag`, `capacity`, `assignor`, `sizing`,
 //! `rebalance`, `stabilizer`; at last `learned` (what of all that outlives a restart).
 
 mod assignor;
@@ -24,6 +24,7 @@ mod partition;
 pub mod policy;
 mod rate;
 mod rebalance;
+mod replicas;
 mod sizing;
 mod stabilizer;
 pub mod time;

@@ -43,6 +43,12 @@ const PAUSE: Duration = Duration::from_secs(10);
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
+/// Starts are learned up to this, where Kubernetes says when they were asked for.
+pub(crate) const LONGEST_START: Duration = Duration::from_secs(3_600);
+
+/// A poll of KEDA's, or a sync of the HPA's and the time for it to act.
+const WAY_TO_THE_HPA: Duration = Duration::from_secs(30);
+
 /// Whatever was learned, replicas in flight hold nothing for longer than this.
 pub(crate) const LONGEST_FLIGHT: Duration = Duration::from_secs(600);
 
@@ -295,8 +301,8 @@ impl FlightMemory {
     /// How long replicas take to join.
     pub fn startup(&self, policy: &Policy) -> Duration {
         self.startup_seconds
-            .map_or(policy.startup, Duration::from_secs_f64)
-            .min(LONGEST_FLIGHT)
+            .map_or(policy.startup.min(LONGEST_FLIGHT), Duration::from_secs_f64)
+            .min(LONGEST_START)
     }
 
     /// Notes that `replicas` are asked for while `observed` are there.
@@ -326,8 +332,14 @@ impl FlightMemory {
         }
     }
 
-    /// Takes in how many are there, and says who is still expected.
-    pub fn follow(&mut self, observed: u32, policy: &Policy, now: Timestamp) -> Flight {
+    /// Takes in how many are there, and how many the HPA has asked for where that is known, and says who is
+    /// still expected.
+    pub fn follow(
+        &mut self,
+        (observed, asked): (u32, Option<u32>),
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Flight {
         if policy.tuning.startup_patience <= 0.0 {
             return Flight::default();
         }
@@ -341,9 +353,14 @@ impl FlightMemory {
             return Flight::default();
         };
         let missing_for = now.since(request.since);
+        // A start begins when it is asked for, and the way to the HPA is a part of it.
+        if asked.is_some_and(|asked| asked < request.replicas) {
+            request.asked_at = request.asked_at.max(now.minus(WAY_TO_THE_HPA));
+        }
+        let longest = asked.map_or(LONGEST_FLIGHT, |_| LONGEST_START);
         if observed >= request.replicas {
             let took = now.since(request.asked_at).max(Duration::from_secs(1));
-            if took <= LONGEST_FLIGHT {
+            if took <= longest {
                 // Late ones may have waited for room: that is a part of how long starts take, not all.
                 let known = self.startup_seconds;
                 let known = known.or(request.overdue.then_some(policy.startup.as_secs_f64()));

@@ -10,9 +10,9 @@ use std::time::Duration;
 use crate::rate::whole_records;
 use crate::{
     AssignedTopic, Committed, Decision, Desired, GroupObservation, GroupProtocol, GroupState,
-    LogOffsets, Member, Observation, OffsetReset, PartitionHistory, PartitionObservation, Policy,
-    PrometheusObservation, Reading, State, Timestamp, TopicObservation, Tuning,
-    WorkloadObservation, decide,
+    LogOffsets, Member, Observation, OffsetReset, PartitionHistory, PartitionObservation, Paused,
+    Policy, PrometheusObservation, Reading, Scaling, State, Timestamp, TopicObservation, Tuning,
+    Workload, WorkloadObservation, decide,
 };
 
 /// The policy of the tests: the product's defaults with a configured capacity.
@@ -64,11 +64,15 @@ pub(crate) struct World {
     pub prometheus: PrometheusObservation,
     /// What a rebalance looks like from outside.
     pub assignor: &'static str,
+    /// All pods are behind one address, and Kubernetes says how many there are.
+    pub behind_one_address: bool,
     /// Follow decisions, or keep the replicas as they are.
     pub follow: bool,
     written: Vec<f64>,
     position: Vec<f64>,
     committed: Vec<u64>,
+    /// Pods that the HPA has asked for.
+    asked: usize,
     members: Vec<String>,
     starting: Vec<u64>,
     paused_until: u64,
@@ -95,10 +99,12 @@ impl World {
             poison: None,
             prometheus: PrometheusObservation::NotConfigured,
             assignor: "range-free",
+            behind_one_address: false,
             follow: true,
             written: vec![1e9; partitions],
             position: vec![1e9; partitions],
             committed: vec![1_000_000_000; partitions],
+            asked: members,
             members: Vec::new(),
             starting: Vec::new(),
             paused_until: 0,
@@ -240,7 +246,31 @@ impl World {
             }],
             group: Reading::Known(self.group()),
             prometheus: self.prometheus,
-            workload: WorkloadObservation::NotConfigured,
+            workload: if self.behind_one_address {
+                WorkloadObservation::Known(self.workload())
+            } else {
+                WorkloadObservation::NotConfigured
+            },
+        }
+    }
+
+    /// What Kubernetes would say of it: no tolerance, and bounds that bound nothing.
+    pub fn workload(&self) -> Workload {
+        let count = |count: usize| u32::try_from(count).unwrap();
+        Workload {
+            at: self.now(),
+            asked: count(self.asked),
+            exist: count(self.members.len() + self.starting.len()),
+            ready: Some(count(self.members.len())),
+            updating: false,
+            scaling: Scaling {
+                min: 0,
+                max: 1_000,
+                idle: None,
+                tolerance_up: 0.0,
+                tolerance_down: 0.0,
+                paused: Paused::No,
+            },
         }
     }
 
@@ -271,7 +301,10 @@ impl World {
             let visible = state == GroupState::Stable && !partitions.is_empty();
             Member {
                 id: id.clone(),
-                host: format!("/10.0.0.{place}"),
+                host: match self.behind_one_address {
+                    true => "/10.0.0.1".to_owned(),
+                    false => format!("/10.0.0.{place}"),
+                },
                 assigned: if visible {
                     vec![AssignedTopic {
                         topic: "trades".to_owned(),
@@ -321,6 +354,7 @@ impl World {
         let wanted = usize::try_from(replicas).unwrap();
         let wanted = if active { wanted.max(1) } else { wanted };
         let there = self.members.len() + self.starting.len();
+        self.asked = wanted;
         if wanted > there {
             let ready = self.seconds + self.start_seconds;
             self.starting

@@ -100,6 +100,7 @@ pub fn rising(at: Timestamp) -> Published {
             ],
             inputs: Inputs {
                 observed_replicas: 12,
+                replicas_read: false,
                 replicas_in_flight: 2,
                 partitions: 24,
                 lag_records: 48_000,

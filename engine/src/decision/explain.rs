@@ -22,6 +22,7 @@ use crate::observation::Cause;
 use crate::partition::Intake;
 use crate::policy::Policy;
 use crate::rate::WitnessTrouble;
+use crate::replicas::Known as Replicas;
 use crate::time::Timestamp;
 
 /// A decision in words.
@@ -41,8 +42,14 @@ struct Known(Option<f64>);
 /// What a count may not pass.
 enum Bound {
     MaxReplicas,
+    /// The ScaledObject's.
+    MaxReplicaCount,
     Partitions,
     MinReplicas,
+    /// The ScaledObject's.
+    MinReplicaCount,
+    /// The HPA's.
+    Tolerance,
 }
 
 /// Who speaks.
@@ -153,9 +160,36 @@ impl Speaker<'_> {
             missing => format!(", {missing} of them still starting"),
         };
         format!(
-            "{} replicas are in the group ({members} members, {state}); {} were asked for last{flight}.",
-            picture.observed, self.recommendation.base
+            "{} are in the group ({members} members, {state}); {} were asked for last{flight}.",
+            self.who(),
+            self.recommendation.base
         )
+    }
+
+    /// The replicas that are there, and how that is known.
+    fn who(&self) -> String {
+        let observed = self.picture.observed;
+        match self.picture.replicas.known {
+            Replicas::Read(workload) => {
+                let ready = workload
+                    .ready
+                    .map_or(String::new(), |ready| format!(", {ready} ready"));
+                let updating = if workload.updating {
+                    ", an update goes on"
+                } else {
+                    ""
+                };
+                format!(
+                    "{observed} pods, as Kubernetes says ({} asked for, {} there{ready}{updating}),",
+                    workload.asked, workload.exist
+                )
+            }
+            Replicas::Counted(each) => format!(
+                "{observed} replicas, counted with {} members each as long as Kubernetes does not answer,",
+                Figure(each)
+            ),
+            Replicas::Guessed => format!("{observed} replicas, guessed from addresses,"),
+        }
     }
 
     fn rate(&self) -> String {
@@ -337,6 +371,7 @@ impl Speaker<'_> {
                 "they were added to work a backlog off, less than {} s ago",
                 self.policy.tuning.surplus_kept.as_secs()
             ),
+            Kept::Tolerated => "the HPA would take that for what is there".to_owned(),
             Kept::NotWorthIt => format!(
                 "a pause of {} s would cost more than that saves",
                 Figure(self.state.rebalance.pause().as_secs_f64())
@@ -346,11 +381,29 @@ impl Speaker<'_> {
 
     fn limit(&self) -> String {
         let it = self.recommendation;
-        let least = self.policy.min_replicas;
+        let least = it.least;
         match self.bound() {
             Some(Bound::MaxReplicas) => format!("No more than maxReplicas, {}.", it.most),
+            Some(Bound::MaxReplicaCount) => {
+                format!(
+                    "No more than the ScaledObject's maxReplicaCount, {}.",
+                    it.most
+                )
+            }
             Some(Bound::Partitions) => format!("No more than the {} partitions.", it.most),
             Some(Bound::MinReplicas) => format!("No fewer than minReplicas, {least}."),
+            Some(Bound::MinReplicaCount) => {
+                format!("No fewer than the ScaledObject's minReplicaCount, {least}.")
+            }
+            Some(Bound::Tolerance) => format!(
+                "The HPA takes {} for the {} that are there: {}.",
+                it.stabilized,
+                self.picture
+                    .replicas
+                    .workload()
+                    .map_or(0, |workload| workload.exist),
+                it.limited
+            ),
             None if it.most == u32::MAX => format!("At least {least}; there is no maxReplicas."),
             None => format!("Within {least} and {}.", it.most),
         }
@@ -359,9 +412,20 @@ impl Speaker<'_> {
     /// What has changed the count last, if a bound did.
     fn bound(&self) -> Option<Bound> {
         let it = self.recommendation;
+        let by_tolerance =
+            it.limited != it.stabilized && self.picture.replicas.tolerates(it.stabilized);
         match it.limited.cmp(&it.stabilized) {
+            _ if by_tolerance => Some(Bound::Tolerance),
             Ordering::Less if self.policy.max_replicas == Some(it.most) => Some(Bound::MaxReplicas),
+            Ordering::Less
+                if it.most < self.picture.partitions || self.policy.allow_idle_consumers =>
+            {
+                Some(Bound::MaxReplicaCount)
+            }
             Ordering::Less => Some(Bound::Partitions),
+            Ordering::Greater if it.least > self.policy.min_replicas => {
+                Some(Bound::MinReplicaCount)
+            }
             Ordering::Greater => Some(Bound::MinReplicas),
             Ordering::Equal => None,
         }

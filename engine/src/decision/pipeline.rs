@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::explain::{Told, tell};
 use super::recommend::{self, Recommendation};
+use super::standing::{group_state, last_stands, unknown};
 use super::throughput::{note_processed, processing_rate};
 use super::usable::{Usable, usable};
-use super::{Decision, Desired, Finding, Inputs, Stage, State, Step, Verdict};
+use super::{Decision, Desired, Inputs, State};
 use crate::assignor::{Assignor, Layout, Present};
 use crate::capacity::Source;
 use crate::group::{GroupChange, GroupMemory};
@@ -19,6 +20,7 @@ use crate::partition::Intake;
 use crate::policy::Policy;
 use crate::rate::{Inbound, Slopes, WitnessTrouble};
 use crate::rebalance::{Flight, Holding, Progress};
+use crate::replicas::{Known, Replicas};
 use crate::stabilizer::TrialView;
 use crate::time::Timestamp;
 use crate::tuning::Tuning;
@@ -49,7 +51,11 @@ pub(super) struct Picture {
     pub data_at: Timestamp,
     pub layout: Layout,
     pub partitions: u32,
+    /// Replicas that are in the group.
     pub observed: u32,
+    /// Those, and what else is in it and is not scaled with them.
+    pub there: u32,
+    pub replicas: Replicas,
     pub inbound: Inbound,
     pub inbound_up: Vec<f64>,
     pub inbound_down: Vec<f64>,
@@ -115,14 +121,14 @@ pub(super) fn run(
             return (state, decision);
         }
     };
-    let Some(group) = state.group.take() else {
+    let Some(mut group) = state.group.take() else {
         let decision = unknown(policy, &mut state, &intake, Cause::NotYetObserved, now);
         return (state, decision);
     };
     let mut picture = look(
         policy,
         &mut state,
-        &group,
+        &mut group,
         observation,
         (intake, change, data_at),
         now,
@@ -175,7 +181,7 @@ fn take_group(
 fn look(
     policy: &Policy,
     state: &mut State,
-    group: &GroupMemory,
+    group: &mut GroupMemory,
     observation: &Observation,
     taken: (Intake, Option<GroupChange>, Timestamp),
     now: Timestamp,
@@ -200,7 +206,10 @@ fn look(
         commit_interval,
     };
     let holding = state.rebalance.follow(change, group, policy, progress, now);
-    let flight = state.flight.follow(group.replicas, policy, now);
+    let replicas = who_is_there(policy, state, observation, (group, holding), now);
+    let group = &*group;
+    let asked = replicas.workload().map(|workload| workload.asked);
+    let flight = state.flight.follow((replicas.observed, asked), policy, now);
     let (inbound, inbound_up, inbound_down) =
         rates(policy, state, group, observation.prometheus, now);
     note_prometheus(state, observation.prometheus, &inbound, now);
@@ -227,7 +236,7 @@ fn look(
     );
     let blocked_until = state.effect.follow(
         TrialView {
-            observed: group.replicas,
+            observed: replicas.observed,
             processed_records: state.partitions.processed_records,
             backlog: lag.due.iter().any(|due| *due > 0.0),
             settled: !holding.rebalancing && flight.replicas == 0,
@@ -250,10 +259,15 @@ fn look(
                 .map(|topic| topic.partitions.len())
                 .collect(),
             members_per_replica: usize::try_from(group.members_per_replica()).unwrap_or(1),
-            present: present(policy, state, group, holding),
+            present: present(policy, state, (group, replicas.observed), holding),
         },
         partitions: state.partitions.count(),
-        observed: group.replicas,
+        observed: replicas.observed,
+        there: match replicas.known {
+            Known::Guessed => group.replicas,
+            Known::Read(_) | Known::Counted(_) => group.divided(),
+        },
+        replicas,
         intake,
         whole,
         part: None,
@@ -277,16 +291,37 @@ fn look(
     picture
 }
 
+/// Which replicas there are. Where that is known in another way than before, a whole window is watched
+/// anew: one count is not held against the other.
+fn who_is_there(
+    policy: &Policy,
+    state: &mut State,
+    observation: &Observation,
+    (group, holding): (&mut GroupMemory, Holding),
+    now: Timestamp,
+) -> Replicas {
+    let quiet = !holding.rebalancing && group.state == GroupState::Stable;
+    let start = state.flight.startup(policy);
+    let asked = (quiet, start, policy.max_staleness);
+    let replicas = state
+        .replicas
+        .follow(&observation.workload, group, asked, now);
+    if replicas.turned {
+        state.down.restart();
+    }
+    replicas
+}
+
 /// Who owns what, where that is settled and can be seen.
 fn present(
     policy: &Policy,
     state: &State,
-    group: &GroupMemory,
+    (group, replicas): (&GroupMemory, u32),
     holding: Holding,
 ) -> Option<Present> {
     let settled = !holding.rebalancing && group.state == GroupState::Stable;
     (policy.tuning.know_owners && settled).then(|| Present {
-        replicas: group.replicas,
+        replicas,
         owners: state
             .partitions
             .iter()
@@ -473,6 +508,7 @@ fn conclude(
     state.unanswered = None;
     state.valid_until = picture.data_at.plus(policy.max_staleness);
     let wanted = if picture.active { replicas } else { 0 };
+    let wanted = picture.replicas.may_come(wanted);
     state.flight.ask(wanted, picture.observed, now);
     let Told {
         verdict,
@@ -499,6 +535,7 @@ fn inputs(state: &State, picture: Picture, recommendation: &Recommendation) -> I
     let offsets = picture.inbound.offsets;
     Inputs {
         observed_replicas: picture.observed,
+        replicas_read: picture.replicas.workload().is_some(),
         replicas_in_flight: picture.flight.replicas,
         partitions: picture.partitions,
         lag_records: picture.lag.total_records,
@@ -518,74 +555,5 @@ fn inputs(state: &State, picture: Picture, recommendation: &Recommendation) -> I
         rebalancing: picture.holding.rebalancing,
         rebalances: state.rebalance.episodes,
         held_seconds: picture.holding.held_seconds,
-    }
-}
-
-fn group_state(state: &State) -> String {
-    state
-        .group
-        .as_ref()
-        .map_or_else(String::new, |group| group.state.label().to_owned())
-}
-
-/// No answer: there is no picture, or it is too old.
-fn unknown(
-    policy: &Policy,
-    state: &mut State,
-    intake: &Intake,
-    cause: Cause,
-    now: Timestamp,
-) -> Decision {
-    // Whatever was recommended before, a whole window has to be watched again before less is asked
-    // for; nothing measured across the gap counts.
-    state.down.restart();
-    state.up.restart();
-    state.capacity.interrupt();
-    state.unanswered = Some(cause);
-    let why = super::explain::no_answer(policy, intake, cause);
-    Decision {
-        desired: Desired::Unknown { cause },
-        valid_until: now.plus(policy.max_staleness),
-        ..last_stands(state, why, now)
-    }
-}
-
-/// The last decision stands, and says why.
-fn last_stands(state: &State, why: String, now: Timestamp) -> Decision {
-    let desired = match (state.desired, state.unanswered) {
-        (Some(replicas), None) => Desired::Known {
-            replicas,
-            active: state.active,
-        },
-        (_, Some(cause)) => Desired::Unknown { cause },
-        (None, None) => Desired::Unknown {
-            cause: Cause::NotYetObserved,
-        },
-    };
-    let observed = state.group.as_ref().map_or(0, |group| group.replicas);
-    let asked = state.desired.unwrap_or(observed);
-    Decision {
-        at: now,
-        desired,
-        verdict: Verdict::Stale,
-        reason: why.trim_end_matches('.').to_owned(),
-        findings: vec![Finding {
-            verdict: Verdict::Stale,
-            why: why.clone(),
-        }],
-        trail: vec![Step {
-            stage: Stage::Observed,
-            before: asked,
-            after: asked,
-            why,
-        }],
-        inputs: Inputs {
-            observed_replicas: observed,
-            partitions: state.partitions.count(),
-            group_state: group_state(state),
-            rebalances: state.rebalance.episodes,
-            ..Inputs::default()
-        },
-        valid_until: state.valid_until,
     }
 }

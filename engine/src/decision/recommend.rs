@@ -5,6 +5,8 @@
 //! ask unless it is held, spent its one step, or has asked in vain. Down: only when everything that
 //! could be wrong is known to be right.
 
+mod tolerance;
+
 use std::time::Duration;
 
 use super::State;
@@ -44,6 +46,10 @@ pub(super) struct Recommendation {
     pub lower: Option<u32>,
     /// The upper limit, and what it is made of.
     pub most: u32,
+    /// The lower limit.
+    pub least: u32,
+    /// What was right, and the HPA would have taken for what is there.
+    pub tolerated: Option<u32>,
 }
 
 /// Which way a recommendation goes, and for what.
@@ -95,6 +101,8 @@ pub(super) enum Kept {
     Surplus,
     /// The pause would cost more than the replicas save.
     NotWorthIt,
+    /// The HPA would take it for what is there.
+    Tolerated,
 }
 
 /// How far up.
@@ -147,13 +155,24 @@ pub(super) fn recommend(
     };
     // A part that cannot be read must not make the target look smaller than it is.
     let floor = if picture.whole { 0 } else { base };
+    let least = fewest(policy, picture);
     let limited = stabilized
         .min(most)
-        .max(policy.min_replicas)
-        .max(floor.min(policy.max_replicas.unwrap_or(floor)));
+        .max(least)
+        .max(floor.min(policy.max_replicas.unwrap_or(floor)))
+        .min(scaled_to(picture));
     let direction = match direction {
         Direction::UpForRate | Direction::UpForLag if limited <= base => Direction::Stay,
         other => other,
+    };
+    let (limited, direction, tolerated) = tolerance::heed(
+        (policy, state, picture, capacity),
+        (base, limited, most.min(scaled_to(picture))),
+        direction,
+    );
+    let stabilized = match direction {
+        Direction::StayThoughLower(Kept::Tolerated) => base,
+        _ => stabilized,
     };
     let too_few_now = direction == Direction::UpForRate
         && capacity.is_some_and(|capacity| {
@@ -185,7 +204,9 @@ pub(super) fn recommend(
         direction,
         refused: up.refused,
         lower: (lower < base).then_some(lower),
-        most,
+        most: most.min(scaled_to(picture)),
+        least,
+        tolerated,
     }
 }
 
@@ -231,7 +252,8 @@ fn stepping(policy: &Policy, state: &State, now: Timestamp) -> bool {
 }
 
 /// What was asked for last. For one window after a start that is at least what is there: replicas
-/// that still join were asked for by whoever decided before, and what they asked for is not known.
+/// that still join were asked for by whoever decided before, and what they asked for is known from
+/// Kubernetes only.
 fn base(policy: &Policy, state: &State, picture: &Picture, now: Timestamp) -> u32 {
     let observed = picture.observed;
     let starting = state
@@ -240,7 +262,10 @@ fn base(policy: &Policy, state: &State, picture: &Picture, now: Timestamp) -> u3
     match state.desired {
         Some(desired) if starting => desired.max(observed),
         Some(desired) => desired,
-        None => observed,
+        None => {
+            let asked = picture.replicas.workload().map(|workload| workload.asked);
+            observed.max(asked.unwrap_or(0))
+        }
     }
 }
 
@@ -252,6 +277,22 @@ fn most(policy: &Policy, picture: &Picture) -> u32 {
     } else {
         asked.min(picture.partitions)
     }
+}
+
+/// The most that KEDA and the HPA scale to, where that is known.
+fn scaled_to(picture: &Picture) -> u32 {
+    let scaling = picture.replicas.scaling();
+    scaling.map_or(u32::MAX, |scaling| scaling.max)
+}
+
+/// The fewest that may be asked for. KEDA keeps `minReplicaCount` asleep too, unless it is to idle.
+fn fewest(policy: &Policy, picture: &Picture) -> u32 {
+    let scaling = picture.replicas.scaling();
+    let scaling = scaling.filter(|scaling| picture.active || scaling.idle.is_none());
+    let kept = scaling.map_or(0, |scaling| scaling.min);
+    policy
+        .min_replicas
+        .max(kept.min(policy.max_replicas.unwrap_or(kept)))
 }
 
 /// At most as many as there are partitions with work, where the policy says so. It bounds what is
@@ -278,7 +319,7 @@ fn demand<'a>(
         rise: picture.inbound.relative_rise(),
         due: &picture.lag.due,
         capacity,
-        present: f64::from(picture.observed) * capacity,
+        present: f64::from(picture.there) * capacity,
         pause: state.rebalance.pause(),
         startup: state.flight.startup(policy),
     }
@@ -417,7 +458,7 @@ fn lower(
     now: Timestamp,
 ) -> u32 {
     if !picture.active {
-        return policy.min_replicas;
+        return fewest(policy, picture);
     }
     let Some(capacity) = capacity else {
         return base;
@@ -429,7 +470,7 @@ fn lower(
         .too_few_for(inbound, &policy.tuning, now)
         .map_or(0, |replicas| picture.layout.next_useful(replicas));
     with_work(policy, picture, down.size().max(outgrown))
-        .max(policy.min_replicas)
+        .max(fewest(policy, picture))
         .max(1)
 }
 
@@ -456,12 +497,13 @@ fn down(
     // Nobody is there and nothing is to do: there is nothing to protect.
     let asleep = !picture.active && picture.observed == 0 && picture.whole;
     if asleep && !picture.holding.rebalancing {
-        let direction = if policy.min_replicas < base {
+        let least = fewest(policy, picture);
+        let direction = if least < base {
             Direction::Down
         } else {
             Direction::Stay
         };
-        return (policy.min_replicas, direction);
+        return (least, direction);
     }
     if lower >= base {
         return (base, Direction::Stay);

@@ -8,8 +8,9 @@ use super::{cases, settled, shapes};
 use crate::world::{World, is_active, policy, replicas};
 use crate::{
     AssignedTopic, Cause, Committed, Desired, GroupObservation, GroupProtocol, GroupState,
-    LogOffsets, Member, Observation, PartitionHistory, PartitionObservation, PrometheusObservation,
-    Reading, State, Timestamp, TopicObservation, WorkloadObservation, decide,
+    LogOffsets, Member, Observation, PartitionHistory, PartitionObservation, Paused,
+    PrometheusObservation, Reading, Scaling, State, Timestamp, TopicObservation, Workload,
+    WorkloadObservation, decide,
 };
 
 /// What may be wrong with an observation.
@@ -301,6 +302,48 @@ fn groups() -> impl Strategy<Value = Reading<GroupObservation>> {
     ]
 }
 
+fn workloads() -> impl Strategy<Value = WorkloadObservation> {
+    let counts = || prop_oneof![4 => 0_u32..30, 1 => any::<u32>()];
+    let tolerance = || prop_oneof![2 => 0.0..0.5_f64, 1 => any::<f64>()];
+    let paused = prop::sample::select(vec![Paused::No, Paused::All, Paused::Down, Paused::Up]);
+    let scaling = (
+        (counts(), counts(), prop::option::of(counts())),
+        (tolerance(), tolerance()),
+        paused,
+    );
+    let scaling = scaling.prop_map(
+        |((min, max, idle), (tolerance_up, tolerance_down), paused)| Scaling {
+            min,
+            max,
+            idle,
+            tolerance_up,
+            tolerance_down,
+            paused,
+        },
+    );
+    let pods = (
+        counts(),
+        counts(),
+        prop::option::of(counts()),
+        any::<bool>(),
+    );
+    let at = prop_oneof![4 => 0_u64..600_000, 1 => any::<u64>()];
+    prop_oneof![
+        1 => Just(WorkloadObservation::NotConfigured),
+        1 => causes().prop_map(WorkloadObservation::Unknown),
+        3 => (at, pods, scaling).prop_map(|(at, (asked, exist, ready, updating), scaling)| {
+            WorkloadObservation::Known(Workload {
+                at: Timestamp::from_millis(at),
+                asked,
+                exist,
+                ready,
+                updating,
+                scaling,
+            })
+        }),
+    ]
+}
+
 fn observations() -> impl Strategy<Value = Observation> {
     let prometheus = prop_oneof![
         Just(PrometheusObservation::NotConfigured),
@@ -318,13 +361,14 @@ fn observations() -> impl Strategy<Value = Observation> {
         prop::collection::vec(topics(), 0..3),
         groups(),
         prometheus,
+        workloads(),
     )
-        .prop_map(|(at, topics, group, prometheus)| Observation {
+        .prop_map(|(at, topics, group, prometheus, workload)| Observation {
             at: Timestamp::from_millis(at),
             topics,
             group,
             prometheus,
-            workload: WorkloadObservation::NotConfigured,
+            workload,
         })
 }
 

@@ -166,7 +166,7 @@ proptest! {
     #[test]
     fn nothing_learned_makes_it_panic_or_leave_the_limits_or_lower_in_the_warm_up(
         samples in prop::collection::vec((moments(), figures(), any::<bool>()), 0..300),
-        figures in prop::collection::vec(prop::option::of(figures()), 4),
+        figures in prop::collection::vec(prop::option::of(figures()), 5),
         shown in prop::option::of((moments(), figures(), figures())),
         outgrown in prop::collection::vec((any::<u32>(), figures(), moments()), 0..40),
         shares in prop::collection::vec((0_u32..30, any::<u64>()), 0..30),
@@ -177,6 +177,7 @@ proptest! {
             pause_seconds: figures[0],
             startup_seconds: figures[1],
             commit_interval_seconds: figures[2],
+            members_per_replica: figures[4],
             rises_missed: figures[3].unwrap_or(0.0),
             capacity: LearnedCapacity::bent(samples, shown),
             ..Learned::default()

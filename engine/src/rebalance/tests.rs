@@ -17,7 +17,7 @@ fn replicas_in_flight_are_expected_for_twice_the_time_of_a_start() {
     let seen = |flight: &mut FlightMemory, observed, second| {
         let Flight {
             replicas, overdue, ..
-        } = flight.follow(observed, &policy(), at(second));
+        } = flight.follow((observed, None), &policy(), at(second));
         (replicas, overdue)
     };
     assert_eq!(seen(&mut flight, 10, 60), (2, 0));
@@ -33,7 +33,7 @@ fn replicas_in_flight_are_expected_for_twice_the_time_of_a_start() {
 fn the_time_of_a_start_is_learned() {
     let mut flight = FlightMemory::default();
     flight.ask(12, 10, at(0));
-    flight.follow(12, &policy(), at(25));
+    flight.follow((12, None), &policy(), at(25));
     assert_eq!(flight.startup(&policy()), Duration::from_secs(25));
 }
 

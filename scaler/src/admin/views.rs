@@ -65,6 +65,7 @@ const fn is_calm(verdict: Verdict) -> bool {
         | Verdict::StuckPartition
         | Verdict::MembersStalled
         | Verdict::PodsNotJoining
+        | Verdict::ScalingLimited
         | Verdict::DownstreamLimited
         | Verdict::CapacityMismatch
         | Verdict::RateMismatch
@@ -287,6 +288,9 @@ const fn meaning(verdict: Verdict) -> &'static str {
         Verdict::StuckPartition => "the commits of a partition do not move: a poison record",
         Verdict::MembersStalled => "the members hold partitions and commit nothing",
         Verdict::PodsNotJoining => "replicas were asked for and did not join in time",
+        Verdict::ScalingLimited => {
+            "KEDA or the HPA will not do it: maxReplicaCount, a pause or the tolerance"
+        }
         Verdict::DownstreamLimited => "more replicas did not bring more throughput",
         Verdict::CapacityMismatch => {
             "replicas with a backlog do less than capacityPerReplica says, and they count for it"

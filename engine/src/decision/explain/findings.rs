@@ -1,9 +1,10 @@
 //! What is worth saying beside the count, and which of it is the verdict.
 
-use super::{Figure, Known, Speaker};
+use super::{Bound, Figure, Known, Speaker};
 use crate::capacity::Source;
 use crate::decision::recommend::{Direction, Kept, Refused};
 use crate::decision::{Finding, Verdict};
+use crate::observation::{Cause, Paused};
 use crate::rate::WitnessTrouble;
 
 // === impl Speaker ===
@@ -16,12 +17,25 @@ impl Speaker<'_> {
         self.say_data(&mut say);
         self.say_witnesses(&mut say);
         self.say_consumers(&mut say);
+        self.say_limited(&mut say);
         self.say_held(&mut say);
         findings
     }
 
     fn say_data(&self, say: &mut impl FnMut(Verdict, String)) {
         let intake = &self.picture.intake;
+        if let Some(cause) = self.picture.replicas.unread
+            && cause != Cause::NotYetObserved
+        {
+            say(
+                Verdict::Degraded,
+                format!(
+                    "Kubernetes does not say which pods there are ({}): they are told from the group's \
+                     members.",
+                    cause.label()
+                ),
+            );
+        }
         if let Some((what, cause)) = &intake.first_missing {
             let others = match intake.missing {
                 0 | 1 => String::new(),
@@ -127,11 +141,11 @@ impl Speaker<'_> {
             say(
                 Verdict::PodsNotJoining,
                 format!(
-                    "{} of {} replicas have not joined in {} s: look for pending or crashing pods, \
-                     quotas, the ScaledObject's maxReplicaCount, and the HPA's tolerance of 10 %.",
+                    "{} of {} replicas have not joined in {} s: {}.",
                     picture.flight.overdue,
                     self.recommendation.base,
-                    picture.flight.missing_for.as_secs()
+                    picture.flight.missing_for.as_secs(),
+                    self.why_not_joining()
                 ),
             );
         }
@@ -148,6 +162,94 @@ impl Speaker<'_> {
                     "What a replica can do is not known yet ({} of 3 samples): sized by \
                      {sized_by}. capacityPerReplica would say it.",
                     self.state.capacity.samples()
+                ),
+            );
+        }
+    }
+
+    /// What replicas that do not join wait for.
+    fn why_not_joining(&self) -> String {
+        let Some(workload) = self.picture.replicas.workload() else {
+            return "look for pending or crashing pods, quotas, the ScaledObject's maxReplicaCount, and \
+                    the HPA's tolerance of 10 %"
+                .to_owned();
+        };
+        let (asked, exist) = (workload.asked, workload.exist);
+        let ready = workload.ready.unwrap_or(exist);
+        if asked < self.recommendation.base {
+            format!(
+                "Kubernetes is asked for {asked} only: look at the events of the HPA and of the \
+                 ScaledObject, and at the policies of its behavior"
+            )
+        } else if exist < asked {
+            format!(
+                "{exist} of the {asked} pods asked for have been created: look for a quota, or for an \
+                 admission webhook that refuses them"
+            )
+        } else if ready < exist {
+            format!(
+                "{ready} of {exist} pods are ready: look for those that are pending, pulling their image \
+                 or crashing"
+            )
+        } else {
+            format!(
+                "{exist} pods are there and {} are in the group: do the others read this topic as this \
+                 group, and can they reach the brokers?",
+                self.picture.observed
+            )
+        }
+    }
+
+    /// What KEDA and the HPA will not do about the count.
+    fn say_limited(&self, say: &mut impl FnMut(Verdict, String)) {
+        let it = self.recommendation;
+        let Some(workload) = self.picture.replicas.workload() else {
+            return;
+        };
+        let wanted = it.limited;
+        let kept = match workload.scaling.paused {
+            Paused::All => wanted != workload.asked,
+            Paused::Up => wanted > workload.asked,
+            Paused::Down => wanted < workload.asked,
+            Paused::No => false,
+        };
+        if kept {
+            say(
+                Verdict::ScalingLimited,
+                format!(
+                    "{wanted} replicas are right and {} stay: an annotation of the ScaledObject pauses \
+                     {}.",
+                    workload.asked,
+                    match workload.scaling.paused {
+                        Paused::Up => "scaling out",
+                        Paused::Down => "scaling in",
+                        Paused::All | Paused::No => "its scaling",
+                    }
+                ),
+            );
+        }
+        if matches!(self.bound(), Some(Bound::MaxReplicaCount)) {
+            say(
+                Verdict::ScalingLimited,
+                format!(
+                    "{} replicas are right and the ScaledObject's maxReplicaCount is {}.",
+                    it.stabilized, workload.scaling.max
+                ),
+            );
+        }
+        let tolerance = match it.tolerated.map(|wanted| (wanted, wanted > workload.exist)) {
+            Some((wanted, true)) => Some((wanted, workload.scaling.tolerance_up)),
+            Some((wanted, false)) => Some((wanted, workload.scaling.tolerance_down)),
+            None => None,
+        };
+        if let Some((wanted, tolerance)) = tolerance {
+            say(
+                Verdict::ScalingLimited,
+                format!(
+                    "{wanted} replicas are right and {} are there: the HPA's tolerance of {} % takes \
+                     that for the same. A tolerance of 0 in the ScaledObject's behavior would follow.",
+                    workload.exist,
+                    Figure(tolerance * 100.0)
                 ),
             );
         }
@@ -230,10 +332,11 @@ impl Speaker<'_> {
             Direction::Down => return Verdict::ScaleDown,
             Direction::Stay | Direction::StayThoughLower(_) => {}
         }
-        const ORDER: [Verdict; 13] = [
+        const ORDER: [Verdict; 14] = [
             Verdict::DownstreamLimited,
             Verdict::LagHeld,
             Verdict::RebalanceStorm,
+            Verdict::ScalingLimited,
             Verdict::PodsNotJoining,
             Verdict::MembersStalled,
             Verdict::HotPartition,

@@ -23,9 +23,20 @@ impl Speaker<'_> {
                 "{} would be right, and there are {} partitions: {why}",
                 it.stabilized, it.most
             ),
+            Some(Bound::MaxReplicaCount) => format!(
+                "{} would be right, and the ScaledObject's maxReplicaCount is {}: {why}",
+                it.stabilized, it.most
+            ),
             Some(Bound::MinReplicas) => {
                 format!("minReplicas is {}: {why}", self.policy.min_replicas)
             }
+            Some(Bound::MinReplicaCount) => {
+                format!("the ScaledObject's minReplicaCount is {}: {why}", it.least)
+            }
+            Some(Bound::Tolerance) => format!(
+                "{} would be right, and the HPA takes that for what is there: {why}",
+                it.stabilized
+            ),
             None => why,
         }
     }
