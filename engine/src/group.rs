@@ -119,8 +119,8 @@ impl GroupMemory {
     /// The replica that a member belongs to.
     pub fn replica_at(&self, place: &Place) -> u32 {
         self.dealt.map_or(place.replica, |dealt| {
-            let replica = whole_members(f64::from(place.reader) / dealt.each);
-            replica.min(dealt.replicas.saturating_sub(1))
+            // Ids sort by the number of the consumer in its pod, if by anything.
+            place.reader % dealt.replicas.max(1)
         })
     }
 

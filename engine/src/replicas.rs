@@ -291,7 +291,10 @@ impl Census {
 
 /// The same, of a moment that is not ahead of `now`, with tolerances that are shares.
 fn sound(workload: Workload, now: Timestamp) -> Workload {
-    let share = |tolerance: f64| if tolerance > 0.0 { tolerance } else { 0.0 };
+    let share = |tolerance: f64| match tolerance.is_nan() {
+        true => 0.0,
+        false => tolerance.clamp(0.0, 1.0),
+    };
     let scaling = workload.scaling;
     Workload {
         at: workload.at.min(now),

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use evenkeel_engine::Policy;
+use evenkeel_engine::{Paused, Policy, Scaling};
 
 use crate::chance::whole;
 use crate::hpa::{Behavior, DEFAULT_TOLERANCE, Rules, ToleranceRule};
@@ -61,6 +61,8 @@ pub struct Setting {
     pub change: Option<fn(&mut Policy)>,
     /// With the Prometheus baseline.
     pub with_prometheus: bool,
+    /// Asking Kubernetes which replicas there are.
+    pub with_kubernetes: bool,
 }
 
 /// The lag threshold beside a rate trigger, seconds of a pod's capacity.
@@ -71,6 +73,18 @@ const BLUEPRINT_LAG_SECONDS: f64 = 100.0;
 
 /// How far the clairvoyant oracle sees: a pod's start, the HPA's sync, a rebalance.
 const CLAIRVOYANT_SECONDS: u64 = 90;
+
+/// The bounds of a ScaledObject, as Kubernetes tells them.
+pub(crate) fn scaling(object: &ScaledObject) -> Scaling {
+    Scaling {
+        min: object.min_replicas,
+        max: object.max_replicas,
+        idle: None,
+        tolerance_up: object.behavior.up.tolerance,
+        tolerance_down: object.behavior.down.tolerance,
+        paused: Paused::No,
+    }
+}
 
 // === impl Knowledge ===
 
@@ -93,7 +107,7 @@ impl Setting {
         Self {
             name,
             change: Some(change),
-            with_prometheus: false,
+            ..Self::default()
         }
     }
 }
@@ -215,7 +229,12 @@ impl Contender {
                 if let Some(change) = setting.change {
                     change(&mut policy);
                 }
-                Box::new(Evenkeel::new(policy, setting.with_prometheus, seed))
+                let ours = Evenkeel::new(policy, setting.with_prometheus, seed);
+                Box::new(if setting.with_kubernetes {
+                    ours.with_kubernetes(scaling(&self.object(scenario)))
+                } else {
+                    ours
+                })
             }
         }
     }

@@ -129,6 +129,11 @@ fn lived(plan: &Rc<Plan>, keep: Keep) -> Watch {
     let mut object = Contender::evenkeel().object(&plan.scenario);
     object.min_replicas = plan.policy.min_replicas;
     object.behavior.min_replicas = plan.policy.min_replicas.max(1);
+    if let Some(scaling) = plan.kubernetes {
+        object.max_replicas = scaling.max;
+        object.behavior.up.tolerance = scaling.tolerance_up;
+        object.behavior.down.tolerance = scaling.tolerance_down;
+    }
     Run::new(
         &plan.scenario.workload,
         plan.scenario.world,

@@ -5,14 +5,17 @@
 //! was recorded over days fits into some, and so that their bursts are as sudden as those of the
 //! product's users: within a minute, or less.
 
+mod odd;
 mod seed;
 mod small;
+
+pub use odd::ODD;
 
 use crate::chance::Spread;
 use crate::workload::{
     Disturbance, Replay, Skew, Trace, TraceError, Trouble, Workload, market_day,
 };
-use crate::world::{PodTroubles, Protocol, WorldSpec};
+use crate::world::{Appearance, PodTroubles, Protocol, WorldSpec};
 
 /// A load and the world that it meets.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,7 +141,12 @@ impl Scenario {
             "seed" => Self::seed(120),
             "seed-100" => Self::seed(100),
             "seed-300" => Self::seed(300),
-            _ => return Self::small(name),
+            _ => {
+                return match Self::odd(name) {
+                    Some(odd) => Ok(Some(odd)),
+                    None => Self::small(name),
+                };
+            }
         }))
     }
 
@@ -182,6 +190,7 @@ impl Scenario {
             session_seconds: 10,
             pods: PodTroubles::default(),
             pods_at_start: 0,
+            appearance: Appearance::default(),
         };
         let mut scenario = Self {
             name,

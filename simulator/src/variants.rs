@@ -186,6 +186,7 @@ pub fn all() -> Vec<(Kind, Contender)> {
         name: "with the Prometheus baseline",
         change: None,
         with_prometheus: true,
+        with_kubernetes: false,
     };
     variants(Kind::Removed, REMOVED)
         .chain(variants(Kind::Number, NUMBERS))

@@ -17,9 +17,9 @@ mod view;
 use crate::chance::Spread;
 use crate::workload::{Arrivals, Trouble, Workload};
 
-use group::Group;
 pub use group::Protocol;
-use pods::Pods;
+use group::{Group, MemberChange, MemberNumber};
+use pods::{PodChange, PodNumber, Pods};
 pub(crate) use tally::{Minute, Tally};
 use topic::Topic;
 pub(crate) use view::EPOCH_SECONDS;
@@ -49,6 +49,46 @@ pub struct WorldSpec {
     pub pods: PodTroubles,
     /// Pods there at the start, joined and warm.
     pub pods_at_start: u32,
+    /// What of the pods the group does not show.
+    pub appearance: Appearance,
+}
+
+/// How pods appear in the group: by default each is one member with an address of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appearance {
+    /// The address that members are seen with.
+    pub addresses: Addresses,
+    /// Members a pod; they share what the pod can do.
+    pub consumers_a_pod: u32,
+    /// Pods of another Deployment that are in the group as long as it runs.
+    pub canaries: u32,
+    /// Members of pods that were told to go stay until they are missed, with what they own.
+    pub are_static: bool,
+    /// When all pods are replaced one after the other, with a quarter more of them meanwhile.
+    pub updated_at: Option<u64>,
+}
+
+/// The addresses that members are seen with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addresses {
+    /// Each pod has its own.
+    OfPods,
+    /// All have the same: a proxy or a gateway.
+    One,
+    /// All have the loopback's: a sidecar.
+    Loopback,
+}
+
+impl Default for Appearance {
+    fn default() -> Self {
+        Self {
+            addresses: Addresses::OfPods,
+            consumers_a_pod: 1,
+            canaries: 0,
+            are_static: false,
+            updated_at: None,
+        }
+    }
 }
 
 /// What goes wrong with pods. Shares are of all pods.
@@ -95,7 +135,9 @@ impl World {
         };
         world.pods.scale(spec.pods_at_start, 0, &spec);
         world.pods.all_ready();
-        world.group.settle(world.pods.ready(), &spec);
+        let consumers = world.pods.ready().flat_map(|pod| members_of(pod, &spec));
+        let canaries = (0..u64::from(spec.appearance.canaries)).map(|number| CANARY + number);
+        world.group.settle(consumers.chain(canaries), &spec);
         world
     }
 
@@ -103,8 +145,18 @@ impl World {
     pub fn scale(&mut self, replicas: u32) {
         let gone = self.pods.scale(replicas, self.second, &self.spec);
         for pod in gone {
-            // A pod that is told to go leaves its group and commits what it has done.
-            if self.group.leave(pod, self.second, &self.spec) {
+            self.leave(pod);
+        }
+    }
+
+    /// A pod that is told to go leaves its group and commits what it has done. Static members do not leave.
+    fn leave(&mut self, pod: PodNumber) {
+        for member in members_of(pod, &self.spec) {
+            if self.spec.appearance.are_static {
+                let vanishes = MemberChange::Vanishes(member);
+                self.group.follow(vanishes, self.second, &self.spec);
+                self.topic.commit_all();
+            } else if self.group.leave(member, self.second, &self.spec) {
                 self.topic.commit_all();
             }
         }
@@ -132,7 +184,21 @@ impl World {
             }
         }
         for change in self.pods.second(second, &self.spec) {
-            self.group.follow(change, second, &self.spec);
+            match change {
+                PodChange::Joins(pod) => {
+                    for member in members_of(pod, &self.spec) {
+                        self.group
+                            .follow(MemberChange::Joins(member), second, &self.spec);
+                    }
+                }
+                PodChange::Vanishes(pod) => {
+                    for member in members_of(pod, &self.spec) {
+                        self.group
+                            .follow(MemberChange::Vanishes(member), second, &self.spec);
+                    }
+                }
+                PodChange::Leaves(pod) => self.leave(pod),
+            }
         }
         self.group.second(second, &self.spec);
         // What was done until now: the batches of this second are committed with the next.
@@ -141,17 +207,25 @@ impl World {
         }
         let working = self.group.working(second);
         let share = downstream / working.max(1) as f64;
-        for member in self.group.members() {
-            let Some(speed) = self.pods.speed(member.pod, second, &self.spec) else {
+        for (pod, own) in self.work() {
+            let speed = match pod {
+                Some(pod) => self.pods.speed(pod, second, &self.spec),
+                None => Some(1.0),
+            };
+            let Some(speed) = speed else {
                 continue;
             };
-            let capacity = (self.spec.capacity * speed).min(share);
+            let members = match pod {
+                Some(_) => f64::from(self.spec.appearance.consumers_a_pod.max(1)),
+                None => 1.0,
+            };
+            let capacity = (self.spec.capacity * speed).min(share * members);
             let open = |partition: usize| {
                 !self.poisoned.get(partition).copied().unwrap_or(false)
                     && self.group.may_process(partition, second)
             };
             self.topic
-                .process(&member.partitions, open, capacity, second, &mut self.tally);
+                .process(&own, open, capacity, second, &mut self.tally);
         }
         self.tally.second(
             &self.topic,
@@ -160,6 +234,26 @@ impl World {
             second,
         );
         self.second += 1;
+    }
+
+    /// What each pod and each canary owns, the pods in the order of their first members.
+    fn work(&self) -> Vec<(Option<PodNumber>, Vec<usize>)> {
+        let mut work: Vec<(Option<PodNumber>, Vec<usize>)> = Vec::new();
+        for member in self.group.members() {
+            let pod = pod_of(member.number);
+            // Its first member is among them already, in the order of numbers.
+            let known = if member.number < CONSUMER {
+                None
+            } else {
+                work.iter_mut()
+                    .find(|(known, _)| pod.is_some() && *known == pod)
+            };
+            match known {
+                Some((_, own)) => own.extend(&member.partitions),
+                None => work.push((pod, member.partitions.clone())),
+            }
+        }
+        work
     }
 
     /// Seconds since the run began.
@@ -202,6 +296,23 @@ impl World {
         self.topic.end(self.second, &mut self.tally);
         self.tally
     }
+}
+
+/// The number of the first canary: no pod gets that far.
+const CANARY: MemberNumber = 1 << 40;
+
+/// As many numbers has each consumer of a pod: the first ones of all pods come before the second ones, as
+/// client ids sort.
+const CONSUMER: MemberNumber = 1 << 24;
+
+/// The members that a pod is in the group.
+fn members_of(pod: PodNumber, spec: &WorldSpec) -> impl Iterator<Item = MemberNumber> + use<> {
+    (0..u64::from(spec.appearance.consumers_a_pod.max(1))).map(move |place| place * CONSUMER + pod)
+}
+
+/// The pod of a member; `None` for a canary.
+fn pod_of(member: MemberNumber) -> Option<PodNumber> {
+    (member < CANARY).then_some(member % CONSUMER)
 }
 
 #[cfg(test)]

@@ -117,12 +117,12 @@ pub(super) fn run(
             return (state, decision);
         }
         Usable::Not(cause) => {
-            let decision = unknown(policy, &mut state, &intake, cause, now);
+            let decision = none(policy, &mut state, &intake, cause, now);
             return (state, decision);
         }
     };
     let Some(mut group) = state.group.take() else {
-        let decision = unknown(policy, &mut state, &intake, Cause::NotYetObserved, now);
+        let decision = none(policy, &mut state, &intake, Cause::NotYetObserved, now);
         return (state, decision);
     };
     let mut picture = look(
@@ -138,12 +138,25 @@ pub(super) fn run(
     if let Some(cause) = part
         && !picture.works
     {
-        let decision = unknown(policy, &mut state, &picture.intake, cause, now);
+        let decision = none(policy, &mut state, &picture.intake, cause, now);
         return (state, decision);
     }
     let recommendation = recommend::recommend(policy, &mut state, &picture, now);
     let decision = conclude(policy, &mut state, picture, &recommendation, now);
     (state, decision)
+}
+
+/// No answer, and why.
+fn none(
+    policy: &Policy,
+    state: &mut State,
+    intake: &Intake,
+    cause: Cause,
+    now: Timestamp,
+) -> Decision {
+    let why = super::explain::no_answer(policy, intake, cause);
+    let until = now.plus(policy.max_staleness);
+    unknown(state, why, (cause, until), now)
 }
 
 /// Takes in the group, or counts it among what is missing.
@@ -319,7 +332,9 @@ fn present(
     (group, replicas): (&GroupMemory, u32),
     holding: Holding,
 ) -> Option<Present> {
-    let settled = !holding.rebalancing && group.state == GroupState::Stable;
+    // Beside members of others each of ours owns less than it will have to.
+    let alone = group.divided() == replicas;
+    let settled = !holding.rebalancing && group.state == GroupState::Stable && alone;
     (policy.tuning.know_owners && settled).then(|| Present {
         replicas,
         owners: state

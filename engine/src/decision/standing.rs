@@ -1,11 +1,9 @@
 //! What is answered where there is nothing new to decide by: the last decision, or none.
 //!
-//! Either says why. What is too little to decide by is judged in `usable`.
+//! Either is given why. What is too little to decide by is judged in `usable`.
 
 use super::{Decision, Desired, Finding, Inputs, Stage, State, Step, Verdict};
 use crate::observation::Cause;
-use crate::partition::Intake;
-use crate::policy::Policy;
 use crate::time::Timestamp;
 
 /// The group's state in Kafka's words; empty when unknown.
@@ -18,10 +16,9 @@ pub(super) fn group_state(state: &State) -> String {
 
 /// No answer: there is no picture, or it is too old.
 pub(super) fn unknown(
-    policy: &Policy,
     state: &mut State,
-    intake: &Intake,
-    cause: Cause,
+    why: String,
+    (cause, until): (Cause, Timestamp),
     now: Timestamp,
 ) -> Decision {
     // Whatever was recommended before, a whole window has to be watched again before less is asked
@@ -30,10 +27,9 @@ pub(super) fn unknown(
     state.up.restart();
     state.capacity.interrupt();
     state.unanswered = Some(cause);
-    let why = super::explain::no_answer(policy, intake, cause);
     Decision {
         desired: Desired::Unknown { cause },
-        valid_until: now.plus(policy.max_staleness),
+        valid_until: until,
         ..last_stands(state, why, now)
     }
 }

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use evenkeel_engine::{
     AssignedTopic, Committed, GroupObservation, GroupProtocol, GroupState, LogOffsets, Observation,
-    PartitionObservation, PrometheusObservation, Reading, Timestamp,
+    PartitionObservation, PrometheusObservation, Reading, Timestamp, WorkloadObservation,
 };
 use fastrand::Rng;
 
 use super::plan::{Fault, Kind, Plan};
+use crate::chance::whole;
 
 /// How long a group takes to notice that its log is another one.
 const NOTICE_SECONDS: u64 = 15;
@@ -34,6 +35,8 @@ pub(super) struct Bender {
     last: Option<(Observation, Bent)>,
     /// The last rate of Prometheus, likewise.
     prometheus: Option<PrometheusObservation>,
+    /// What Kubernetes said last, likewise.
+    workload: Option<WorkloadObservation>,
     /// For each log that was changed: when, and what happened to its offsets.
     changed: Vec<(Fault, Vec<u64>)>,
     /// Commits as they were when the group was first shown as rebalancing.
@@ -49,6 +52,7 @@ impl Bender {
             chance,
             last: None,
             prometheus: None,
+            workload: None,
             changed: Vec::new(),
             standing: None,
         }
@@ -80,6 +84,9 @@ impl Bender {
         }
         if !on.contains(&Kind::PrometheusStuck) {
             self.prometheus = Some(observation.prometheus);
+        }
+        if !on.contains(&Kind::WorkloadStuck) {
+            self.workload = Some(observation.workload);
         }
         for &kind in &on {
             self.bend_one(observation, kind, &mut bent);
@@ -157,6 +164,22 @@ impl Bender {
                 }
             }),
             Kind::Rebalancing => self.show_rebalancing(observation, bent),
+            Kind::WorkloadUnknown { cause } => {
+                observation.workload = WorkloadObservation::Unknown(cause);
+            }
+            Kind::WorkloadStuck => {
+                observation.workload = self.workload.unwrap_or(observation.workload);
+            }
+            Kind::WorkloadLies { times } => {
+                if let WorkloadObservation::Known(workload) = &mut observation.workload {
+                    let lie = |count: u32| {
+                        u32::try_from(whole(f64::from(count) * times)).unwrap_or(u32::MAX)
+                    };
+                    workload.asked = lie(workload.asked);
+                    workload.exist = lie(workload.exist);
+                    workload.ready = workload.ready.map(lie);
+                }
+            }
             _ => {}
         }
     }
@@ -338,6 +361,9 @@ fn show_unsettled(group: &mut GroupObservation) {
 /// The same observation on a clock that is off by `offset` seconds. Prometheus has its own clock.
 pub(super) fn shift_clock(observation: &mut Observation, offset: i64) {
     observation.at = shifted(observation.at, offset);
+    if let WorkloadObservation::Known(workload) = &mut observation.workload {
+        workload.at = shifted(workload.at, offset);
+    }
     each(observation, |partition| {
         if let Some(history) = &mut partition.history {
             history.at = shifted(history.at, offset);

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use evenkeel_engine::{Cause, OffsetReset, Policy};
+use evenkeel_engine::{Cause, OffsetReset, Paused, Policy, Scaling};
 use fastrand::Rng;
 
 use crate::chance::{Purpose, Spread, stream, whole};
 use crate::rivals::default_policy;
 use crate::scenario::Scenario;
 use crate::workload::{Disturbance, Skew, Trouble, Workload};
-use crate::world::{PodTroubles, Protocol};
+use crate::world::{Addresses, PodTroubles, Protocol};
 
 /// The time before the first fault: a scale-down window and more.
 const CALM_SECONDS: u64 = 900;
@@ -61,6 +61,8 @@ pub(super) struct Plan {
     pub scenario: Scenario,
     pub policy: Policy,
     pub with_prometheus: bool,
+    /// Kubernetes is asked, and scales within these bounds.
+    pub kubernetes: Option<Scaling>,
     pub faults: Vec<Fault>,
     /// From this second on nothing goes wrong any more, and the load is the last one.
     pub faults_end: u64,
@@ -121,6 +123,12 @@ pub(super) enum Kind {
     Expired,
     /// Partitions are added: so many were not there before.
     Added { partitions: usize },
+    /// Kubernetes does not answer.
+    WorkloadUnknown { cause: Cause },
+    /// Kubernetes says what it said before, and when that was.
+    WorkloadStuck,
+    /// Kubernetes says other counts.
+    WorkloadLies { times: f64 },
 }
 
 // === impl Kind ===
@@ -166,6 +174,7 @@ impl Plan {
             seed,
             shape,
             with_prometheus: chance.bool(),
+            kubernetes: None,
             policy,
             faults: Vec::new(),
             faults_end,
@@ -187,7 +196,48 @@ impl Plan {
             Shape::Poison => plan.draw_poison(&mut chance),
             Shape::Restart => {}
         }
+        plan.draw_kubernetes(&mut stream(seed, Purpose::Faults, 4));
         plan
+    }
+
+    /// In half of the runs Kubernetes is asked, and what it says goes wrong where other things do. A
+    /// third of these groups are behind one address, as far as what was not yet said can be done without.
+    fn draw_kubernetes(&mut self, chance: &mut Rng) {
+        if chance.bool() {
+            return;
+        }
+        let tolerance = one(&[0.0, 0.0, 0.1], chance);
+        self.kubernetes = Some(Scaling {
+            min: self.policy.min_replicas,
+            max: self.scenario.max_replicas,
+            idle: None,
+            tolerance_up: tolerance,
+            tolerance_down: tolerance,
+            paused: Paused::No,
+        });
+        if chance.u32(0..3) == 0 {
+            self.scenario.world.appearance.addresses = Addresses::One;
+        }
+        if !matches!(self.shape, Shape::Rest | Shape::Steady) {
+            return;
+        }
+        for number in 0..3 {
+            if chance.u32(0..100) >= ON_PERCENT {
+                continue;
+            }
+            let from = chance.u64(CALM_SECONDS / 2..self.faults_end);
+            let until = (from + chance.u64(1..=1_200)).min(self.faults_end);
+            let kind = match number {
+                0 => Kind::WorkloadUnknown {
+                    cause: causes(chance),
+                },
+                1 => Kind::WorkloadStuck,
+                _ => Kind::WorkloadLies {
+                    times: one(&[0.0, 0.3, 2.0, 10.0], chance),
+                },
+            };
+            self.faults.push(Fault { from, until, kind });
+        }
     }
 
     /// The same without its poison partition.
@@ -208,7 +258,8 @@ impl Plan {
         let troubles = self.scenario.workload.disturbances.iter();
         kinds.extend(troubles.map(|trouble| format!("{trouble:?}")));
         format!(
-            "{:?}: {} partitions, {:?}, {:?}, pods of {} records/s, faults over at {}: {}\n{:?}",
+            "{:?}: {} partitions, {:?}, {:?}, pods of {} records/s, faults over at {}: {}\n{:?}\n\
+             Kubernetes: {:?}, addresses: {:?}",
             self.shape,
             world.partitions,
             world.protocol,
@@ -217,6 +268,8 @@ impl Plan {
             self.faults_end,
             kinds.join("; "),
             self.policy,
+            self.kubernetes,
+            world.appearance.addresses,
         )
     }
 

@@ -5,7 +5,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use evenkeel_engine::{
-    Cause, Decision, Desired, Observation, PrometheusObservation, State, Timestamp, decide,
+    Cause, Decision, Desired, Observation, PrometheusObservation, State, Timestamp,
+    WorkloadObservation, decide,
 };
 use fastrand::Rng;
 
@@ -156,6 +157,9 @@ impl Watch {
         let restarted = self.befall(second);
         let baseline = self.baseline(sight.prometheus);
         let mut observation = sight.world.observe(sight.workload.rate(0), baseline);
+        if let Some(scaling) = self.plan.kubernetes {
+            observation.workload = WorkloadObservation::Known(sight.world.workload(scaling));
+        }
         shift_clock(&mut observation, self.offset);
         let now = observation.at;
         let truth = observation.clone();

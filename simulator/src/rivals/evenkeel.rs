@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use evenkeel_engine::{
-    Decision, Desired, Observation, OffsetReset, Policy, PrometheusObservation, State, Timestamp,
-    Tuning, decide,
+    Decision, Desired, Observation, OffsetReset, Policy, PrometheusObservation, Scaling, State,
+    Timestamp, Tuning, WorkloadObservation, decide,
 };
 use fastrand::Rng;
 
@@ -62,6 +62,8 @@ pub struct Evenkeel {
     next_poll: u64,
     chance: Rng,
     with_prometheus: bool,
+    /// Kubernetes is asked, and scales within these bounds.
+    kubernetes: Option<Scaling>,
 }
 
 // === impl Evenkeel ===
@@ -76,6 +78,16 @@ impl Evenkeel {
             next_poll: 0,
             chance: stream(seed, Purpose::Polls, 1),
             with_prometheus,
+            kubernetes: None,
+        }
+    }
+
+    /// The same, asking Kubernetes, which scales within these bounds.
+    #[must_use]
+    pub fn with_kubernetes(self, scaling: Scaling) -> Self {
+        Self {
+            kubernetes: Some(scaling),
+            ..self
         }
     }
 
@@ -120,7 +132,10 @@ impl Scaler for Evenkeel {
         let late = u64::from(self.chance.u32(0..LATE_ONE_IN) == 0);
         self.next_poll = now + interval + late;
         let baseline = self.baseline(sight.prometheus);
-        let observation = sight.world.observe(sight.workload.rate(0), baseline);
+        let mut observation = sight.world.observe(sight.workload.rate(0), baseline);
+        if let Some(scaling) = self.kubernetes {
+            observation.workload = WorkloadObservation::Known(sight.world.workload(scaling));
+        }
         self.decide(&observation, sight.world.timestamp());
     }
 

@@ -8,7 +8,7 @@
 use super::Scenario;
 use crate::chance::Spread;
 use crate::workload::Workload;
-use crate::world::{PodTroubles, Protocol, WorldSpec};
+use crate::world::{Appearance, PodTroubles, Protocol, WorldSpec};
 
 /// 60 s from a pod to Ready, as set in the real runs; a little more until it has joined.
 const STARTS: Spread = Spread(&[60.0, 61.0, 62.0, 64.0]);
@@ -42,6 +42,7 @@ impl Scenario {
             session_seconds: 10,
             pods: PodTroubles::default(),
             pods_at_start: 10,
+            appearance: Appearance::default(),
         };
         Self {
             name: match partitions {

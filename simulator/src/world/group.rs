@@ -12,7 +12,6 @@
 use fastrand::Rng;
 
 use super::WorldSpec;
-use super::pods::{PodChange, PodNumber};
 use crate::chance::{Purpose, stream};
 
 /// Kafka's `group.initial.rebalance.delay.ms`: an empty group waits for more members.
@@ -20,6 +19,18 @@ const INITIAL_DELAY_SECONDS: u64 = 3;
 
 /// The share of a rebalance in which the coordinator still gathers members; after it, it assigns.
 const GATHERING_SHARE: f64 = 0.6;
+
+/// A member's number, after that of its pod.
+pub(super) type MemberNumber = u64;
+
+/// What happens to a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MemberChange {
+    /// It joins.
+    Joins(MemberNumber),
+    /// It died without leaving.
+    Vanishes(MemberNumber),
+}
 
 /// How a group rebalances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +46,7 @@ pub enum Protocol {
 /// One member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Member {
-    pub pod: PodNumber,
+    pub number: MemberNumber,
     /// What it owns.
     pub partitions: Vec<usize>,
     /// KIP-848: what it is to own.
@@ -58,10 +69,10 @@ pub(super) enum Phase {
 /// The group.
 #[derive(Debug)]
 pub(super) struct Group {
-    /// Sorted by pod.
+    /// Sorted by number.
     members: Vec<Member>,
     /// Came too late for the rebalance that is going on.
-    late: Vec<PodNumber>,
+    late: Vec<MemberNumber>,
     phase: Phase,
     again: bool,
     /// Nobody processes a partition before this.
@@ -86,8 +97,8 @@ impl Group {
     }
 
     /// Everybody is in and has what is theirs: the beginning of a run.
-    pub fn settle(&mut self, pods: impl Iterator<Item = PodNumber>, spec: &WorldSpec) {
-        self.members = pods.map(Member::new).collect();
+    pub fn settle(&mut self, numbers: impl Iterator<Item = MemberNumber>, spec: &WorldSpec) {
+        self.members = numbers.map(Member::new).collect();
         self.assign(spec);
         for member in &mut self.members {
             member.partitions.clone_from(&member.target);
@@ -130,39 +141,45 @@ impl Group {
         !matches!(self.phase, Phase::HandingOver { .. })
     }
 
-    pub fn follow(&mut self, change: PodChange, second: u64, spec: &WorldSpec) {
+    pub fn follow(&mut self, change: MemberChange, second: u64, spec: &WorldSpec) {
         match change {
-            PodChange::Joins(pod) => self.join(pod, second, spec),
-            PodChange::Vanishes(pod) => {
-                if let Some(member) = self.members.iter_mut().find(|member| member.pod == pod) {
+            MemberChange::Joins(number) => self.join(number, second, spec),
+            MemberChange::Vanishes(number) => {
+                if let Some(member) = self
+                    .members
+                    .iter_mut()
+                    .find(|member| member.number == number)
+                {
                     member.vanished_at = Some(second);
                 }
             }
         }
     }
 
-    fn join(&mut self, pod: PodNumber, second: u64, spec: &WorldSpec) {
+    fn join(&mut self, number: MemberNumber, second: u64, spec: &WorldSpec) {
         let gathering = match self.phase {
             Phase::Stable => true,
             Phase::Rebalancing { closes_at, .. } => second <= closes_at,
             Phase::HandingOver { .. } => false,
         };
         if !gathering && spec.protocol != Protocol::Consumer {
-            self.late.push(pod);
+            self.late.push(number);
             self.again = true;
             return;
         }
-        self.members.retain(|member| member.pod != pod);
-        let place = self.members.partition_point(|member| member.pod < pod);
-        self.members.insert(place, Member::new(pod));
+        self.members.retain(|member| member.number != number);
+        let place = self
+            .members
+            .partition_point(|member| member.number < number);
+        self.members.insert(place, Member::new(number));
         self.begin(second, spec);
     }
 
-    /// Takes a pod out; whether it was a member.
-    pub fn leave(&mut self, pod: PodNumber, second: u64, spec: &WorldSpec) -> bool {
-        self.late.retain(|late| *late != pod);
+    /// Takes a member out; whether it was a member.
+    pub fn leave(&mut self, number: MemberNumber, second: u64, spec: &WorldSpec) -> bool {
+        self.late.retain(|late| *late != number);
         let before = self.members.len();
-        self.members.retain(|member| member.pod != pod);
+        self.members.retain(|member| member.number != number);
         let left = self.members.len() < before;
         if left {
             self.begin(second, spec);
@@ -253,9 +270,11 @@ impl Group {
         if !std::mem::take(&mut self.again) {
             return;
         }
-        for pod in std::mem::take(&mut self.late) {
-            let place = self.members.partition_point(|member| member.pod < pod);
-            self.members.insert(place, Member::new(pod));
+        for number in std::mem::take(&mut self.late) {
+            let place = self
+                .members
+                .partition_point(|member| member.number < number);
+            self.members.insert(place, Member::new(number));
         }
         self.begin(second, spec);
     }
@@ -283,13 +302,13 @@ impl Group {
         self.phase = Phase::HandingOver { ends_at };
     }
 
-    /// For each partition the pod that owns it.
-    fn owned(&self) -> Vec<Option<PodNumber>> {
+    /// For each partition the member that owns it.
+    fn owned(&self) -> Vec<Option<MemberNumber>> {
         let mut owned = vec![None; self.blocked_until.len()];
         for member in &self.members {
             for &partition in &member.partitions {
                 if let Some(owner) = owned.get_mut(partition) {
-                    *owner = Some(member.pod);
+                    *owner = Some(member.number);
                 }
             }
         }
@@ -298,12 +317,12 @@ impl Group {
 
     /// The partitions whose owner before is not the one to be. What had no owner moves at once in a
     /// cooperative group: nobody has to give it up.
-    fn moving(&self, before: &[Option<PodNumber>]) -> Vec<usize> {
+    fn moving(&self, before: &[Option<MemberNumber>]) -> Vec<usize> {
         let mut moving = Vec::new();
         for member in &self.members {
             for &partition in &member.target {
                 let owner = before.get(partition).copied().flatten();
-                if owner.is_some_and(|owner| owner != member.pod) {
+                if owner.is_some_and(|owner| owner != member.number) {
                     moving.push(partition);
                 }
             }
@@ -324,9 +343,9 @@ impl Group {
 // === impl Member ===
 
 impl Member {
-    fn new(pod: PodNumber) -> Self {
+    fn new(number: MemberNumber) -> Self {
         Self {
-            pod,
+            number,
             partitions: Vec::new(),
             target: Vec::new(),
             vanished_at: None,

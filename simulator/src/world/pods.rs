@@ -18,6 +18,10 @@ pub(super) type PodNumber = u64;
 #[derive(Debug)]
 pub(super) struct Pods {
     pods: Vec<Pod>,
+    /// How many there shall be; more are there while they are replaced.
+    wanted: usize,
+    /// Pods before this number are to be replaced.
+    outdated_before: PodNumber,
     next: PodNumber,
     seed: u64,
 }
@@ -47,6 +51,8 @@ pub(super) enum PodChange {
     Joins(PodNumber),
     /// It died without leaving.
     Vanishes(PodNumber),
+    /// It was replaced and told to go.
+    Leaves(PodNumber),
 }
 
 // === impl Pods ===
@@ -55,18 +61,47 @@ impl Pods {
     pub fn new(seed: u64) -> Self {
         Self {
             pods: Vec::new(),
+            wanted: 0,
+            outdated_before: 0,
             next: 0,
             seed,
         }
     }
 
+    /// How many there shall be.
     pub fn count(&self) -> u32 {
+        u32::try_from(self.wanted).unwrap_or(u32::MAX)
+    }
+
+    /// How many there are, those that replace others included.
+    pub fn exist(&self) -> u32 {
         u32::try_from(self.pods.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether pods are being replaced.
+    pub fn updating(&self) -> bool {
+        self.pods
+            .iter()
+            .any(|pod| pod.number < self.outdated_before)
     }
 
     /// Sets how many there shall be; returns those that have to go.
     pub fn scale(&mut self, replicas: u32, second: u64, spec: &WorldSpec) -> Vec<PodNumber> {
         let replicas = usize::try_from(replicas).unwrap_or(usize::MAX);
+        self.wanted = replicas;
+        self.start(replicas, second, spec);
+        let mut gone = Vec::new();
+        while self.pods.len() > replicas {
+            // As Kubernetes: what is not ready goes before what is, and the newest before the oldest.
+            let newest_not_ready = self.pods.iter().rposition(|pod| !pod.is_running());
+            let place = newest_not_ready.unwrap_or(self.pods.len() - 1);
+            gone.push(self.pods.remove(place).number);
+        }
+        gone
+    }
+
+    /// Starts pods until there are so many.
+    fn start(&mut self, replicas: usize, second: u64, spec: &WorldSpec) {
         while self.pods.len() < replicas {
             let mut chance = stream(self.seed, Purpose::Pod, self.next);
             let stuck = chance.f64() < spec.pods.never_joining_share;
@@ -84,14 +119,35 @@ impl Pods {
             });
             self.next += 1;
         }
-        let mut gone = Vec::new();
-        while self.pods.len() > replicas {
-            // As Kubernetes: what is not ready goes before what is, and the newest before the oldest.
-            let newest_not_ready = self.pods.iter().rposition(|pod| !pod.is_running());
-            let place = newest_not_ready.unwrap_or(self.pods.len() - 1);
-            gone.push(self.pods.remove(place).number);
+    }
+
+    /// Replaces outdated pods: a quarter more than wanted may be there, and one goes for each that runs
+    /// beyond those wanted.
+    fn replace(&mut self, second: u64, spec: &WorldSpec) -> Vec<PodChange> {
+        if spec.appearance.updated_at == Some(second) {
+            self.outdated_before = self.next;
         }
-        gone
+        let mut changes = Vec::new();
+        if !self.updating() {
+            return changes;
+        }
+        let outdated = |pods: &[Pod]| {
+            let before = self.outdated_before;
+            pods.iter().position(|pod| pod.number < before)
+        };
+        let running = self.pods.iter().filter(|pod| pod.is_running()).count();
+        for _ in self.wanted..running {
+            if let Some(place) = outdated(&self.pods) {
+                changes.push(PodChange::Leaves(self.pods.remove(place).number));
+            }
+        }
+        let old = self
+            .pods
+            .iter()
+            .filter(|pod| pod.number < self.outdated_before);
+        let most = self.wanted + self.wanted.div_ceil(4).min(old.count());
+        self.start(most, second, spec);
+        changes
     }
 
     /// Everybody is ready and warm: the beginning of a run.
@@ -113,7 +169,7 @@ impl Pods {
     /// Starts and crashes of one second.
     pub fn second(&mut self, second: u64, spec: &WorldSpec) -> Vec<PodChange> {
         let crash = spec.pods.crashes_an_hour / 3_600.0;
-        let mut changes = Vec::new();
+        let mut changes = self.replace(second, spec);
         for pod in &mut self.pods {
             match pod.state {
                 PodState::Starting { ready_at } if ready_at <= second => {

@@ -129,7 +129,7 @@ fn a_pod_that_vanishes_is_missed_after_its_session() {
     run(&mut world, &workload, 5);
     world
         .group
-        .follow(pods::PodChange::Vanishes(1), world.second, &world.spec);
+        .follow(MemberChange::Vanishes(1), world.second, &world.spec);
     run(&mut world, &workload, 9);
     assert_eq!(world.members(), 2);
     run(&mut world, &workload, 3);
@@ -149,7 +149,7 @@ fn what_has_not_joined_goes_first_and_then_the_newest() {
         .group
         .members()
         .iter()
-        .map(|member| member.pod)
+        .map(|member| member.number)
         .collect();
     assert_eq!(pods, [0, 1]);
 }

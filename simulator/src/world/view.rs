@@ -2,12 +2,12 @@
 
 use evenkeel_engine::{
     AssignedTopic, Committed, GroupObservation, GroupProtocol, GroupState, LogOffsets, Member,
-    Observation, PartitionHistory, PartitionObservation, PrometheusObservation, Reading, Timestamp,
-    TopicObservation, WorkloadObservation,
+    Observation, PartitionHistory, PartitionObservation, PrometheusObservation, Reading, Scaling,
+    Timestamp, TopicObservation, Workload, WorkloadObservation,
 };
 
-use super::group::{Member as GroupMember, Phase, Protocol};
-use super::{World, WorldSpec};
+use super::group::{Member as GroupMember, MemberNumber, Phase, Protocol};
+use super::{Addresses, World, WorldSpec, pod_of};
 use crate::chance::whole;
 
 /// The one topic's name.
@@ -76,6 +76,18 @@ impl World {
         }
     }
 
+    /// What Kubernetes knows of the workload, scaled within these bounds.
+    pub fn workload(&self, scaling: Scaling) -> Workload {
+        Workload {
+            at: self.timestamp(),
+            asked: self.pods.count(),
+            exist: self.pods.exist(),
+            ready: u32::try_from(self.pods.ready().count()).ok(),
+            updating: self.pods.updating(),
+            scaling,
+        }
+    }
+
     /// The group as its coordinator describes it.
     fn describe(&self) -> GroupObservation {
         let protocol = self.spec.protocol;
@@ -98,7 +110,7 @@ impl World {
             state,
             assignor: assignor(&self.spec).to_owned(),
             members: members
-                .map(|member| describe(member, visible, protocol))
+                .map(|member| describe(member, visible, &self.spec))
                 .collect(),
         }
     }
@@ -115,7 +127,19 @@ fn assignor(spec: &WorldSpec) -> &'static str {
     }
 }
 
-fn describe(member: &GroupMember, visible: bool, protocol: Protocol) -> Member {
+/// The address that a member is seen with: its pod's, or what stands for all.
+fn host(number: MemberNumber, spec: &WorldSpec) -> String {
+    let pod = pod_of(number).unwrap_or(number);
+    match spec.appearance.addresses {
+        Addresses::OfPods => {
+            format!("/10.{}.{}.{}", pod >> 16 & 255, pod >> 8 & 255, pod & 255)
+        }
+        Addresses::One => "/10.0.0.1".to_owned(),
+        Addresses::Loopback => "/127.0.0.6".to_owned(),
+    }
+}
+
+fn describe(member: &GroupMember, visible: bool, spec: &WorldSpec) -> Member {
     let assignment = |partitions: &[usize]| -> Vec<AssignedTopic> {
         if partitions.is_empty() {
             return Vec::new();
@@ -131,18 +155,13 @@ fn describe(member: &GroupMember, visible: bool, protocol: Protocol) -> Member {
         }]
     };
     Member {
-        id: format!("consumer-{:06}", member.pod),
-        host: format!(
-            "/10.{}.{}.{}",
-            member.pod >> 16 & 255,
-            member.pod >> 8 & 255,
-            member.pod & 255
-        ),
+        id: format!("consumer-{:06}", member.number),
+        host: host(member.number, spec),
         assigned: if visible {
             assignment(&member.partitions)
         } else {
             Vec::new()
         },
-        target: (protocol == Protocol::Consumer).then(|| assignment(&member.target)),
+        target: (spec.protocol == Protocol::Consumer).then(|| assignment(&member.target)),
     }
 }
