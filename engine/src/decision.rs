@@ -143,6 +143,8 @@ pub enum Verdict {
     DownstreamLimited,
     /// Replicas with a backlog do not do what `capacityPerReplica` says.
     CapacityMismatch,
+    /// The load is even, and another number of partitions would need far fewer replicas. Never the verdict.
+    CoarsePartitions,
     /// Prometheus and the log offsets disagree by more than 1.5x; the offsets count.
     RateMismatch,
     /// A source is missing; decided with what is left.
@@ -262,7 +264,7 @@ impl Decision {
 
 impl Verdict {
     /// Every verdict, in the order of the documentation.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::SteadyState,
         Self::RateUp,
         Self::LagUp,
@@ -278,6 +280,7 @@ impl Verdict {
         Self::ScalingLimited,
         Self::DownstreamLimited,
         Self::CapacityMismatch,
+        Self::CoarsePartitions,
         Self::RateMismatch,
         Self::Degraded,
         Self::Stale,
@@ -302,6 +305,7 @@ impl Verdict {
             Self::ScalingLimited => "ScalingLimited",
             Self::DownstreamLimited => "DownstreamLimited",
             Self::CapacityMismatch => "CapacityMismatch",
+            Self::CoarsePartitions => "CoarsePartitions",
             Self::RateMismatch => "RateMismatch",
             Self::Degraded => "Degraded",
             Self::Stale => "Stale",

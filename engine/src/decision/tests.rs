@@ -191,3 +191,24 @@ fn the_reason_is_that_of_the_number() {
     unknown.polls(3);
     check_reason(&unknown.poll(), "what a replica can do is not known yet");
 }
+
+#[test]
+fn a_number_of_partitions_that_is_dear_is_said_beside_the_verdict() {
+    let told = |partitions: usize, replicas: usize| {
+        let mut world = World::new(
+            policy(),
+            vec![5_000.0 / partitions as f64; partitions],
+            replicas,
+        );
+        world.minutes(12);
+        let last = world.decisions.pop().unwrap();
+        let mut findings = last.findings.into_iter();
+        let found = findings.find(|finding| finding.verdict == Verdict::CoarsePartitions);
+        (last.verdict, found.map(|finding| finding.why))
+    };
+    let (verdict, why) = told(100, 100);
+    assert_eq!(verdict, Verdict::SteadyState);
+    let why = why.unwrap();
+    assert!(why.contains("116 partitions would need 58"), "{why}");
+    assert_eq!(told(120, 60), (Verdict::SteadyState, None));
+}

@@ -60,7 +60,8 @@ const fn is_calm(verdict: Verdict) -> bool {
         | Verdict::ScaleDown
         | Verdict::DownHeld
         | Verdict::ColdStart
-        | Verdict::Warmup => true,
+        | Verdict::Warmup
+        | Verdict::CoarsePartitions => true,
         Verdict::HotPartition
         | Verdict::StuckPartition
         | Verdict::MembersStalled
@@ -294,6 +295,9 @@ const fn meaning(verdict: Verdict) -> &'static str {
         Verdict::DownstreamLimited => "more replicas did not bring more throughput",
         Verdict::CapacityMismatch => {
             "replicas with a backlog do less than capacityPerReplica says, and they count for it"
+        }
+        Verdict::CoarsePartitions => {
+            "the load is even, and more partitions would need far fewer replicas"
         }
         Verdict::RateMismatch => {
             "Prometheus and the log offsets disagree by more than 1.5x, and the offsets count"

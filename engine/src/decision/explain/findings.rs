@@ -1,11 +1,15 @@
 //! What is worth saying beside the count, and which of it is the verdict.
 
-use super::{Bound, Figure, Known, Speaker};
+use super::{Bound, Figure, Known, Speaker, coarse};
 use crate::capacity::Source;
 use crate::decision::recommend::{Direction, Kept, Refused};
 use crate::decision::{Finding, Verdict};
 use crate::observation::{Cause, Paused};
 use crate::rate::WitnessTrouble;
+use crate::sizing::{accepted_utilization, whole_replicas};
+
+/// A load is even where no partition gets more than this many times its even part.
+const MOST_OF_EVEN: f64 = 1.1;
 
 // === impl Speaker ===
 
@@ -19,6 +23,7 @@ impl Speaker<'_> {
         self.say_consumers(&mut say);
         self.say_limited(&mut say);
         self.say_held(&mut say);
+        self.say_coarse(&mut say);
         findings
     }
 
@@ -162,6 +167,45 @@ impl Speaker<'_> {
                     "What a replica can do is not known yet ({} of 3 samples): sized by \
                      {sized_by}. capacityPerReplica would say it.",
                     self.state.capacity.samples()
+                ),
+            );
+        }
+    }
+
+    /// What the number of partitions costs, where the load is even over those of one topic.
+    fn say_coarse(&self, say: &mut impl FnMut(Verdict, String)) {
+        let (it, picture) = (self.recommendation, self.picture);
+        let (Some(capacity), Some(inbound), 1) = (
+            it.capacity.filter(|_| picture.active),
+            picture.inbound.up,
+            picture.layout.topic_sizes.len(),
+        ) else {
+            return;
+        };
+        let accepted = capacity.up * accepted_utilization(self.policy);
+        let even = inbound / f64::from(picture.partitions.max(1));
+        let skewed = picture
+            .inbound_up
+            .iter()
+            .any(|rate| *rate > even * MOST_OF_EVEN);
+        let alone = picture.layout.members_per_replica == 1 && !self.policy.allow_idle_consumers;
+        if skewed || !alone || it.limited < it.by_rate {
+            return;
+        }
+        let planned = whole_replicas(inbound / self.policy.target_utilization / capacity.up);
+        let there = (picture.partitions, it.by_rate);
+        if let Some(other) = coarse::better(there, inbound / accepted, planned) {
+            say(
+                Verdict::CoarsePartitions,
+                format!(
+                    "{} partitions need {} replicas for {} records/s, and {} partitions would need {}: \
+                     partitions do not divide, and the busiest replica may get {}.",
+                    picture.partitions,
+                    it.by_rate,
+                    Figure(inbound),
+                    other.partitions,
+                    other.replicas,
+                    Figure(accepted)
                 ),
             );
         }
