@@ -16,7 +16,7 @@ pub mod programs;
 pub mod report;
 pub mod run;
 pub mod scaler;
-mod settings;
+pub(crate) mod settings;
 pub mod view;
 pub mod watch;
 

@@ -204,7 +204,7 @@ async fn prepare(stop: &CancellationToken) -> anyhow::Result<ExitCode> {
 
 /// Cancels `stop` at the first Ctrl-C or SIGTERM; a second one ends the process at once, and the
 /// operating system ends its children.
-async fn cancel_on_signals(stop: CancellationToken) {
+pub async fn cancel_on_signals(stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (
         signal(SignalKind::interrupt()),

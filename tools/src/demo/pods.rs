@@ -39,13 +39,14 @@ pub struct PodTemplate {
 
 /// One line of the consumer's report; what else it holds is not looked at.
 #[derive(Clone, Copy, Debug, Deserialize)]
-struct Line {
+pub(crate) struct Line {
     processed_total: u64,
     records_per_second: f64,
     message_age_mean_seconds: Option<f64>,
     message_age_max_seconds: Option<f64>,
+    /// The last line of a pod, which is about its whole life.
     #[serde(rename = "final")]
-    is_final: bool,
+    pub(crate) is_final: bool,
 }
 
 /// What all pods did in the last second.
@@ -209,7 +210,6 @@ impl Pods {
         let mut lines = Vec::new();
         while let Ok((number, line)) = self.receive.try_recv() {
             self.processed.insert(number, line.processed_total);
-            // The last line of a pod is about its whole life.
             if !line.is_final {
                 lines.push(line);
             }
@@ -236,7 +236,7 @@ impl Pods {
 // === impl Tally ===
 
 impl Tally {
-    fn of(lines: &[Line]) -> Self {
+    pub(crate) fn of(lines: &[Line]) -> Self {
         let records: f64 = lines.iter().map(|line| line.records_per_second).sum();
         let aged: f64 = lines
             .iter()

@@ -80,21 +80,21 @@ impl Programs {
     /// # Errors
     /// When one is missing.
     pub fn find(folder: Option<&Path>) -> Result<Self, DemoError> {
-        let evenkeel = std::env::current_exe().map_err(io("finding this program"))?;
-        let find = |name: &'static str| {
-            let given = folder.map(|folder| folder.join(name));
-            let beside = evenkeel.parent().map(|folder| folder.join(name));
-            let known = [given, beside].into_iter().flatten();
-            known
-                .into_iter()
-                .find(|path| path.is_file())
-                .or_else(|| process::find_program(name))
-                .ok_or(DemoError::MissingProgram { program: name })
-        };
         Ok(Self {
-            consumer: find("evenkeel-consumer")?,
-            producer: find("evenkeel-producer")?,
-            evenkeel,
+            consumer: find(folder, "evenkeel-consumer")?,
+            producer: find(folder, "evenkeel-producer")?,
+            evenkeel: std::env::current_exe().map_err(io("finding this program"))?,
+        })
+    }
+
+    /// The same for another program than `evenkeel`, which is then beside it like the others.
+    ///
+    /// # Errors
+    /// When one is missing.
+    pub fn beside(folder: Option<&Path>) -> Result<Self, DemoError> {
+        Ok(Self {
+            evenkeel: find(folder, "evenkeel")?,
+            ..Self::find(folder)?
         })
     }
 }
@@ -131,19 +131,30 @@ impl Producer {
         topic: &str,
         load: &Load,
     ) -> Result<Self, DemoError> {
-        let join = |numbers: Vec<String>| numbers.join(",");
         let steps = load.steps().iter();
-        let rates = join(steps.clone().map(|step| step.rate.to_string()).collect());
-        let seconds = join(
-            steps
-                .map(|step| step.duration.as_secs().to_string())
-                .collect(),
-        );
+        let steps = steps.map(|step| (step.rate.to_string(), step.duration));
+        Self::start_steps(programs, logs, bootstrap_servers, topic, steps)
+    }
+
+    /// The same for rates as the producer's command line takes them, ramps included.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_steps(
+        programs: &Programs,
+        logs: &LogFolder,
+        bootstrap_servers: &str,
+        topic: &str,
+        steps: impl Iterator<Item = (String, Duration)>,
+    ) -> Result<Self, DemoError> {
+        let (rates, seconds): (Vec<String>, Vec<String>) = steps
+            .map(|(rate, duration)| (rate, duration.as_secs().to_string()))
+            .unzip();
         let arguments = [
             ("--bootstrap-servers", bootstrap_servers),
             ("--topic", topic),
-            ("--load", &rates),
-            ("--step-seconds", &seconds),
+            ("--load", &rates.join(",")),
+            ("--step-seconds", &seconds.join(",")),
         ];
         let mut arguments: Vec<String> = arguments
             .iter()
@@ -296,8 +307,19 @@ pub fn spawn_reporting<Line: DeserializeOwned + Send>(
     Ok(child)
 }
 
+fn find(folder: Option<&Path>, name: &'static str) -> Result<PathBuf, DemoError> {
+    let this = std::env::current_exe().map_err(io("finding this program"))?;
+    let given = folder.map(|folder| folder.join(name));
+    let beside = this.parent().map(|folder| folder.join(name));
+    let mut known = [given, beside].into_iter().flatten();
+    known
+        .find(|path| path.is_file())
+        .or_else(|| process::find_program(name))
+        .ok_or(DemoError::MissingProgram { program: name })
+}
+
 /// Names what was being done in an error of the operating system.
-pub(super) fn io(what: &str) -> impl FnOnce(std::io::Error) -> DemoError {
+pub(crate) fn io(what: &str) -> impl FnOnce(std::io::Error) -> DemoError {
     let what = what.to_owned();
     move |source| DemoError::Io { what, source }
 }

@@ -24,8 +24,7 @@ use super::view::{Now, View};
 use super::watch::{Sight, Watch};
 use super::{DemoError, Options, PolicyChoice, SinkChoice, settings};
 use evenkeel_scaler::clock::Clock;
-use evenkeel_scaler::metrics::Metrics;
-use evenkeel_scaler::observe::kafka::{Access, KafkaObserver, KafkaObserverConfig};
+use evenkeel_scaler::observe::kafka::KafkaObserver;
 
 /// The group's name where the cluster is ours.
 const GROUP: &str = "workers";
@@ -41,12 +40,6 @@ const START_POLL: Duration = Duration::from_millis(100);
 
 /// How long consumers may work the rest off when the load is over.
 const DRAIN: Duration = Duration::from_secs(120);
-
-/// How long one measurement of the broker may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The longest answer they read.
-const FRAME_LIMIT_BYTES: usize = 16 * 1024 * 1024;
 
 /// Everything that runs.
 #[derive(Debug)]
@@ -102,15 +95,7 @@ impl Run {
             .create_topic(&place.topic, partitions, replication, &[])
             .await?;
 
-        let observer = KafkaObserverConfig {
-            name: "demo".to_owned(),
-            bootstrap_servers: servers.split(',').map(str::to_owned).collect(),
-            access: Access::default(),
-            request_timeout: REQUEST_TIMEOUT,
-            frame_limit_bytes: FRAME_LIMIT_BYTES,
-        };
-        let kafka = KafkaObserver::new(observer, clock, Metrics::default());
-        let mut watch = Watch::new(kafka, &place.topic, &place.group);
+        let mut watch = Watch::of(servers, &place.topic, &place.group, clock);
         wait_for_coordinator(&mut watch, clock).await;
 
         let (policy, scaler, hints) = match options.policy {
@@ -133,7 +118,7 @@ impl Run {
         let template = PodTemplate {
             program: programs.consumer.clone(),
             arguments: settings::consumer_arguments(
-                options,
+                options.group_protocol,
                 servers,
                 &place.topic,
                 &place.group,

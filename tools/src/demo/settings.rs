@@ -28,7 +28,7 @@ impl PolicyChoice {
 }
 
 /// The embedded broker rebalances faster than any in production; what is shown here should not.
-pub(super) fn kafkas_own_group_timing() -> Vec<(String, String)> {
+pub(crate) fn kafkas_own_group_timing() -> Vec<(String, String)> {
     [
         ("group.initial.rebalance.delay.ms", "3000"),
         ("group.consumer.min.heartbeat.interval.ms", "5000"),
@@ -40,8 +40,8 @@ pub(super) fn kafkas_own_group_timing() -> Vec<(String, String)> {
     .to_vec()
 }
 
-pub(super) fn consumer_arguments(
-    options: &Options,
+pub(crate) fn consumer_arguments(
+    group_protocol: &str,
     bootstrap_servers: &str,
     topic: &str,
     group: &str,
@@ -65,7 +65,7 @@ pub(super) fn consumer_arguments(
         "--group",
         group,
         "--group-protocol",
-        options.group_protocol,
+        group_protocol,
         "--batch-size",
         &CAPACITY_PER_REPLICA.to_string(),
         "--batch-processing-time",

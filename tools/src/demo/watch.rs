@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use evenkeel_engine::{Committed, GroupState, Timestamp};
 
+use evenkeel_scaler::clock::Clock;
+use evenkeel_scaler::metrics::Metrics;
+use evenkeel_scaler::observe::kafka::{Access, KafkaObserver, KafkaObserverConfig};
 use evenkeel_scaler::observe::{
     Depth, Isolation, KafkaReading, ObserveKafka, Request, Subscription, TopicSelection,
 };
@@ -17,6 +20,12 @@ use evenkeel_scaler::observe::{
 /// Rebalancing that pauses for less than this is still the same rebalance: members join one after
 /// the other, and a cooperative one has two rounds.
 const EPISODE_GAP: Duration = Duration::from_secs(4);
+
+/// How long one look at the broker may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The longest answer that is read.
+const FRAME_LIMIT_BYTES: usize = 16 * 1024 * 1024;
 
 /// Everything readable about the group at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +70,21 @@ pub struct Rebalances {
 }
 
 // === impl Watch ===
+
+impl Watch<KafkaObserver> {
+    /// Watches `topic` and `group` of the cluster at `servers`, in plaintext.
+    pub fn of(servers: &str, topic: &str, group: &str, clock: Clock) -> Self {
+        let observer = KafkaObserverConfig {
+            name: "demo".to_owned(),
+            bootstrap_servers: servers.split(',').map(str::to_owned).collect(),
+            access: Access::default(),
+            request_timeout: REQUEST_TIMEOUT,
+            frame_limit_bytes: FRAME_LIMIT_BYTES,
+        };
+        let kafka = KafkaObserver::new(observer, clock, Metrics::default());
+        Self::new(kafka, topic, group)
+    }
+}
 
 impl<Kafka: ObserveKafka> Watch<Kafka> {
     /// Watches `topic` and `group` through `kafka`.
