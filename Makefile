@@ -7,11 +7,15 @@ SHELL := /bin/bash
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEMO ?=
+LAB ?=
+RUNS ?= blueprint-100 rise climb blueprint-120 blueprint-300
+POLICIES ?= evenkeel published lag-and-rate
+KEDA_RUN ?=
 
-.PHONY: help setup demo test swarm fuzz scoreboard lint generate static bench chaos
+.PHONY: help setup demo test keda-run swarm fuzz scoreboard lint generate static bench chaos
 
 help:  ## What there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
 
 setup:  ## Everything a fresh machine lacks: system packages, our programs, Kafka's jars
 	@bash setup/setup.sh
@@ -26,6 +30,13 @@ test: setup  ## All tests: real Kafka, real Prometheus, real processes, helm, a 
 	@bash setup/browser.sh
 	@cargo test --locked --package evenkeel-consumer --features msk-iam --lib --test msk_iam
 	@cargo test --locked --workspace
+
+keda-run:  ## The published loads on real KEDA, beside its own rules: docs/keda-runs.md; LAB=FOLDER is the lab (docs/keda.md)
+	@test -n "$(LAB)" || { echo "LAB=FOLDER is missing: see docs/keda.md"; exit 64; }
+	@bash setup/setup.sh
+	@cargo build --locked --release --bins -p evenkeel -p evenkeel-consumer -p evenkeel-tools
+	@$(TARGET)/release/keda-run --lab "$(LAB)" --runs "$(RUNS)" --policies "$(POLICIES)" \
+		--revision "$$(git describe --always --dirty)" $(KEDA_RUN)
 
 swarm:  ## Every law over 10,000 runs with random faults, on all cores; SWARM_RUNS and SWARM_SEED choose others
 	@SWARM_RUNS=$(or $(SWARM_RUNS),10000) cargo test --locked --release -p evenkeel-sim --test swarm -- --nocapture

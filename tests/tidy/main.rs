@@ -428,6 +428,8 @@ fn the_architecture_names_every_file() {
         "tools/src",
         "tools/src/cli",
         "tools/src/demo",
+        "tools/src/lab",
+        "tools/src/bin",
         "consumer/src",
     ] {
         for entry in fs::read_dir(root().join(folder)).unwrap() {

@@ -1,0 +1,179 @@
+//! The ScaledObjects that compete: evenkeel's, and the two rules of KEDA's own triggers.
+//!
+//! The published rule is the blueprint's: `kafka` with a `lagThreshold`. Lag and rate is the same with
+//! the inbound rate beside it, as the blueprint's article advises. evenkeel's is what `evenkeel migrate`
+//! makes of the published rule when it is told what a replica can do, applied as it comes out: what is
+//! compared is what a user of the blueprint gets.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::LabError;
+use super::cluster::fed;
+use super::scenario::{Behavior, Scenario};
+use crate::demo::process;
+
+/// The records/s of one consumer, as published: batches of 100 that take a second each.
+pub const CAPACITY_PER_REPLICA: u32 = 100;
+
+/// The rate that lag and rate gives a replica: 80 % of what it can do.
+const RATE_PER_REPLICA: u32 = 80;
+
+/// The name of the Deployment and of its ScaledObject.
+pub const NAME: &str = "trade-workers";
+
+/// Who decides.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    /// evenkeel, moved over from the published rule.
+    #[default]
+    Evenkeel,
+    /// KEDA's `kafka` trigger alone.
+    Published,
+    /// KEDA's `kafka` trigger and the inbound rate out of Prometheus.
+    LagAndRate,
+}
+
+/// Where a policy finds everything.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The namespace.
+    pub namespace: &'a str,
+    /// Kafka.
+    pub bootstrap_servers: &'a str,
+    /// The topic.
+    pub topic: &'a str,
+    /// The consumer group.
+    pub group: &'a str,
+    /// Prometheus, where a policy needs it.
+    pub prometheus: Option<&'a str>,
+    /// The program `evenkeel`.
+    pub evenkeel: &'a Path,
+    /// Where it answers KEDA.
+    pub scaler: SocketAddr,
+}
+
+// === impl Policy ===
+
+impl Policy {
+    /// As it is called in options, files and namespaces.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Evenkeel => "evenkeel",
+            Self::Published => "published",
+            Self::LagAndRate => "lag-and-rate",
+        }
+    }
+
+    /// As it is called in tables.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Evenkeel => "evenkeel",
+            Self::Published => "the published rule (lag)",
+            Self::LagAndRate => "lag and rate",
+        }
+    }
+
+    /// Its ScaledObject for `scenario`, as `kubectl apply` takes it.
+    ///
+    /// # Errors
+    /// When `evenkeel migrate` fails.
+    pub async fn scaled_object(
+        self,
+        scenario: &Scenario,
+        place: &Place<'_>,
+    ) -> Result<String, LabError> {
+        let mut triggers = vec![lag(scenario, place)];
+        if self == Self::LagAndRate {
+            triggers.push(rate(place));
+        }
+        let keda = scaled_object(scenario, place, triggers);
+        let keda = serde_json::to_string_pretty(&keda).unwrap_or_default();
+        if self != Self::Evenkeel {
+            return Ok(keda);
+        }
+        let mut migrate = process::bound_command(place.evenkeel);
+        migrate
+            .args(["migrate", "--scaler-address", &place.scaler.to_string()])
+            .args(["--capacity-per-replica", &CAPACITY_PER_REPLICA.to_string()])
+            .arg("-");
+        fed("evenkeel migrate", migrate, &keda).await
+    }
+}
+
+fn scaled_object(scenario: &Scenario, place: &Place, triggers: Vec<Value>) -> Value {
+    let mut scaled_object = json!({
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ScaledObject",
+        "metadata": {"name": NAME, "namespace": place.namespace},
+        "spec": {
+            "scaleTargetRef": {"name": NAME},
+            "pollingInterval": 30,
+            "cooldownPeriod": scenario.cooldown.as_secs(),
+            "minReplicaCount": scenario.min_replicas,
+            "maxReplicaCount": scenario.max_replicas,
+            "triggers": triggers,
+        },
+    });
+    let spec = scaled_object.pointer_mut("/spec");
+    if scenario.behavior == Behavior::Published
+        && let Some(spec) = spec.and_then(Value::as_object_mut)
+    {
+        spec.insert("advanced".to_owned(), published_behavior());
+    }
+    scaled_object
+}
+
+fn published_behavior() -> Value {
+    json!({"horizontalPodAutoscalerConfig": {"behavior": {
+        "scaleUp": {
+            "stabilizationWindowSeconds": 60,
+            "tolerance": "0.1",
+            "selectPolicy": "Min",
+            "policies": [
+                {"type": "Pods", "value": 10, "periodSeconds": 60},
+                {"type": "Percent", "value": 500, "periodSeconds": 60},
+            ],
+        },
+        "scaleDown": {
+            "stabilizationWindowSeconds": 120,
+            "tolerance": "0.1",
+            "policies": [{"type": "Percent", "value": 50, "periodSeconds": 120}],
+        },
+    }}})
+}
+
+fn lag(scenario: &Scenario, place: &Place) -> Value {
+    json!({
+        "type": "kafka",
+        "metricType": "AverageValue",
+        "metadata": {
+            "bootstrapServers": place.bootstrap_servers,
+            "consumerGroup": place.group,
+            "topic": place.topic,
+            "lagThreshold": scenario.lag_threshold_records.to_string(),
+        },
+    })
+}
+
+fn rate(place: &Place) -> Value {
+    let topic = place.topic;
+    json!({
+        "type": "prometheus",
+        "metricType": "AverageValue",
+        "metadata": {
+            "serverAddress": place.prometheus.unwrap_or_default(),
+            "query": format!(
+                "sum(rate(kafka_server_BrokerTopicMetrics_Count{{name=\"MessagesInPerSec\",topic=\"{topic}\"}}[1m]))"
+            ),
+            "threshold": RATE_PER_REPLICA.to_string(),
+        },
+    })
+}
