@@ -27,6 +27,11 @@ var sources = []source{
 			"api/openapi-spec/v3/api__v1_openapi.json":                     {"v1 ConfigMap", "v1 Service", "v1 ServiceAccount"},
 			"api/openapi-spec/v3/apis__apps__v1_openapi.json":              {"apps/v1 Deployment"},
 			"api/openapi-spec/v3/apis__networking.k8s.io__v1_openapi.json": {"networking.k8s.io/v1 NetworkPolicy"},
+			"api/openapi-spec/v3/apis__policy__v1_openapi.json":            {"policy/v1 PodDisruptionBudget"},
+			"api/openapi-spec/v3/apis__rbac.authorization.k8s.io__v1_openapi.json": {
+				"rbac.authorization.k8s.io/v1 ClusterRole", "rbac.authorization.k8s.io/v1 ClusterRoleBinding",
+				"rbac.authorization.k8s.io/v1 Role", "rbac.authorization.k8s.io/v1 RoleBinding",
+			},
 		},
 	},
 	{

@@ -81,7 +81,10 @@ fn the_process_takes_every_configuration_that_is_rendered() {
             };
             if let Some(config) = manifest.pointer("/data/evenkeel.yaml") {
                 let config = config.as_str().unwrap();
-                Config::read(config, Some(rendered.values.clone()), std::iter::empty()).unwrap();
+                // The pod's own address, which the chart takes from the kubelet.
+                let host = ("EVENKEEL__LEADER__HOST".to_owned(), "10.0.0.1".to_owned());
+                let host = config.contains("leader:").then_some(host);
+                Config::read(config, Some(rendered.values.clone()), host.into_iter()).unwrap();
                 seen += 1;
             }
         }
@@ -197,7 +200,11 @@ fn wrong_values_of_the_scaler_are_refused_by_name() {
     let cases = [
         ("", "image.repository is required"),
         ("image: {repo: x}", "additional properties 'repo'"),
-        ("replicas: 2", "additional properties 'replicas'"),
+        ("replicas: 9", "at '/replicas'"),
+        (
+            "{image: {repository: x}, config: {leader: {lease: mine}}}",
+            "kubernetes.enabled writes config.leader: give one of them",
+        ),
         ("image: {digest: latest}", "at '/image/digest'"),
         (
             "{image: {repository: x}, grpcTls: {certManager: true}}",

@@ -60,6 +60,7 @@ pub(super) fn needs_a_person(verdict: Verdict) -> bool {
             | Verdict::StuckPartition
             | Verdict::MembersStalled
             | Verdict::PodsNotJoining
+            | Verdict::ScalingLimited
             | Verdict::DownstreamLimited
             | Verdict::CapacityMismatch
             | Verdict::RebalanceStorm
