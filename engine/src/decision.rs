@@ -26,7 +26,7 @@ use crate::policy::Policy;
 use crate::rate::{Arrivals, Trend};
 use crate::rebalance::{FlightMemory, RebalanceMemory};
 use crate::replicas::ReplicaMemory;
-use crate::stabilizer::{Effect, Outgrown, Window};
+use crate::stabilizer::{Effect, Extreme, Outgrown, Window};
 use crate::time::Timestamp;
 
 /// What the engine remembers of one target between two decisions. Serialisable, opaque to callers.
@@ -240,9 +240,12 @@ pub struct Inputs {
 // === impl State ===
 
 impl State {
-    /// The same state, knowing that another scaler, which leads, last asked for `replicas`.
+    /// The same state, knowing that another scaler, which leads, has asked for `replicas` now: it goes on
+    /// from there, and lowers nothing below it for a window.
     #[must_use]
-    pub fn with_asked(mut self, replicas: u32) -> Self {
+    pub fn with_asked(mut self, replicas: u32, policy: &Policy, now: Timestamp) -> Self {
+        let window = policy.scale_down_window;
+        let _largest = self.down.add(replicas, Extreme::Largest, window, now);
         self.desired = Some(replicas);
         self
     }

@@ -81,7 +81,7 @@ async fn what_was_learned_is_there_after_a_restart_in_either_store() {
         write(keeper).await;
         for number in 0..40 {
             let name = format!("target-{number}");
-            let expected = Found::Learned(learned(f64::from(number) + 1.0));
+            let expected = Found::Learned(Box::new(learned(f64::from(number) + 1.0)));
             assert_eq!(found(store.clone(), "evenkeel", &name).await, expected);
         }
         assert_eq!(found(store, "evenkeel", "another").await, Found::Nothing);
@@ -140,7 +140,7 @@ async fn what_is_no_json_is_learned_anew_and_what_others_wrote_is_left_alone() {
     write_again(&world, "evenkeel").await;
     assert_eq!(
         found(config_maps(&world), "evenkeel", "trades").await,
-        Found::Learned(learned(90.0))
+        Found::Learned(Box::new(learned(90.0)))
     );
     // Of a newer version, or of another release: passed over, and not written over.
     let mut newer: Value = serde_json::from_str(&whole).unwrap();
@@ -182,7 +182,7 @@ async fn what_cannot_be_read_yet_is_waited_for_and_what_cannot_be_written_is_tri
     running.await.unwrap();
     assert_eq!(
         found(config_maps(&world), "evenkeel", "trades").await,
-        Found::Learned(learned(60.0))
+        Found::Learned(Box::new(learned(60.0)))
     );
 }
 
@@ -210,7 +210,10 @@ fn an_edit_of_the_metadata_keeps_what_is_of_the_same_group_and_topics() {
     kept.complete();
     let now = Timestamp::from_secs(1_000);
     kept.note(&subject("trades"), learned(60.0), now);
-    assert_eq!(kept.find(&subject("trades")), Found::Learned(learned(60.0)));
+    assert_eq!(
+        kept.find(&subject("trades")),
+        Found::Learned(Box::new(learned(60.0)))
+    );
     let other_group = Subject {
         consumer_group: "another".to_owned(),
         ..subject("trades")

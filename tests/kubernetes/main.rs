@@ -11,6 +11,9 @@
     reason = "helpers of tests fail loudly"
 )]
 
+#[path = "../connections/authority.rs"]
+#[expect(dead_code, reason = "another test uses the rest of it")]
+mod authority;
 mod events;
 #[path = "../support/eventually.rs"]
 mod eventually;

@@ -8,8 +8,9 @@ use evenkeel_scaler::grpc::wire::external_scaler_client::ExternalScalerClient;
 use evenkeel_scaler::grpc::wire::{GetMetricsRequest, ScaledObjectRef};
 use evenkeel_tools::demo::broker::{BrokerOptions, EmbeddedBroker};
 use tempfile::TempDir;
-use tonic::transport::Channel;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 
+use super::authority::{Authority, Dates};
 use super::eventually::eventually;
 use super::fake_kubernetes::{FakeKubernetes, Wrong};
 use super::process::Serve;
@@ -69,6 +70,10 @@ impl World {
     async fn ask(&self, replica: &Serve) -> Result<i64, String> {
         let channel = Channel::from_shared(format!("http://{}", replica.grpc)).unwrap();
         let channel = channel.connect().await.map_err(|error| error.to_string())?;
+        self.ask_over(channel).await
+    }
+
+    async fn ask_over(&self, channel: Channel) -> Result<i64, String> {
         let request = GetMetricsRequest {
             scaled_object_ref: Some(self.object.clone()),
             metric_name: METRIC_NAME.to_owned(),
@@ -238,6 +243,41 @@ async fn a_follower_that_cannot_reach_the_leader_says_so() {
     })
     .await;
     assert!(refused.starts_with("Unavailable"), "{refused}");
+}
+
+#[tokio::test]
+async fn replicas_hand_calls_on_over_mutual_tls_with_a_certificate_for_servers() {
+    let world = World::start().await;
+    let authority = Authority::new(world.folder.path(), "ca");
+    // One for all replicas, as one Secret gives it: for servers alone, with the Service's name.
+    let own = authority.server("own", "evenkeel.keda.svc", Dates::Now);
+    let tls = format!(
+        "grpc: {{tls: {{cert: {}, key: {}, clientCa: {}}}}}",
+        own.cert.display(),
+        own.key.display(),
+        authority.ca().display()
+    );
+    let (one, other) = (world.replica(&tls).await, world.replica(&tls).await);
+    let (leads, follows) = leader(&one, &other).await;
+    let keda = authority.client("keda", Dates::Now);
+    let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap();
+    let keda = ClientTlsConfig::new()
+        .ca_certificate(Certificate::from_pem(read(&authority.ca())))
+        .identity(Identity::from_pem(read(&keda.cert), read(&keda.key)))
+        .domain_name("evenkeel.keda.svc");
+    for replica in [leads, follows] {
+        let count = eventually("it answers", async || {
+            let channel = Channel::from_shared(format!("https://{}", replica.grpc)).unwrap();
+            let channel = channel.tls_config(keda.clone()).unwrap();
+            let channel = channel
+                .connect()
+                .await
+                .map_err(|error| format!("{error:?}"))?;
+            world.ask_over(channel).await
+        })
+        .await;
+        assert_eq!(count, 2);
+    }
 }
 
 #[tokio::test]

@@ -212,3 +212,19 @@ fn a_number_of_partitions_that_is_dear_is_said_beside_the_verdict() {
     assert!(why.contains("116 partitions would need 58"), "{why}");
     assert_eq!(told(120, 60), (Verdict::SteadyState, None));
 }
+
+#[test]
+fn a_scaler_that_takes_over_goes_on_from_what_the_leader_asked_for() {
+    let mut world = World::new(policy(), vec![30.0; 24], 12);
+    world.minutes(20);
+    let before = world.poll();
+    assert_eq!(replicas(&before), 12, "{}", story(&world));
+    // Whatever made the leader keep more, its own window has not seen: nothing is lowered for one.
+    let state = std::mem::take(&mut world.state);
+    world.state = state.with_asked(24, &world.policy, world.now());
+    let first = world.poll();
+    assert_eq!(replicas(&first), 24, "{}", story(&world));
+    world.minutes(10);
+    let last = world.poll();
+    assert_eq!(replicas(&last), 12, "{}", story(&world));
+}

@@ -68,7 +68,7 @@ pub enum Found {
     /// Nothing.
     Nothing,
     /// This.
-    Learned(Learned),
+    Learned(Box<Learned>),
 }
 
 // === impl Subject ===
@@ -108,7 +108,7 @@ impl Kept {
     pub fn find(&self, subject: &Subject) -> Found {
         let inner = self.lock();
         match inner.entries.get(subject) {
-            Some((_, learned)) => Found::Learned(learned.clone()),
+            Some((_, learned)) => Found::Learned(Box::new(learned.clone())),
             None if inner.is_complete => Found::Nothing,
             None => Found::NotYet,
         }

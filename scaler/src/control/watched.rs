@@ -190,7 +190,8 @@ impl Watched {
         self.recall(kept, now);
         // As long as another replica leads, what it answers is what was asked for.
         if let Some(replicas) = self.target.heard() {
-            self.state = std::mem::take(&mut self.state).with_asked(replicas);
+            let state = std::mem::take(&mut self.state);
+            self.state = state.with_asked(replicas, &self.target.spec.policy, now);
         }
 
         let state = std::mem::take(&mut self.state);

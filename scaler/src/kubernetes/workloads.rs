@@ -147,13 +147,13 @@ impl<T> Known<T> {
         Some(if is_of_now { now } else { at })
     }
 
-    /// Why nothing is known.
-    fn why_not(&self, what: &str) -> Problem {
+    /// That nothing is known yet: no trouble in the seconds before the first answer.
+    fn not_yet(&self, what: &str) -> WorkloadReading {
         match &self.refused {
-            Some(refused) => refused.problem(what),
-            None => Problem {
-                cause: Cause::NotYetObserved,
-                sentence: format!("the API server of Kubernetes: {what}: no answer yet"),
+            Some(refused) => unknown(refused.problem(what)),
+            None => WorkloadReading {
+                observation: WorkloadObservation::Unknown(Cause::NotYetObserved),
+                problem: None,
             },
         }
     }
@@ -318,10 +318,9 @@ impl Shared {
     fn of(&self, key: &Name, now: Timestamp) -> WorkloadReading {
         let (namespace, name) = key;
         let Some(scaled_at) = self.scaled_objects.known_at(key, now) else {
-            return unknown(
-                self.scaled_objects
-                    .why_not("ScaledObjects cannot be watched"),
-            );
+            return self
+                .scaled_objects
+                .not_yet("ScaledObjects cannot be watched");
         };
         let Some(scaled) = self.scaled_objects.objects.get(key) else {
             return unknown(Problem {
@@ -336,10 +335,10 @@ impl Shared {
         let target = (namespace.clone(), name.clone());
         let what = || format!("{} {namespace}/{name} cannot be read", kind.kind);
         let Some(known) = self.kinds.get(kind) else {
-            return unknown(Known::<Replicas>::default().why_not(&what()));
+            return Known::<Replicas>::default().not_yet(&what());
         };
         let Some(at) = known.known_at(&target, now) else {
-            return unknown(known.why_not(&what()));
+            return known.not_yet(&what());
         };
         let Some(replicas) = known.objects.get(&target) else {
             return unknown(Problem {
