@@ -161,7 +161,8 @@ fn check_refused(chart: &str, cases: &[(&str, &str)]) {
 
 #[test]
 fn wrong_values_of_the_consumer_are_refused_by_name() {
-    let image = "image: {repository: x}\nkafka: {topic: t, bootstrapServers: ['a:1']}\n";
+    let image =
+        "image: {repository: x}\nkafka: {topic: t, bootstrapServers: ['a:1']}\nsink: simulate\n";
     let with = |more: &str| format!("{image}{more}");
     let texts = [
         ("", "kafka.bootstrapServers is required"),
@@ -173,6 +174,11 @@ fn wrong_values_of_the_consumer_are_refused_by_name() {
             "image: {repository: x}\nkafka: {bootstrapServers: ['a:1']}",
             "kafka.topic is required",
         ),
+        (
+            "image: {repository: x}\nkafka: {topic: t, bootstrapServers: ['a:1']}",
+            "sink is required",
+        ),
+        ("sink: file", "at '/sink'"),
         ("replicas: 2", "additional properties 'replicas'"),
         ("env: {BATCH_SIZE: 100}", "at '/env/BATCH_SIZE'"),
         ("env: {TOPIC: other}", "invalid propertyName 'TOPIC'"),

@@ -32,7 +32,7 @@ copy for a consumer of your own.
 docker build -f deploy/docker/consumer.Dockerfile -t REGISTRY/evenkeel-consumer:0.1.0 . && docker push REGISTRY/evenkeel-consumer:0.1.0
 helm install trade-workers deploy/helm/evenkeel-consumer --namespace trades \\
   --set image.repository=REGISTRY/evenkeel-consumer \\
-  --set kafka.bootstrapServers={kafka.payments.svc:9092} --set kafka.topic=trades
+  --set kafka.bootstrapServers={kafka.payments.svc:9092} --set kafka.topic=trades --set sink=simulate
 ```
 
 The dashboard's panels of the consumers want a Deployment and a ScaledObject in one namespace, as here.
@@ -42,8 +42,8 @@ The dashboard's panels of the consumers want a Deployment and a ScaledObject in 
 pub fn properties() -> Value {
     let count = || json!({"type": "integer", "minimum": 0});
     let from_one = || json!({"type": "integer", "minimum": 1});
-    // These three come from `kafka`.
-    let own = "^(BOOTSTRAP_SERVERS|TOPIC|GROUP_ID)$";
+    // These come from `kafka` and `sink`.
+    let own = "^(BOOTSTRAP_SERVERS|TOPIC|GROUP_ID|SINK)$";
     json!({
         "nameOverride": text(),
         "fullnameOverride": text(),
@@ -55,6 +55,7 @@ pub fn properties() -> Value {
             "topic": text(),
             "consumerGroup": text(),
         })),
+        "sink": {"enum": ["", "postgres", "stdout", "simulate"]},
         "env": {
             "type": "object",
             "propertyNames": {"not": {"pattern": own}},
