@@ -52,7 +52,7 @@ lint:  ## Format, clippy with warnings as errors, docs, licences, advisories, un
 	@bash setup/tools.sh
 	cargo fmt --all --check
 	PATH="$(TARGET)/linters/bin:$$PATH" shellcheck .ci/run $$(git ls-files '*.sh')
-	$(TARGET)/linters/bin/hadolint deploy/docker/*.Dockerfile
+	$(TARGET)/linters/bin/hadolint deploy/docker/*.Dockerfile consumer/Dockerfile
 	cargo machete
 	cargo deny --workspace --locked check bans licenses sources
 	@bash setup/advisories.sh

@@ -353,7 +353,7 @@ async fn rival(servers: &str, database: &EmbeddedPostgres, batch_size: u64, reco
 }
 
 async fn fresh_tables(database: &EmbeddedPostgres) {
-    let drop = "DROP TABLE IF EXISTS trades, consumer_offsets";
+    let drop = "DROP TABLE IF EXISTS trades, consumer_offsets, dead_letters";
     database.ask(drop).await.expect("PostgreSQL answers");
     let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("consumer/schema.sql");
     database.apply(&schema).await.expect("the schema applies");

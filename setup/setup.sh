@@ -47,8 +47,14 @@ check() {
   need libcurl4-openssl-dev "libcurl's headers (librdkafka)" pkg-config --exists libcurl
   need prometheus "Prometheus with promtool (tests)" command -v promtool
   need postgresql "PostgreSQL's server and psql (tests, demo --sink postgres)" postgresql_is_there
+  need pgbouncer "PgBouncer (the consumer's tests)" pgbouncer_is_there
   need util-linux "setpriv of util-linux (no process outlives the demo)" command -v setpriv
   need ca-certificates "CA certificates (downloads)" test -e /etc/ssl/certs/ca-certificates.crt
+}
+
+# Debian has it in /usr/sbin, which is not on everybody's PATH.
+pgbouncer_is_there() {
+  command -v pgbouncer || test -x /usr/sbin/pgbouncer
 }
 
 zlib_is_there() {

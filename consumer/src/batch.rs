@@ -1,275 +1,274 @@
-//! Decides when records become a batch: at a size in records or bytes, or a time after its first.
+//! What is written together, and when it is due: at a size in records or bytes, or a time after its
+//! first record.
 //!
 //! One batch mixes partitions, because a bulk write costs the same whatever it mixes; within a
-//! partition the order stays. What a batch does to each partition is a [`Step`]: it takes it from
-//! one offset to another, and nothing between the two is missing. Nothing here reads a clock or
-//! talks to Kafka.
+//! partition the order stays. Records are decoded as they come, and what they were made of is kept, all
+//! in one buffer, until they are written: a row that the sink refuses becomes a dead letter.
 
-use std::num::NonZeroUsize;
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use rdkafka::message::{BorrowedMessage, Message, OwnedHeaders};
+use rdkafka::message::{Headers, Message, OwnedHeaders, OwnedMessage};
 
-/// The stored offset of a partition of which nothing has been stored yet.
-pub const NOTHING_STORED: i64 = -1;
+use crate::clock;
 
-/// A record that we own, so that it outlives the client's buffer.
-#[derive(Clone, Debug)]
-pub struct Record {
-    /// The partition it came from.
-    pub partition: i32,
-    /// Its offset there.
-    pub offset: i64,
-    /// When it was produced, since the Unix epoch; `None` if the record does not say.
-    pub produced_at: Option<Duration>,
-    /// Its key; `None` for a null key.
-    pub key: Option<Vec<u8>>,
-    /// Its value; `None` for a tombstone.
-    pub payload: Option<Vec<u8>>,
-    /// Its headers; `None` if it has none.
-    pub headers: Option<OwnedHeaders>,
-}
-
-/// What a batch does to one partition. Offsets say what to read next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// The partition.
-    pub partition: i32,
-    /// Where the batch before it ended, or what the sink has stored: [`NOTHING_STORED`] at first.
-    pub from: i64,
-    /// Where this batch ends.
-    pub to: i64,
+/// A row that can be made of a record.
+pub trait Decode: Sized + Send + 'static {
+    /// Reads key, value and headers of one record.
+    ///
+    /// # Errors
+    /// Why this can never be a row: the record becomes a dead letter, and the sentence goes with it. It
+    /// is not logged, since it may quote the record.
+    fn decode(record: &impl Message) -> Result<Self, String>;
 }
 
 /// When a batch is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BatchLimits {
+pub struct Limits {
     /// Records that make a batch full.
-    pub size_records: NonZeroUsize,
+    pub records: usize,
     /// Bytes of keys and values that make a batch full; the record that reaches it is in it.
-    pub size_bytes: NonZeroUsize,
+    pub bytes: usize,
     /// How long the first record waits for company.
     pub timeout: Duration,
 }
 
-/// The batch that is being filled.
+/// A decoded record.
+#[derive(Clone, Debug)]
+pub struct Row<T> {
+    /// The partition it came from.
+    pub partition: i32,
+    /// Its offset there.
+    pub offset: i64,
+    /// What was decoded.
+    pub value: T,
+    origin: Origin,
+}
+
+/// What a row was made of.
+#[derive(Clone, Debug)]
+struct Origin {
+    timestamp: rdkafka::Timestamp,
+    key: Option<Range<usize>>,
+    payload: Option<Range<usize>>,
+    headers: Option<OwnedHeaders>,
+}
+
+/// A record that can never be written.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    /// The record as it came.
+    pub record: OwnedMessage,
+    /// `undecodable` or `refused`.
+    pub kind: &'static str,
+    /// Why it is here; it may quote the record.
+    pub reason: String,
+}
+
+/// A batch; also the one that is being filled.
 #[derive(Debug)]
-pub struct Filling {
-    limits: BatchLimits,
-    records: Vec<Record>,
-    bytes: usize,
+pub struct Batch<T> {
+    /// What can be written, as far as is known.
+    pub rows: Vec<Row<T>>,
+    /// What cannot.
+    pub dead: Vec<DeadLetter>,
+    bytes: Vec<u8>,
     first_at: Option<Instant>,
 }
 
-// === impl Record ===
+// === impl Row ===
 
-impl From<&BorrowedMessage<'_>> for Record {
-    fn from(message: &BorrowedMessage<'_>) -> Self {
-        Self {
-            partition: message.partition(),
-            offset: message.offset(),
-            produced_at: message
-                .timestamp()
-                .to_millis()
-                .and_then(|milliseconds| u64::try_from(milliseconds).ok())
-                .map(Duration::from_millis),
-            key: message.key().map(<[u8]>::to_vec),
-            payload: message.payload().map(<[u8]>::to_vec),
-            headers: message.headers().map(|headers| headers.detach()),
-        }
+impl<T> Row<T> {
+    /// When it was produced, in milliseconds since the Unix epoch.
+    pub fn produced_at(&self) -> Option<i64> {
+        self.origin.timestamp.to_millis()
+    }
+
+    /// The same row with another value, for a sink that decodes further.
+    pub fn with<U>(&self, value: U) -> Row<U> {
+        let Self { partition, offset, ref origin, .. } = *self;
+        Row { partition, offset, value, origin: origin.clone() }
+    }
+
+    /// Its headers.
+    pub fn headers(&self) -> Option<&OwnedHeaders> {
+        self.origin.headers.as_ref()
     }
 }
 
-impl Record {
-    /// Bytes of its key and value.
-    pub fn bytes(&self) -> usize {
-        let length = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
-        length(&self.key) + length(&self.payload)
+// === impl DeadLetter ===
+
+impl DeadLetter {
+    /// The partition it came from.
+    pub fn partition(&self) -> i32 {
+        self.record.partition()
     }
 }
 
-// === impl Step ===
+// === impl Batch ===
 
-impl Step {
-    /// Cuts the steps of `left` and `right`, which follow each other, in two. A partition that
-    /// `right` does not hold is done with `left`.
-    pub fn split(steps: &[Self], left: &[Record], right: &[Record]) -> (Vec<Self>, Vec<Self>) {
-        let (mut first, mut second) = (Vec::new(), Vec::new());
-        for step in steps {
-            let is_its = |record: &&Record| record.partition == step.partition;
-            if !right.iter().any(|record| is_its(&record)) {
-                first.push(*step);
-                continue;
-            }
-            let middle = left.iter().rfind(is_its).map(|record| record.offset + 1);
-            if let Some(to) = middle {
-                first.push(Self { to, ..*step });
-            }
-            second.push(Self {
-                from: middle.unwrap_or(step.from),
-                ..*step
-            });
-        }
-        (first, second)
+impl<T> Default for Batch<T> {
+    fn default() -> Self {
+        let (rows, dead, bytes) = (Vec::new(), Vec::new(), Vec::new());
+        Self { rows, dead, bytes, first_at: None }
     }
 }
 
-// === impl Filling ===
-
-impl Filling {
-    /// An empty batch.
-    pub fn new(limits: BatchLimits) -> Self {
-        Self {
-            limits,
-            records: Vec::new(),
-            bytes: 0,
-            first_at: None,
-        }
-    }
-
-    /// Adds a record. A full batch takes it too: a record that Kafka has handed out is never
+impl<T: Decode> Batch<T> {
+    /// Decodes a record and adds it. A full batch takes it too: what Kafka has handed out is never
     /// dropped while its partition is ours.
-    pub fn push(&mut self, record: Record, now: Instant) {
-        self.first_at.get_or_insert(now);
-        self.bytes += record.bytes();
-        self.records.push(record);
-    }
-
-    /// Whether another record fits.
-    pub fn has_room(&self) -> bool {
-        self.records.len() < self.limits.size_records.get()
-            && self.bytes < self.limits.size_bytes.get()
-    }
-
-    /// When the batch is due by time; `None` while it is empty.
-    pub fn due_at(&self) -> Option<Instant> {
-        self.first_at.map(|first| first + self.limits.timeout)
-    }
-
-    /// Whether the batch should be written now.
-    pub fn is_due(&self, now: Instant) -> bool {
-        !self.has_room() || self.due_at().is_some_and(|due| due <= now)
-    }
-
-    /// Takes the batch and starts an empty one.
-    pub fn take(&mut self) -> Vec<Record> {
-        self.first_at = None;
-        self.bytes = 0;
-        // The next one will be about as long.
-        let next = Vec::with_capacity(self.records.len());
-        std::mem::replace(&mut self.records, next)
-    }
-
-    /// The offset of the partition's first record.
-    pub fn first_of(&self, partition: i32) -> Option<i64> {
-        let mut records = self.records.iter();
-        let first = records.find(|record| record.partition == partition);
-        first.map(|record| record.offset)
-    }
-
-    /// Drops the records of partitions that are no longer ours; their next owner reads them again.
-    pub fn forget(&mut self, partitions: &[i32]) {
-        self.records
-            .retain(|record| !partitions.contains(&record.partition));
-        self.bytes = self.records.iter().map(Record::bytes).sum();
-        if self.records.is_empty() {
-            self.first_at = None;
+    pub fn push(&mut self, record: &impl Message) {
+        self.first_at.get_or_insert_with(clock::now);
+        let (partition, offset) = (record.partition(), record.offset());
+        let origin = Origin {
+            timestamp: record.timestamp(),
+            key: record.key().map(|key| self.keep(key)),
+            payload: record.payload().map(|payload| self.keep(payload)),
+            headers: record
+                .headers()
+                .map(|headers| headers.iter().fold(OwnedHeaders::new(), OwnedHeaders::insert)),
+        };
+        match T::decode(record) {
+            Ok(value) => self.rows.push(Row { partition, offset, value, origin }),
+            Err(reason) => {
+                let record = self.original(record.topic(), partition, offset, origin);
+                self.dead.push(DeadLetter { record, kind: "undecodable", reason });
+            }
         }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Range<usize> {
+        let from = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        from..self.bytes.len()
+    }
+}
+
+impl<T> Batch<T> {
+    /// Makes dead letters of rows that the sink refuses: their index, and why.
+    pub fn bury(&mut self, topic: &str, refused: Vec<(usize, String)>) {
+        let mut reasons: BTreeMap<usize, String> = refused.into_iter().collect();
+        for (index, row) in std::mem::take(&mut self.rows).into_iter().enumerate() {
+            let Some(reason) = reasons.remove(&index) else {
+                self.rows.push(row);
+                continue;
+            };
+            let record = self.original(topic, row.partition, row.offset, row.origin);
+            self.dead.push(DeadLetter { record, kind: "refused", reason });
+        }
+    }
+
+    fn original(&self, topic: &str, partition: i32, offset: i64, origin: Origin) -> OwnedMessage {
+        let kept = |part: Option<Range<usize>>| Some(self.bytes.get(part?)?.to_vec());
+        let (key, payload, topic) = (kept(origin.key), kept(origin.payload), topic.to_owned());
+        let Origin { timestamp, headers, .. } = origin;
+        OwnedMessage::new(payload, key, topic, timestamp, partition, offset, headers)
+    }
+
+    /// Whether no other record fits.
+    pub fn is_full(&self, limits: &Limits) -> bool {
+        self.rows.len() + self.dead.len() >= limits.records || self.bytes.len() >= limits.bytes
+    }
+
+    /// When its first record came; `None` while it is empty.
+    pub fn first_at(&self) -> Option<Instant> {
+        self.first_at
+    }
+
+    /// Drops the records of a partition that is no longer ours; its next owner reads them again.
+    pub fn forget(&mut self, partition: i32) {
+        self.rows.retain(|row| row.partition != partition);
+        self.dead.retain(|letter| letter.record.partition() != partition);
+        if self.rows.is_empty() && self.dead.is_empty() {
+            self.clear();
+        }
+    }
+
+    /// Empties it; what it has grown to, it keeps.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+        self.dead.clear();
+        self.bytes.clear();
+        self.first_at = None;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rdkafka::Timestamp;
 
-    fn record(partition: i32, offset: i64) -> Record {
-        Record {
+    struct Text(String);
+
+    impl Decode for Text {
+        fn decode(record: &impl Message) -> Result<Self, String> {
+            let payload = record.payload().ok_or("it has no value")?;
+            Ok(Self(String::from_utf8_lossy(payload).into_owned()))
+        }
+    }
+
+    fn record(partition: i32, offset: i64, payload: Option<&str>) -> OwnedMessage {
+        let payload = payload.map(|text| text.as_bytes().to_vec());
+        let key = Some(b"k".to_vec());
+        OwnedMessage::new(
+            payload,
+            key,
+            "t".to_owned(),
+            Timestamp::NotAvailable,
             partition,
             offset,
-            produced_at: None,
-            key: None,
-            payload: Some(b"0123456789".to_vec()),
-            headers: None,
+            None,
+        )
+    }
+
+    #[test]
+    fn a_batch_is_full_at_a_size_in_records_or_bytes_and_an_empty_one_is_not_due() {
+        for (records, bytes) in [(2, 1000), (1000, 22), (1000, 12)] {
+            let limits = Limits { records, bytes, timeout: Duration::ZERO };
+            let mut batch = Batch::<Text>::default();
+            assert_eq!(batch.first_at(), None);
+            batch.push(&record(0, 7, Some("0123456789")));
+            assert!(!batch.is_full(&limits) && batch.first_at().is_some());
+            batch.push(&record(1, 3, None));
+            batch.push(&record(1, 4, Some("0123456789")));
+            assert!(batch.is_full(&limits));
+            batch.clear();
+            assert!(!batch.is_full(&limits) && batch.first_at().is_none());
         }
-    }
-
-    fn filling(size_records: usize, size_bytes: usize) -> Filling {
-        Filling::new(BatchLimits {
-            size_records: NonZeroUsize::new(size_records).unwrap(),
-            size_bytes: NonZeroUsize::new(size_bytes).unwrap(),
-            timeout: Duration::from_millis(100),
-        })
-    }
-
-    fn step(partition: i32, from: i64, to: i64) -> Step {
-        Step {
-            partition,
-            from,
-            to,
-        }
-    }
-
-    #[test]
-    fn an_empty_batch_is_never_due() {
-        let now = crate::clock::now();
-        assert!(!filling(2, 1000).is_due(now + Duration::from_secs(3600)));
-        assert_eq!(filling(2, 1000).due_at(), None);
-    }
-
-    #[test]
-    fn a_batch_is_due_when_full() {
-        let now = crate::clock::now();
-        for (size_records, size_bytes) in [(2, 1000), (1000, 20), (1000, 11)] {
-            let mut batch = filling(size_records, size_bytes);
-            batch.push(record(0, 7), now);
-            assert!(!batch.is_due(now));
-            batch.push(record(1, 3), now);
-            assert!(!batch.has_room());
-            assert!(batch.is_due(now));
-        }
-    }
-
-    #[test]
-    fn a_batch_is_due_when_its_first_record_has_waited_long_enough() {
-        let now = crate::clock::now();
-        let mut batch = filling(100, 1000);
-        batch.push(record(0, 7), now);
-        batch.push(record(0, 8), now + Duration::from_millis(99));
-        assert!(!batch.is_due(now + Duration::from_millis(99)));
-        assert!(batch.is_due(now + Duration::from_millis(100)));
-    }
-
-    #[test]
-    fn taking_a_batch_starts_an_empty_one() {
-        let now = crate::clock::now();
-        let mut batch = filling(2, 10);
-        batch.push(record(0, 7), now);
-        assert_eq!(batch.take().len(), 1);
-        assert!(batch.take().is_empty() && batch.has_room());
-        assert_eq!(batch.due_at(), None);
     }
 
     #[test]
     fn a_forgotten_partition_leaves_the_others() {
-        let now = crate::clock::now();
-        let mut batch = filling(10, 20);
-        batch.push(record(0, 7), now);
-        batch.push(record(1, 3), now);
-        batch.forget(&[0]);
-        assert!(batch.due_at().is_some() && batch.has_room());
-        batch.forget(&[1]);
-        assert_eq!(batch.due_at(), None, "nothing is left to wait for");
+        let mut batch = Batch::<Text>::default();
+        [record(0, 7, Some("a")), record(1, 3, None)].iter().for_each(|one| batch.push(one));
+        batch.forget(0);
+        assert_eq!((batch.rows.len(), batch.dead.len()), (0, 1));
+        assert!(batch.first_at().is_some());
+        batch.forget(1);
+        assert_eq!(batch.first_at(), None, "nothing is left to wait for");
     }
 
     #[test]
-    fn split_steps_leave_nothing_out() {
-        // Partition 0 is in both halves, 1 in the left, 2 in the right; 3 had only poison. Offsets
-        // may have holes: 0 goes on at 12 although its last record here is 10.
-        let steps = [step(0, 5, 12), step(1, -1, 4), step(2, 7, 8), step(3, 0, 9)];
-        let left = [record(0, 5), record(1, 3)];
-        let right = [record(0, 10), record(2, 7)];
-        let (first, second) = Step::split(&steps, &left, &right);
-        assert_eq!(first, [step(0, 5, 6), step(1, -1, 4), step(3, 0, 9)]);
-        assert_eq!(second, [step(0, 6, 12), step(2, 7, 8)]);
+    fn a_dead_letter_is_the_record_as_it_came() {
+        let mut batch = Batch::<Text>::default();
+        for (offset, payload) in [(0, Some("a")), (1, None), (2, Some("b")), (3, Some("c"))] {
+            batch.push(&record(5, offset, payload));
+        }
+        batch.bury("t", vec![(1, "too long".to_owned())]);
+        let left: Vec<&str> = batch.rows.iter().map(|row| row.value.0.as_str()).collect();
+        assert_eq!(left, ["a", "c"]);
+        let dead = batch.dead.iter().map(|letter| {
+            let record = &letter.record;
+            (record.offset(), record.key(), record.payload(), letter.kind, letter.reason.as_str())
+        });
+        let key = Some(&b"k"[..]);
+        assert_eq!(
+            dead.collect::<Vec<_>>(),
+            [
+                (1, key, None, "undecodable", "it has no value"),
+                (2, key, Some(&b"b"[..]), "refused", "too long")
+            ]
+        );
     }
 }

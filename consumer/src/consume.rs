@@ -1,369 +1,412 @@
-//! The loop: poll, fill a batch, hand it to the sink, tell the client what is written, again.
+//! The loop: poll, fill a batch, hand it to the writer, tell the client what is written, again.
 //!
-//! One thread does it all and never waits for the sink blindly. While a batch is in flight the next
-//! one is filled, so a saturated consumer never waits for Kafka. When that one is full too, the
-//! loop waits for the sink for a moment; if the sink takes longer, the partitions are paused and
-//! polling goes on, because polling is what answers rebalances and proves to Kafka that we are alive
+//! One thread does it all and never waits for the sink blindly. While batches are in flight the next
+//! one is filled, so a saturated consumer never waits for Kafka. When that one is full too, the loop
+//! waits for the writer for a moment; if that takes longer, the partitions are paused and polling goes
+//! on, because polling is what answers rebalances and proves to Kafka that we are alive
 //! (`max.poll.interval.ms`). Pausing at once would be simpler but throws away what the client has
-//! fetched ahead, at every single batch.
-//!
-//! Heartbeats are librdkafka's own affair, on its own thread. What happens to records when
-//! partitions move is decided in [`crate::rebalance`], inside `poll`; where each partition goes on,
-//! in [`crate::progress`].
+//! fetched ahead, at every batch. Heartbeats are librdkafka's own affair, on its own thread.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
+use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Message};
+use tokio::signal::unix::{SignalKind, signal};
 
-use crate::batch::{BatchLimits, Record};
+use crate::batch::Limits;
 use crate::clock;
-use crate::dead_letter::DeadLetters;
-use crate::metrics::Metrics;
-use crate::progress::Progress;
-use crate::rebalance::{GroupContext, to_list};
+use crate::group::{Access, Group, Hand};
+use crate::metrics::{Metrics, serve};
+use crate::options::{OWNED_PROPERTIES, Options};
+use crate::position::Position;
 use crate::refusal::refusal;
-use crate::sink::{Sink, SinkError};
-use crate::stop::StopSignal;
+use crate::sink::{Decode, Sink, Step};
 
 /// How long one poll waits with nothing in hand: how late a stop request is noticed.
 const IDLE_POLL: Duration = Duration::from_millis(100);
 
-/// How long one poll waits while a sink works: how late the end of a write is noticed.
+/// How long one poll waits while batches are in flight: how late the end of a write is noticed.
 const BUSY_POLL: Duration = Duration::from_millis(20);
 
 /// Records taken in one turn of the loop at most, so that everything else has its turn too.
 const TURN_RECORDS: usize = 1000;
 
-/// How long moving the client may take; a partition that is not ready for it is moved later.
-const MOVE_WITHIN: Duration = Duration::from_secs(1);
+/// How long a batch may be full and the writer busy before the partitions are paused. Ordinary writes
+/// end before, so that nothing fetched ahead is thrown away.
+const PAUSE_AFTER: Duration = Duration::from_secs(2);
 
-/// How long one turn may ask where a group begins, far below the least `max.poll.interval.ms`: a
-/// partition without a leader takes [`MOVE_WITHIN`] to say nothing.
-const BEGIN_WITHIN: Duration = Duration::from_secs(5);
+/// How often it is asked where waiting partitions go on.
+const ASK_EVERY: Duration = Duration::from_millis(500);
 
-/// How long the last batch may take once the process is asked to stop. With the wait of the last
-/// revocation (10 s) behind it, it stays below Kubernetes' grace period of 30 s.
-const DRAIN_WITHIN: Duration = Duration::from_secs(15);
+/// How long Kafka may take for what is asked of one partition.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 
-/// What the loop depends on: the client commits by itself, but only what it is told to be written.
-/// Other settings would lose or repeat records.
-pub const OWNED_PROPERTIES: [(&str, &str); 3] = [
-    ("enable.auto.commit", "true"),
-    ("enable.auto.offset.store", "false"),
-    ("auto.commit.interval.ms", "100"),
-];
+/// How long the batches in flight may take once the process is asked to stop, the last revocation's wait
+/// for them included. With a rebalance before it (15 s) it stays below Kubernetes' grace period of 30 s.
+const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 
-/// What to consume.
-#[derive(Clone)]
-pub struct Task {
-    /// The Kafka client's properties.
-    pub client: ClientConfig,
-    /// The topic.
-    pub topic: String,
-    /// When a batch is due.
-    pub limits: BatchLimits,
-    /// Where records go that can never be written; without it they stop their partitions.
-    pub dead_letters: Option<DeadLetters>,
-}
+/// How long leaving may take in all. Only a Kafka that is away takes longer: librdkafka waits for it
+/// with the last commit, without a bound of its own.
+const LEAVE_WITHIN: Duration = Duration::from_secs(27);
 
-/// Why the consumer ended, other than by being asked to.
-#[derive(Debug, thiserror::Error)]
-pub enum ConsumeError {
-    /// The client could not be made: its configuration.
-    #[error("cannot create the Kafka client ({}): check the options and every -X property", refusal(.0))]
-    Create(KafkaError),
-    /// The topic could not be subscribed to.
-    #[error("cannot subscribe to topic {topic:?} ({error}): check its name")]
-    Subscribe {
-        /// The topic's name.
-        topic: String,
-        /// What the client said.
-        error: KafkaError,
-    },
-    /// The client cannot go on, for example because another member has its group instance id.
-    #[error("the Kafka client has failed for good ({0}): the process must be restarted")]
-    Fatal(KafkaError),
-    /// No thread for the sink.
-    #[error("cannot start the sink's thread ({0}): raise the process's thread limit")]
-    Thread(std::io::Error),
-    /// The sink failed.
-    #[error(transparent)]
-    Sink(#[from] SinkError),
-}
+const EVERY_SECOND: Duration = Duration::from_secs(1);
 
-/// Where a group begins that has committed nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Beginning {
-    /// At the oldest record.
-    Oldest,
-    /// Behind the newest record.
-    Next,
-    /// A person has to say.
-    Nowhere,
-}
+/// Asks the whole process to finish and end; clones share it.
+pub type Stop = Arc<AtomicBool>;
 
 /// Everything the loop owns.
-struct Consuming {
-    consumer: BaseConsumer<GroupContext>,
-    topic: String,
+struct Consuming<T: Send + 'static, S: Sink<T> + Clone, A: Access> {
+    consumer: BaseConsumer<Group<T, S, A>>,
+    options: Options,
     metrics: Metrics,
     paused: BTreeSet<i32>,
-    begins: Beginning,
+    ask_at: Instant,
+    /// Where the client's reading and ours ended when it was last looked at.
+    ends: BTreeMap<i32, (i64, i64)>,
+}
+
+/// Runs the process until a signal, a failure, or until `each_second` says false.
+///
+/// # Errors
+/// When it ended otherwise than in order.
+pub fn run<T: Decode, S: Sink<T> + Clone, A: Access>(
+    options: Options,
+    client: ClientConfig,
+    sink: S,
+    metrics: &Metrics,
+    mut each_second: impl FnMut(Duration) -> bool,
+) -> anyhow::Result<()> {
+    let stop = Stop::default();
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    // One thread for signals and the metrics server: neither has much to do.
+    let runtime = threads.worker_threads(1).enable_all().build()?;
+    runtime.block_on(async { raise_on_signals(&stop) })?;
+    if let Some(address) = options.metrics_listen.0 {
+        let server = serve(address, metrics.clone());
+        runtime.spawn(async move {
+            if let Err(error) = server.await {
+                tracing::error!(%error, %address, "no metrics: choose another --metrics-listen");
+            }
+        });
+    }
+    let (send_outcome, outcome) = channel();
+    let (ours, theirs) = (metrics.clone(), Arc::clone(&stop));
+    let consume = move || {
+        let _ = send_outcome.send(consume::<T, S, A>(options, client, sink, ours, &theirs));
+    };
+    std::thread::Builder::new().name("consume".to_owned()).spawn(consume)?;
+    let (mut before, mut leaving_since, mut written) = (clock::now(), None, 0);
+    let outcome = loop {
+        match outcome.recv_timeout(EVERY_SECOND.saturating_sub(clock::now() - before)) {
+            Ok(outcome) => break outcome,
+            Err(RecvTimeoutError::Disconnected) => {
+                anyhow::bail!("the consuming thread has died: see its message above")
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        let now = clock::now();
+        written = metrics.second_passed(written, now - before);
+        if !each_second(now - before) {
+            stop.store(true, Ordering::Release);
+        }
+        before = now;
+        if stop.load(Ordering::Acquire) && now - *leaving_since.get_or_insert(now) >= LEAVE_WITHIN {
+            anyhow::bail!("could not leave the group in time: Kafka is probably away");
+        }
+    };
+    runtime.shutdown_timeout(EVERY_SECOND);
+    outcome
+}
+
+/// Raises `stop` at SIGTERM (Kubernetes) or SIGINT (a terminal).
+///
+/// # Errors
+/// When the process may not handle signals.
+pub fn raise_on_signals(stop: &Stop) -> std::io::Result<()> {
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = Arc::clone(stop);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("asked to stop: finishing what is in flight");
+        stop.store(true, Ordering::Release);
+    });
+    Ok(())
 }
 
 /// Consumes until asked to stop, then finishes the batches in flight, commits them and leaves the
-/// group. Each sink writes its share of the partitions, side by side with the others. Blocks; meant
-/// for a thread of its own.
+/// group. Blocks; meant for a thread of its own.
 ///
 /// # Errors
-/// See [`ConsumeError`]; nothing that was not written is committed.
-pub fn consume(
-    task: &Task,
-    sinks: Vec<Box<dyn Sink>>,
+/// When the client or the writer has failed for good; nothing that was not written is committed.
+pub fn consume<T: Decode, S: Sink<T> + Clone, A: Access>(
+    options: Options,
+    mut client: ClientConfig,
+    sink: S,
     metrics: Metrics,
-    stop: &StopSignal,
-) -> Result<(), ConsumeError> {
-    let progress = Progress::new(task.limits, sinks, task.dead_letters.as_ref(), &metrics);
-    let progress = progress.map_err(ConsumeError::Thread)?;
-    let context = GroupContext::new(task.topic.clone(), metrics.clone(), progress);
-    let mut client = task.client.clone();
+    stop: &Stop,
+) -> anyhow::Result<()> {
+    let group = Group::<T, S, A>::new(options.clone(), sink, metrics.clone());
+    let group = group.context("cannot start the writer: raise the process's thread limit")?;
     for (name, value) in OWNED_PROPERTIES {
         client.set(name, value);
     }
-    let consumer: BaseConsumer<GroupContext> = client
-        .create_with_context(context)
-        .map_err(ConsumeError::Create)?;
-    consumer
-        .subscribe(&[&task.topic])
-        .map_err(|error| ConsumeError::Subscribe {
-            topic: task.topic.clone(),
-            error,
-        })?;
-    let mut consuming = Consuming {
-        consumer,
-        topic: task.topic.clone(),
-        metrics,
-        paused: BTreeSet::new(),
-        begins: Beginning::of(&client),
-    };
-    while !stop.is_raised() {
+    let consumer: BaseConsumer<Group<T, S, A>> = client
+        .create_with_context(group)
+        .map_err(|error| anyhow::anyhow!("no Kafka client: {}", refusal(&error)))?;
+    consumer.subscribe(&[&options.topic])?;
+    let (paused, ask_at, ends) = (BTreeSet::new(), clock::now(), BTreeMap::new());
+    let mut consuming = Consuming { consumer, options, metrics, paused, ask_at, ends };
+    while !stop.load(Ordering::Acquire) {
         consuming.turn()?;
     }
     consuming.drain()
     // Dropping the consumer closes it: the last revocation is served, and the group is left.
 }
 
-// === impl Beginning ===
-
-impl Beginning {
-    /// As librdkafka reads it.
-    fn of(client: &ClientConfig) -> Self {
-        match client.get("auto.offset.reset") {
-            Some("earliest" | "smallest" | "beginning") => Self::Oldest,
-            Some("error") => Self::Nowhere,
-            _ => Self::Next,
-        }
-    }
-}
-
-// === impl Consuming ===
-
-impl Consuming {
-    fn turn(&mut self) -> Result<(), ConsumeError> {
+impl<T: Decode, S: Sink<T> + Clone, A: Access> Consuming<T, S, A> {
+    fn turn(&mut self) -> anyhow::Result<()> {
         let now = clock::now();
-        self.metrics.turned(now);
-        self.progress().settle(Duration::ZERO)?;
-        self.move_client();
-        self.progress().hand_over(now);
-        self.consumer.context().store_written(&self.consumer);
-        let to_be_paused = self.progress().to_be_paused(now);
-        self.pause_exactly(to_be_paused)?;
-
-        let patience = self.progress().patience(now);
-        if let Some(patience) = patience {
-            // A lane is full, and the one batch before it is being written.
-            return Ok(self.progress().settle(patience.min(IDLE_POLL))?);
+        self.metrics.turned(now, false);
+        self.settle(Duration::ZERO)?;
+        if self.ask_at <= now {
+            self.ask_at = now + ASK_EVERY;
+            self.place_waiting();
         }
-        let wait = if self.progress().is_busy() {
-            BUSY_POLL
-        } else {
-            let due_at = self.progress().due_at();
-            let until_due = due_at.map(|due| due.saturating_duration_since(now));
-            until_due.unwrap_or(IDLE_POLL).min(IDLE_POLL)
+        self.look_at_statistics();
+        let limits = self.options.limits();
+        let (is_full, due_at, busy_since) = {
+            let mut hand = self.group().hand();
+            Self::hand_over(&mut hand, now, &limits);
+            let due_at = hand.filling.first_at().map(|first| first + limits.timeout);
+            (hand.filling.is_full(&limits), due_at, hand.writer.busy_since())
         };
-        self.poll_many(wait)
+        let stalled_for = busy_since.filter(|_| is_full).map(|since| now - since);
+        self.pause(stalled_for.is_some_and(|time| time >= PAUSE_AFTER))?;
+        match (stalled_for, busy_since, due_at) {
+            (Some(time), ..) if time < PAUSE_AFTER => {
+                self.settle((PAUSE_AFTER - time).min(IDLE_POLL))
+            }
+            (_, Some(_), _) => self.poll(BUSY_POLL),
+            (_, None, Some(due_at)) => {
+                self.poll(due_at.saturating_duration_since(now).min(IDLE_POLL))
+            }
+            _ => self.poll(IDLE_POLL),
+        }
     }
 
     /// Takes what has come, and waits if it is nothing.
-    fn poll_many(&mut self, wait: Duration) -> Result<(), ConsumeError> {
-        let mut polled = self.poll(wait)?;
-        // One reading of the clock for all of them: they come without a wait from here on.
-        let now = clock::now();
-        let mut count = 0;
-        while let Some(record) = polled {
-            count += 1;
-            let has_room = self.progress().push(record, now);
-            // Whatever has been polled has to be pushed: the client has moved on.
-            if !has_room || count == TURN_RECORDS {
-                break;
+    fn poll(&mut self, mut wait: Duration) -> anyhow::Result<()> {
+        let limits = self.options.limits();
+        for _ in 0..TURN_RECORDS {
+            // What has been polled has to be taken: the client has moved on.
+            match self.consumer.poll(wait) {
+                None => break,
+                Some(Ok(record)) => {
+                    let mut hand = self.group().hand();
+                    self.take(&mut hand, &record);
+                    if hand.filling.is_full(&limits) {
+                        break;
+                    }
+                }
+                Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
+                    return Err(error.into());
+                }
+                // Brokers away, a topic not there yet: the client tries again by itself, and says so.
+                Some(Err(error)) => tracing::debug!(%error, "polled an error"),
             }
-            polled = self.poll(Duration::ZERO)?;
+            wait = Duration::ZERO;
         }
         Ok(())
     }
 
-    /// Takes one record, if there is one.
-    fn poll(&self, wait: Duration) -> Result<Option<Record>, ConsumeError> {
-        match self.consumer.poll(wait) {
-            None => Ok(None),
-            Some(Ok(message)) => Ok(Some(Record::from(&message))),
-            Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
-                Err(ConsumeError::Fatal(error))
+    /// Adds a record to the batch, or drops it if its partition does not go on with it.
+    fn take(&self, hand: &mut Hand<T>, record: &BorrowedMessage<'_>) {
+        let (partition, offset) = (record.partition(), record.offset());
+        let Some(position) = hand.positions.get_mut(&partition) else {
+            return;
+        };
+        let Position::At { next, resets, .. } = position else {
+            return;
+        };
+        if offset != *next {
+            let happened = self.group().resets.load(Ordering::Acquire);
+            if offset < *next {
+                let reason = format!(
+                    "Kafka has gone back to {offset}, before {next}, up to which it was read: the \
+                     topic was made anew, or its log was cut off"
+                );
+                self.metrics.set_stuck(partition, Some(reason));
+                return hand.set(partition, Position::Stuck);
             }
-            Some(Err(error)) => {
-                // Brokers away, a topic not there yet: the client tries again by itself, and has
-                // told the context's log already.
-                tracing::debug!(%error, "polled an error");
-                Ok(None)
+            // Compaction makes holes too; only the client's own resets are looked into.
+            if std::mem::replace(resets, happened) != happened {
+                let start =
+                    self.consumer.fetch_watermarks(record.topic(), partition, ANSWER_WITHIN);
+                let start = start.map_or(offset, |(start, _)| start.min(offset));
+                *position = self.group().beyond_gap(partition, *position, start);
             }
         }
+        match position {
+            Position::At { next, .. } => *next = offset + 1,
+            stuck => {
+                let stuck = *stuck;
+                return hand.set(partition, stuck);
+            }
+        }
+        hand.filling.push(record);
     }
 
-    /// Moves the client to where the sink says that partitions go on.
-    fn move_client(&self) {
-        let found = self.progress().to_be_moved();
-        let mut places = self.with_beginnings(found);
-        if places.is_empty() {
+    /// Takes in what the writer has done.
+    fn settle(&mut self, wait: Duration) -> anyhow::Result<()> {
+        let mut hand = self.group().hand();
+        hand.writer.settle(wait)?;
+        let written = std::mem::take(&mut hand.writer.written);
+        for (partition, first) in std::mem::take(&mut hand.writer.dropped) {
+            if let Some(Position::At { .. }) = hand.positions.get(&partition) {
+                hand.set(partition, Position::Waiting(Some(first)));
+            }
+        }
+        self.group().store(&self.consumer, written);
+        Ok(())
+    }
+
+    /// Asks where waiting partitions go on, and moves the client there.
+    fn place_waiting(&self) {
+        let waiting: Vec<(i32, Option<i64>)> = {
+            let hand = self.group().hand();
+            let settled =
+                hand.positions.iter().filter(|(partition, _)| !hand.writer.holds(**partition));
+            let waiting = settled.filter_map(|(partition, position)| match position {
+                Position::Waiting(dropped) => Some((*partition, *dropped)),
+                _ => None,
+            });
+            waiting.collect()
+        };
+        if waiting.is_empty() {
             return;
         }
-        let asked = to_list(&self.topic, places.clone());
-        match self.consumer.seek_partitions(asked, MOVE_WITHIN) {
-            Ok(answer) => {
-                // The others have only just been assigned: they are moved in the next turn. Nothing
-                // is committed for them, since the client starts a partition only when no commit is
-                // on its way: one with each turn would keep it from that for ever.
-                places.retain(|(partition, _)| {
-                    let answer = answer.find_partition(&self.topic, *partition);
-                    answer.is_some_and(|element| element.error().is_ok())
-                });
-                if !places.is_empty() {
-                    // By itself the client only commits forwards, and an operator may have gone back.
-                    let moved = to_list(&self.topic, places.clone());
+        let mut placed = self.group().place(&self.consumer, &waiting);
+        let to_be_read = placed.iter().filter_map(|(partition, position)| match position {
+            Position::At { next, .. } => Some((*partition, *next)),
+            _ => None,
+        });
+        let to_be_read = self.group().list(to_be_read);
+        if to_be_read.count() > 0 {
+            match self.consumer.seek_partitions(to_be_read, ANSWER_WITHIN) {
+                Ok(moved) => {
+                    for one in moved.elements().iter().filter(|one| one.error().is_err()) {
+                        // It has only just been assigned: it is asked for again.
+                        placed.remove(&one.partition());
+                    }
+                    // By itself the client only commits forwards, and a person may have gone back.
                     let _ = self.consumer.commit(&moved, CommitMode::Async);
                 }
-                let mut progress = self.progress();
-                for (partition, next) in places {
-                    progress.moved(partition, next);
-                }
+                Err(error) => return tracing::debug!(%error, "not moved yet"),
             }
-            Err(error) => tracing::debug!(%error, "not moved yet"),
         }
+        self.group().hand().positions.extend(placed);
     }
 
-    /// The places, and of partitions that the sink has nothing of where Kafka has the group, or where
-    /// one begins. Those that cannot be told yet are left out.
-    fn with_beginnings(&self, found: Vec<(i32, Option<i64>)>) -> Vec<(i32, i64)> {
-        let place = |(partition, at): (i32, Option<i64>)| Some((partition, at?));
-        let (known, new): (Vec<_>, Vec<_>) = found.into_iter().partition(|(_, at)| at.is_some());
-        let mut places: Vec<(i32, i64)> = known.into_iter().filter_map(place).collect();
-        if new.is_empty() {
-            return places;
+    fn hand_over(hand: &mut Hand<T>, now: Instant, limits: &Limits) {
+        let is_full = hand.filling.is_full(limits);
+        let is_due = hand.filling.first_at().is_some_and(|first| first + limits.timeout <= now);
+        if !(is_full || is_due) || !hand.writer.has_room(is_full) {
+            return;
         }
-        let new = self.list(new.iter().map(|(partition, _)| partition));
-        let committed = match self.consumer.committed_offsets(new, MOVE_WITHIN) {
-            Ok(committed) => committed,
-            Err(error) => {
-                tracing::debug!(%error, "where the group is cannot be read yet");
-                return places;
+        let mut steps = Vec::new();
+        for (partition, position) in &mut hand.positions {
+            if let Position::At { from, first, next, .. } = position
+                && first != next
+            {
+                steps.push((Step { partition: *partition, from: *from, to: *next }, *first));
+                (*from, *first) = (*next, *next);
             }
+        }
+        let batch = std::mem::take(&mut hand.filling);
+        hand.filling = hand.writer.write(batch, steps, now);
+    }
+
+    /// Pauses the partitions that are not to be read, or all of them, and no others.
+    fn pause(&mut self, all: bool) -> anyhow::Result<()> {
+        let is_read = |position: &Position| !all && matches!(position, Position::At { .. });
+        let (paused, ours): (BTreeSet<i32>, BTreeSet<i32>) = {
+            let positions = &self.group().hand().positions;
+            let paused = positions.iter().filter(|(_, position)| !is_read(position));
+            (paused.map(|(one, _)| *one).collect(), positions.keys().copied().collect())
         };
-        let deadline = clock::now() + BEGIN_WITHIN;
-        for element in committed.elements() {
-            if clock::now() >= deadline {
-                break;
-            }
-            let partition = element.partition();
-            let next = match (element.error(), element.offset()) {
-                (Ok(()), Offset::Offset(next)) => Ok(next),
-                (Ok(()), _) if self.begins == Beginning::Nowhere => {
-                    tracing::error!(
-                        partition,
-                        "nothing is committed or stored, and auto.offset.reset is error: this \
-                         partition stops until its stored offset is set by hand"
-                    );
-                    self.progress().has_no_place(partition);
-                    continue;
-                }
-                (Ok(()), _) => self.beginning(partition),
-                (Err(error), _) => Err(error),
-            };
-            match next {
-                Ok(next) => places.push((partition, next)),
-                Err(error) => tracing::debug!(%error, partition, "cannot be placed yet"),
-            }
-        }
-        places
-    }
-
-    /// Where a group begins that has committed nothing.
-    fn beginning(&self, partition: i32) -> KafkaResult<i64> {
-        let client = &self.consumer;
-        let (oldest, next) = client.fetch_watermarks(&self.topic, partition, MOVE_WITHIN)?;
-        Ok(match self.begins {
-            Beginning::Oldest => oldest,
-            _ => next,
-        })
-    }
-
-    /// Pauses these partitions, and no others.
-    fn pause_exactly(&mut self, partitions: BTreeSet<i32>) -> Result<(), ConsumeError> {
-        let ours = self.progress().partitions();
-        let more = self.list(partitions.difference(&self.paused));
-        let fewer = self.list(
-            self.paused
-                .difference(&partitions)
-                .filter(|p| ours.contains(p)),
-        );
-        if more.count() > 0 {
-            self.consumer.pause(&more).map_err(ConsumeError::Fatal)?;
-        }
-        if fewer.count() > 0 {
-            self.consumer.resume(&fewer).map_err(ConsumeError::Fatal)?;
-        }
-        self.paused = partitions;
+        // One that has left and come back is no longer paused.
+        self.paused.retain(|partition| ours.contains(partition));
+        let more = self.group().list(paused.difference(&self.paused).map(|one| (*one, 0)));
+        let fewer = self.group().list(self.paused.difference(&paused).map(|one| (*one, 0)));
+        self.consumer.pause(&more)?;
+        self.consumer.resume(&fewer)?;
+        self.paused = paused;
         Ok(())
     }
 
-    fn list<'a>(&self, partitions: impl Iterator<Item = &'a i32>) -> TopicPartitionList {
-        let mut list = TopicPartitionList::new();
-        for partition in partitions {
-            list.add_partition(&self.topic, *partition);
+    /// Shows position and lag of each partition. What the client has read to the end and not handed out
+    /// (aborted transactions) is committed, so that the lag that others see is 0 too. The client's
+    /// figures may be older than its records; what they say twice is true.
+    fn look_at_statistics(&mut self) {
+        let (mut ends, mut read) = (BTreeMap::new(), BTreeMap::new());
+        let mut hand = self.group().hand();
+        let Some(mut statistics) = hand.statistics.take() else {
+            return;
+        };
+        let topic = statistics.topics.remove(&self.options.topic);
+        for (partition, of) in topic.map(|topic| topic.partitions).unwrap_or_default() {
+            let Some(Position::At { first, next, .. }) = hand.positions.get(&partition) else {
+                continue;
+            };
+            let is_in_hand = first != next || hand.writer.holds(partition) || of.fetchq_cnt > 0;
+            let is_at_end = of.eof_offset == of.next_offset && of.eof_offset > *next;
+            let mut reached = *next;
+            if is_at_end && !is_in_hand && !self.paused.contains(&partition) {
+                ends.insert(partition, (of.eof_offset, *next));
+                if self.ends.get(&partition) == ends.get(&partition) {
+                    reached = of.eof_offset;
+                    read.insert(partition, reached);
+                }
+            }
+            // What is in an open transaction cannot be read yet.
+            let end = if of.ls_offset >= 0 { of.ls_offset } else { of.hi_offset };
+            self.metrics.set_read(partition, Some((reached, end)));
         }
-        list
+        drop(hand);
+        self.group().store(&self.consumer, read);
+        self.ends = ends;
     }
 
     /// Finishes the batches in flight, still polling: until we have left we are a member.
-    fn drain(&mut self) -> Result<(), ConsumeError> {
+    fn drain(&mut self) -> anyhow::Result<()> {
         let deadline = clock::now() + DRAIN_WITHIN;
-        self.progress().settle(Duration::ZERO)?;
-        while self.progress().is_busy()
-            && self.metrics.sink_trouble().is_none()
+        self.group().hand().leave_by = Some(deadline);
+        self.metrics.turned(clock::now(), true);
+        self.settle(Duration::ZERO)?;
+        while self.group().hand().writer.busy_since().is_some()
+            && self.metrics.trouble().is_none()
             && clock::now() < deadline
         {
-            let all = self.progress().partitions();
-            self.pause_exactly(all)?;
+            self.pause(true)?;
             // What still comes is left to the partitions' next owners.
             self.poll(BUSY_POLL)?;
-            self.progress().settle(Duration::ZERO)?;
+            self.settle(Duration::ZERO)?;
         }
-        self.consumer.context().store_written(&self.consumer);
         Ok(())
     }
 
-    fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
-        self.consumer.context().progress()
+    fn group(&self) -> &Group<T, S, A> {
+        self.consumer.context()
     }
 }

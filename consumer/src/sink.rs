@@ -1,159 +1,69 @@
-//! Where batches go: the [`Sink`] trait, which a database of your own implements, and two sinks
-//! without a database.
+//! The two traits that you implement: [`Decode`] makes a row of a record, [`Sink`] writes rows.
 //!
-//! A sink writes one batch and says whether it is durable. It neither retries nor knows Kafka: what
-//! follows from an error is decided by [`crate::worker`], on whose thread it runs. A sink that
-//! stores the steps in the same transaction as the records makes the whole consumer exactly once;
-//! one that does not is at least once.
+//! A sink writes one batch and says what came of it. It neither retries nor knows Kafka: what follows
+//! from an error is decided in [`crate::writer`]. A sink that stores the steps in the transaction of
+//! the rows, as [`crate::postgres`] does, makes the whole consumer exactly once; any other is at least
+//! once, and its write has to be idempotent.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use crate::batch::{Record, Step};
-use crate::clock;
+pub use crate::batch::Decode;
+use crate::batch::{DeadLetter, Row};
+
+/// The stored offset of each partition, or why it cannot be told.
+pub type Positions = Result<BTreeMap<i32, i64>, WriteError>;
+
+/// What a batch does to one partition; an offset says what to read next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The partition.
+    pub partition: i32,
+    /// Where the batch begins: what was stored last, [`NOTHING_STORED`] at first.
+    pub from: i64,
+    /// Where it ends.
+    pub to: i64,
+}
+
+/// The stored offset of a partition of which nothing has been written yet.
+pub const NOTHING_STORED: i64 = -1;
+
+/// What came of a write that did not work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WriteError {
+    /// Not the batch's fault: it is tried again until it works or its partitions are gone.
+    Retry(String),
+    /// These rows (their index, and why) can never be written, the others might. They come again as
+    /// dead letters.
+    Poison(Vec<(usize, String)>),
+    /// The stored offsets are not those that the steps begin at: somebody else has written.
+    Moved,
+}
 
 /// Writes batches somewhere durable.
-pub trait Sink: Send + 'static {
-    /// Whether [`Sink::write`] stores the steps together with the records. Partitions then wait
-    /// for [`Sink::positions`] before they are read.
-    fn keeps_offsets(&self) -> bool {
-        false
-    }
-
-    /// What was stored last of each of the partitions, [`NOTHING_STORED`] where it is nothing.
-    /// Only asked of sinks that keep offsets.
-    ///
-    /// [`NOTHING_STORED`]: crate::batch::NOTHING_STORED
+#[expect(async_fn_in_trait, reason = "a sink stays on its one thread")]
+pub trait Sink<T>: Send + 'static {
+    /// The stored offset of each partition, [`NOTHING_STORED`] where it is nothing. Left as it is, Kafka's
+    /// own committed offsets count. `cluster` is Kafka's cluster id.
     ///
     /// # Errors
-    /// When the sink cannot tell.
-    fn positions(&mut self, partitions: &[i32]) -> Result<BTreeMap<i32, i64>, SinkError> {
-        let _ = partitions;
+    /// [`WriteError::Retry`] when it cannot be told.
+    async fn positions(&mut self, cluster: &str, partitions: &[i32]) -> Positions {
+        let _ = (cluster, partitions);
         Ok(BTreeMap::new())
     }
 
-    /// Writes all of the batch; returns once it is durable. May block as long as it must.
+    /// Writes all of the batch, and returns once it is durable. Dropped in the middle when the partitions
+    /// are taken away: nothing may be left running then.
     ///
-    /// A sink that keeps offsets stores each step's `to` if what is stored is its `from`, and
-    /// else writes nothing; it looks at the lease last thing before it makes the batch durable.
-    /// There may be steps without records: those of records that went elsewhere.
+    /// A sink that keeps positions stores each step's `to` in the same transaction if what is stored is
+    /// its `from`, and else writes nothing. There may be steps without rows.
     ///
     /// # Errors
-    /// When the batch is not known to be written. The kind decides what happens next.
-    fn write(&mut self, records: &[Record], steps: &[Step], lease: &Lease)
-    -> Result<(), SinkError>;
-}
-
-/// Why a batch could not be written.
-#[derive(Debug, thiserror::Error)]
-pub enum SinkError {
-    /// Not the batch's fault: it is tried again until it works or its partitions are taken.
-    #[error("the sink is not available: {0}")]
-    Unavailable(String),
-    /// These records can never be written, the others might: they go to the dead letters.
-    #[error("{} records cannot be decoded", .0.len())]
-    Undecodable(Vec<Refusal>),
-    /// Some record of the batch can never be written: the batch is halved until it is found.
-    #[error("refused by the sink: {0}")]
-    Refused(String),
-    /// The stored offsets are not those that the steps begin at: somebody else has written.
-    #[error("another member has written these partitions")]
-    Fenced,
-    /// The lease ended before the batch was made durable.
-    #[error("the batch was given up")]
-    GivenUp,
-    /// It will never work again: the process ends with nothing committed.
-    #[error("{0}")]
-    Broken(String),
-}
-
-/// A record that can never be written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// Its place in the batch.
-    pub index: usize,
-    /// Why, for people.
-    pub reason: String,
-}
-
-/// The right to make a batch durable. It ends when the partitions are taken; clones end together.
-#[derive(Clone, Debug, Default)]
-pub struct Lease(Arc<AtomicBool>);
-
-/// A stand-in for a bulk insert: the same sleep for every batch, whatever its size. With another sink
-/// behind it, it stands for one that is slower than yours.
-///
-/// With 100 records a batch and a sleep of 1 s, a saturated consumer does 100 records/s.
-pub struct Simulate {
-    /// How long one write takes, before the sink behind it.
-    pub processing_time: Duration,
-    /// Where batches go then; nowhere by default.
-    pub then: Option<Box<dyn Sink>>,
-}
-
-/// One line a record: partition, offset, value.
-#[derive(Debug)]
-pub struct Stdout;
-
-// === impl Lease ===
-
-impl Lease {
-    /// Ends it, for good.
-    pub fn end(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-
-    /// Whether the batch may be made durable.
-    pub fn is_held(&self) -> bool {
-        !self.0.load(Ordering::Acquire)
-    }
-}
-
-// === impl Simulate ===
-
-impl Sink for Simulate {
-    fn keeps_offsets(&self) -> bool {
-        self.then.as_ref().is_some_and(|then| then.keeps_offsets())
-    }
-
-    fn positions(&mut self, partitions: &[i32]) -> Result<BTreeMap<i32, i64>, SinkError> {
-        match &mut self.then {
-            Some(then) => then.positions(partitions),
-            None => Ok(BTreeMap::new()),
-        }
-    }
-
-    fn write(
+    /// When the batch is not known to be written; the kind decides what happens next.
+    async fn write(
         &mut self,
-        records: &[Record],
+        rows: &[&Row<T>],
+        dead: &[&DeadLetter],
         steps: &[Step],
-        lease: &Lease,
-    ) -> Result<(), SinkError> {
-        clock::wait_until(clock::now() + self.processing_time);
-        match &mut self.then {
-            Some(then) => then.write(records, steps, lease),
-            None => Ok(()),
-        }
-    }
-}
-
-// === impl Stdout ===
-
-impl Sink for Stdout {
-    fn write(&mut self, records: &[Record], _: &[Step], _: &Lease) -> Result<(), SinkError> {
-        let mut output = std::io::stdout().lock();
-        let printed = records.iter().try_for_each(|record| {
-            let payload = String::from_utf8_lossy(record.payload.as_deref().unwrap_or_default());
-            writeln!(output, "{} {} {payload}", record.partition, record.offset)
-        });
-        printed.and_then(|()| output.flush()).map_err(|error| {
-            SinkError::Broken(format!(
-                "cannot write to standard output ({error}): keep its reader open, or choose \
-                 another sink"
-            ))
-        })
-    }
+    ) -> Result<(), WriteError>;
 }

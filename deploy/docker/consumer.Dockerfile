@@ -1,4 +1,4 @@
-# The reference consumer, to try the examples with. It links librdkafka and the C library of Debian, so
+# The reference consumer with every sink, and the load producer, to try the examples with. It links librdkafka and the C library of Debian, so
 # its image is a small Debian; yours will look different. From the repository's root:
 # `docker build -f deploy/docker/consumer.Dockerfile -t REGISTRY/evenkeel-consumer .`
 # IAM on Amazon MSK: `--build-arg FEATURES=msk-iam`.

@@ -279,7 +279,7 @@ mod tests {
     /// The requests that it signed lie beside the consumer, with the program that makes them.
     #[test]
     fn it_signs_as_awss_own_client_for_python_does() {
-        let cases = include_str!("../../consumer/tests/msk_iam/presigned.json");
+        let cases = include_str!("../../consumer-extras/tests/msk_iam/presigned.json");
         let cases: serde_json::Value = serde_json::from_str(cases).unwrap();
         for case in cases.as_array().unwrap() {
             let (keys, region, at) = keys(case);

@@ -38,7 +38,7 @@ pub fn join(bootstrap_servers: &str, topic: &str, group: &str, more: &[&[&str]])
     command
         .args(["--bootstrap-servers", bootstrap_servers])
         .args(["--topic", topic, "--group", group])
-        .args(["--metrics-listen", "none"])
+        .args(["--sink", "simulate", "--metrics-listen", "none"])
         .args(more.concat());
     Program::start(command)
 }

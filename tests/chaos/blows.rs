@@ -24,9 +24,17 @@ pub enum Blow {
     KillManyWithoutDatabase,
     /// A member is frozen while the broker restarts, another leaves meanwhile.
     FreezeWithoutBroker,
+    /// Kafka deletes what was not read.
+    Retention,
+    /// The database only reads for a while.
+    ReadOnly,
+    /// The table is locked for a while, as by an ALTER TABLE.
+    AlterTable,
+    /// Poison that is larger than most clients send.
+    Large,
 }
 
-const ALL: [Blow; 9] = [
+const ALL: [Blow; 13] = [
     Blow::Kill,
     Blow::Freeze,
     Blow::FreezeInTransaction,
@@ -36,6 +44,10 @@ const ALL: [Blow; 9] = [
     Blow::CrashBroker,
     Blow::KillManyWithoutDatabase,
     Blow::FreezeWithoutBroker,
+    Blow::Retention,
+    Blow::ReadOnly,
+    Blow::AlterTable,
+    Blow::Large,
 ];
 
 /// An endless order of blows, the same for the same seed.
@@ -120,6 +132,10 @@ impl World {
                 self.thaw(frozen).await;
                 self.add_member();
             }
+            Blow::Retention => self.delete_unread().await,
+            Blow::ReadOnly => self.let_only_read().await,
+            Blow::AlterTable => self.alter_table().await,
+            Blow::Large => self.send_large().await,
         }
         self.wait_until_all_move_on().await;
     }

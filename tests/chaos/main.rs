@@ -1,8 +1,9 @@
 //! Exactly once, whatever happens: consumers come, go, are killed and frozen, the database and the
 //! broker crash, while trades and poison keep coming. Real Kafka, real PostgreSQL, real processes.
 //!
-//! Afterwards every record that Kafka acknowledged is in the table once or in the dead letters, the
-//! dead letters are the poison and nothing else, and each account's trades came in their order. After
+//! Afterwards every record that Kafka acknowledged, and did not delete unread, is in the table once or in
+//! the dead letters once, the dead letters are the poison and nothing else, and each account's trades came
+//! in their order. After
 //! each blow the test waits until every partition has moved on, so its length is that of the recovery
 //! and not of a sleep. `make test` goes through each blow once; `make chaos` goes on, in random order,
 //! for `EVENKEEL_CHAOS_SECONDS`.
@@ -14,6 +15,8 @@
 )]
 
 mod blows;
+mod pooler;
+mod troubles;
 mod verdict;
 mod world;
 
@@ -21,7 +24,7 @@ use std::time::Duration;
 
 use blows::Blow;
 use tokio::time::Instant;
-use world::World;
+use world::{Setting, World};
 
 /// Where the order of the blows starts, so that a run can be had again.
 const SEED: u64 = 1;
@@ -36,7 +39,10 @@ async fn every_record_is_written_exactly_once_whatever_happens() {
         Duration::from_secs(seconds)
     });
     let began = Instant::now();
-    let mut world = World::start("classic").await;
+    let mut world = World::start(Setting::Classic).await;
+    if length.is_some() {
+        world.lock_seconds = 120;
+    }
     for blow in Blow::each_once() {
         world.strike(blow).await;
     }
@@ -50,11 +56,26 @@ async fn every_record_is_written_exactly_once_whatever_happens() {
 /// The broker decides there who has what, and takes it by other means.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kip_848_group_writes_exactly_once_too() {
-    let mut world = World::start("consumer").await;
+    let mut world = World::start(Setting::Kip848).await;
     for blow in [
         Blow::Kill,
         Blow::FreezeInTransaction,
         Blow::Join,
+        Blow::Leave,
+    ] {
+        world.strike(blow).await;
+    }
+    verdict::pass(world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_behind_a_pooler_in_transaction_mode_writes_exactly_once_too() {
+    let mut world = World::start(Setting::Pooled).await;
+    for blow in [
+        Blow::Kill,
+        Blow::Freeze,
+        Blow::CrashDatabase,
+        Blow::ReadOnly,
         Blow::Leave,
     ] {
         world.strike(blow).await;

@@ -11,10 +11,12 @@ use evenkeel_tools::demo::postgres::EmbeddedPostgres;
 use evenkeel_tools::demo::process::{self, bound_command};
 use serde::Deserialize;
 use tokio::process::Child;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::pooler::Pooler;
+
 pub const TOPIC: &str = "trades";
-pub const DEAD_LETTERS: &str = "trades-dead-letters";
 
 const PARTITIONS: i32 = 16;
 const MEMBERS: usize = 8;
@@ -38,9 +40,29 @@ pub struct World {
     /// The oldest first: blows fall on it, so that all get their share.
     members: VecDeque<Member>,
     folder: tempfile::TempDir,
-    protocol: &'static str,
+    setting: Setting,
+    pooler: Option<Pooler>,
     started: usize,
     began: Instant,
+    /// What was deleted unread, or may have been: partition, from, to.
+    pub gaps: Vec<(i32, i64, i64)>,
+    /// Records that are large, and poison.
+    pub large: u64,
+    /// How long the table is locked.
+    pub lock_seconds: u64,
+    /// The table is free again.
+    pub altered: Notify,
+}
+
+/// What the members live in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// A classic group.
+    Classic,
+    /// A KIP-848 group.
+    Kip848,
+    /// A classic group, behind a pooler of connections.
+    Pooled,
 }
 
 /// A consumer, and what the database knows it as.
@@ -62,7 +84,7 @@ pub struct Sent {
 
 impl World {
     /// Starts the broker, the database, the members and the load.
-    pub async fn start(protocol: &'static str) -> Self {
+    pub async fn start(setting: Setting) -> Self {
         let properties = [
             ("group.min.session.timeout.ms", "1000"),
             ("group.consumer.session.timeout.ms", "3000"),
@@ -74,13 +96,11 @@ impl World {
             ..BrokerOptions::default()
         });
         let broker = broker.await.expect("Kafka starts (make setup)");
-        for (topic, partitions) in [(TOPIC, PARTITIONS), (DEAD_LETTERS, 3)] {
-            let made = broker
-                .topics()
-                .create_topic(topic, partitions, 1, &[])
-                .await;
-            made.expect("the topic is made");
-        }
+        let made = broker
+            .topics()
+            .create_topic(TOPIC, PARTITIONS, 1, &[("max.message.bytes", "5000000")])
+            .await;
+        made.expect("the topic is made");
         let database = EmbeddedPostgres::start()
             .await
             .expect("PostgreSQL starts (make setup)");
@@ -116,11 +136,20 @@ impl World {
             database,
             producer: producer.expect("the producer starts"),
             members: VecDeque::new(),
+            pooler: None,
             folder,
-            protocol,
+            setting,
             started: 0,
             began: Instant::now(),
+            gaps: Vec::new(),
+            large: 0,
+            lock_seconds: 25,
+            altered: Notify::new(),
         };
+        if setting == Setting::Pooled {
+            let pooler = Pooler::start(&world.database.url(), world.folder.path());
+            world.pooler = Some(pooler);
+        }
         (0..MEMBERS).for_each(|_| world.add_member());
         world.wait_until_all_move_on().await;
         world
@@ -141,23 +170,28 @@ impl World {
         self.started += 1;
         let name = format!("member-{}", self.started);
         let log = self.folder.path().join(format!("{name}.log"));
-        let url = format!("{}?application_name={name}", self.database.url());
+        let pooled = self.pooler.as_ref().map(Pooler::url);
+        let url = pooled.unwrap_or_else(|| self.database.url());
+        let url = format!("{url}?application_name={name}");
         // In a KIP-848 group the broker says.
-        let timing: &[&str] = match self.protocol {
-            "classic" => &[
-                "--session-timeout-seconds",
-                "3",
-                "--heartbeat-interval-seconds",
-                "0.3",
-            ],
-            _ => &[],
+        let (protocol, timing): (_, &[&str]) = match self.setting {
+            Setting::Kip848 => ("consumer", &[]),
+            _ => (
+                "classic",
+                &[
+                    "--session-timeout-seconds",
+                    "3",
+                    "--heartbeat-interval-seconds",
+                    "0.3",
+                ],
+            ),
         };
         let member = bound_command(&program("evenkeel-consumer"))
             .args(["--bootstrap-servers", &self.broker.bootstrap_servers()])
             .args(["--topic", TOPIC, "--group", "workers", "--sink", "postgres"])
             .args(["--database-url", &url, "--writers", "2"])
             .args(["--batch-size", "50", "--batch-timeout-seconds", "0.05"])
-            .args(["--group-protocol", self.protocol])
+            .args(["--group-protocol", protocol])
             .args(timing)
             .args(["--metrics-listen", "none"])
             .stdout(Stdio::null())
@@ -181,7 +215,12 @@ impl World {
         // Its own bound is 27 s.
         let status = process::end(&mut member.process, Duration::from_secs(40)).await;
         let status = status.expect("its end can be seen");
-        assert!(status.success(), "a member did not drain: {status}");
+        assert!(
+            status.success(),
+            "{} did not drain: {status}\n{}",
+            member.name,
+            self.logs()
+        );
     }
 
     /// Freezes one (SIGSTOP).
@@ -200,7 +239,7 @@ impl World {
             let member = self.oldest();
             let waits = format!(
                 "SELECT count(*) FROM pg_stat_activity WHERE application_name = '{}' \
-                 AND wait_event_type = 'Lock' AND query LIKE 'UPDATE%'",
+                 AND wait_event_type = 'Lock' AND query LIKE 'WITH moved%'",
                 member.name
             );
             let freeze = async {

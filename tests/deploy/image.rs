@@ -12,6 +12,9 @@ const DOCKERFILES: [&str; 2] = [
     "deploy/docker/consumer.Dockerfile",
 ];
 
+/// That of the folder that people copy.
+const COPIED: &str = "consumer/Dockerfile";
+
 fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
@@ -28,7 +31,7 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Vec<&'a str> {
 fn they_build_with_the_pinned_toolchain() {
     let toolchain = read("rust-toolchain.toml");
     let pinned = between(&toolchain, "channel = \"", "\"");
-    for path in DOCKERFILES {
+    for path in DOCKERFILES.into_iter().chain([COPIED]) {
         let text = read(path);
         assert_eq!(between(&text, "FROM rust:", "-slim"), pinned, "{path}");
     }

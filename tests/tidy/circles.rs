@@ -11,8 +11,9 @@ use syn::visit::{self, Visit};
 use super::{none, read, sources};
 
 /// The source folders of the crates.
-const CRATES: [&str; 6] = [
+const CRATES: [&str; 7] = [
     "consumer/src",
+    "consumer-extras/src",
     "engine/src",
     "scaler/src",
     "simulator/src",

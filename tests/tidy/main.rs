@@ -173,8 +173,13 @@ const LAYERS: &[Layer] = &[
         prefix: "scaler/src/",
         forbidden: &["kafka_protocol::", "reqwest::", "kube::", "k8s_openapi::"],
     },
+    // People copy it: nothing of this workspace is in it.
     Layer {
         prefix: "consumer/",
+        forbidden: &["evenkeel"],
+    },
+    Layer {
+        prefix: "consumer-extras/",
         forbidden: &["evenkeel_engine", "evenkeel::"],
     },
 ];
@@ -203,6 +208,7 @@ fn sources() -> Vec<PathBuf> {
         "scaler/src",
         "tools/src",
         "consumer",
+        "consumer-extras",
         "tests",
         "benches",
     ]
@@ -431,6 +437,7 @@ fn the_architecture_names_every_file() {
         "tools/src/lab",
         "tools/src/bin",
         "consumer/src",
+        "consumer-extras/src",
     ] {
         for entry in fs::read_dir(root().join(folder)).unwrap() {
             let path = entry.unwrap().path();

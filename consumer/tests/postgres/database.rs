@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use evenkeel_consumer::clock;
-use evenkeel_consumer::postgres::parse_url;
+use batch_consumer::clock;
+use batch_consumer::postgres::Database as Given;
 use tokio::runtime::Runtime;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, NoTls};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
@@ -27,7 +27,8 @@ impl Database {
     pub fn start() -> Self {
         let mut database = Self::make();
         database.start_again();
-        evenkeel_consumer::postgres::create_tables(&database.config()).unwrap();
+        let owner = database.connect().unwrap();
+        database.run(&owner, include_str!("../../schema.sql"));
         database
     }
 
@@ -39,23 +40,14 @@ impl Database {
         let (key, certificate) = (folder.join("key.pem"), folder.join("certificate.pem"));
         let made = Command::new("openssl")
             .args(["req", "-x509", "-newkey", "ed25519", "-nodes", "-days", "2"])
-            .args([
-                "-subj",
-                "/CN=localhost",
-                "-addext",
-                "subjectAltName=IP:127.0.0.1",
-            ])
+            .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"])
             .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
             .arg(&key)
             .arg("-out")
             .arg(&certificate)
             .output();
         let made = made.expect("openssl is missing: apt-get install openssl");
-        assert!(
-            made.status.success(),
-            "{}",
-            String::from_utf8_lossy(&made.stderr)
-        );
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         if let Some((user, group)) = unprivileged() {
             chown(&key, Some(user), Some(group)).unwrap();
         }
@@ -78,20 +70,12 @@ impl Database {
     }
 
     fn make() -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("evenkeel-postgres-")
-            .tempdir()
-            .unwrap();
+        let folder = tempfile::Builder::new().prefix("batch-consumer-postgres-").tempdir().unwrap();
         if let Some((user, group)) = unprivileged() {
             chown(folder.path(), Some(user), Some(group)).unwrap();
         }
         let made = command("initdb")
-            .args([
-                "--no-sync",
-                "--auth=trust",
-                "--encoding=UTF8",
-                "--no-locale",
-            ])
+            .args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--no-locale"])
             .args(["--username=postgres", "--pgdata"])
             .arg(folder.path().join("data"))
             .output()
@@ -125,7 +109,7 @@ impl Database {
         while self.connect().is_none() {
             let log = std::fs::read_to_string(self.folder.path().join("log"));
             assert!(clock::now() < deadline, "PostgreSQL is not ready: {log:?}");
-            clock::wait_until(clock::now() + Duration::from_millis(20));
+            std::thread::park_timeout(Duration::from_millis(20));
         }
     }
 
@@ -139,22 +123,26 @@ impl Database {
     }
 
     /// How to reach it.
-    pub fn config(&self) -> Config {
+    pub fn url(&self) -> String {
         let folder = self.folder.path().display();
-        let port = self
-            .more
-            .iter()
-            .find_map(|more| more.strip_prefix("--port="));
+        let port = self.more.iter().find_map(|more| more.strip_prefix("--port="));
         let port = port.unwrap_or("5432");
-        parse_url(&format!(
-            "host={folder} port={port} user=postgres dbname=postgres"
-        ))
-        .unwrap()
+        format!("host={folder} port={port} user=postgres dbname=postgres")
+    }
+
+    /// The same as the consumer's options.
+    pub fn given(&self) -> Given {
+        Given { database_url: self.url(), create_tables: false }
+    }
+
+    /// Where its socket lies.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// A session of the test's own.
     pub fn connect(&self) -> Option<Client> {
-        let connected = self.runtime.block_on(self.config().connect(NoTls));
+        let connected = self.runtime.block_on(tokio_postgres::connect(&self.url(), NoTls));
         let (client, connection) = connected.ok()?;
         self.runtime.spawn(connection);
         Some(client)
@@ -162,9 +150,7 @@ impl Database {
 
     /// Runs statements.
     pub fn run(&self, client: &Client, statements: &str) {
-        self.runtime
-            .block_on(client.batch_execute(statements))
-            .unwrap();
+        self.runtime.block_on(client.batch_execute(statements)).unwrap();
     }
 
     /// The one number that a query gives.
@@ -194,30 +180,22 @@ fn command(program: &str) -> Command {
 }
 
 /// The user and group to become, if we are root: PostgreSQL refuses to run as root.
-fn unprivileged() -> Option<(u32, u32)> {
+pub fn unprivileged() -> Option<(u32, u32)> {
     let id = |arguments: &[&str]| -> u32 {
         let output = Command::new("id").args(arguments).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
-        text.trim()
-            .parse()
-            .expect("no user `postgres`: apt-get install postgresql")
+        text.trim().parse().expect("no user `postgres`: apt-get install postgresql")
     };
     (id(&["-u"]) == 0).then(|| (id(&["-u", "postgres"]), id(&["-g", "postgres"])))
 }
 
 /// Debian keeps the servers of all versions apart, and off the PATH.
 fn find(program: &str) -> PathBuf {
-    let versions = std::fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten();
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let mut folders: Vec<PathBuf> = versions.flatten().map(|e| e.path().join("bin")).collect();
     folders.sort();
-    folders.extend(std::env::split_paths(
-        &std::env::var_os("PATH").unwrap_or_default(),
-    ));
+    folders.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
     let found = folders.iter().rev().map(|folder| folder.join(program));
     let mut found = found.filter(|path| Path::is_file(path));
-    found
-        .next()
-        .expect("PostgreSQL's server is missing: apt-get install postgresql")
+    found.next().expect("PostgreSQL's server is missing: apt-get install postgresql")
 }

@@ -142,8 +142,9 @@ impl Run {
         let servers = self.broker.bootstrap_servers();
         let metrics = self.consumers[consumer].to_string();
         let arguments = ["--bootstrap-servers", &servers, "--topic", NAME];
+        let sink = ["--sink", "simulate"];
         let more = ["--group", NAME, "--metrics-listen", &metrics];
-        let arguments = [arguments, more].concat();
+        let arguments = [&arguments[..], &sink, &more].concat();
         self.programs.push(start("evenkeel-consumer", &arguments));
     }
 

@@ -47,16 +47,16 @@ pub(crate) fn consumer_arguments(
     group: &str,
     database_url: Option<&str>,
 ) -> Vec<String> {
-    let database = database_url.map(|url| {
-        [
+    let sink: &[&str] = match database_url {
+        Some(url) => &[
             "--sink",
             "postgres",
             "--create-tables",
             "--database-url",
             url,
-        ]
-        .map(str::to_owned)
-    });
+        ],
+        None => &["--sink", "simulate"],
+    };
     let arguments = [
         "--bootstrap-servers",
         bootstrap_servers,
@@ -77,7 +77,7 @@ pub(crate) fn consumer_arguments(
     .map(str::to_owned);
     arguments
         .into_iter()
-        .chain(database.into_iter().flatten())
+        .chain(sink.iter().map(|word| (*word).to_owned()))
         .collect()
 }
 

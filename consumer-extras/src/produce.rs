@@ -6,21 +6,29 @@
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
+use batch_consumer::clock;
+use batch_consumer::consume::Stop;
+use batch_consumer::group::Access as _;
+use batch_consumer::options::{Connection, seconds};
+use batch_consumer::refusal::refusal;
 use clap::Parser;
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 
-use crate::clock;
-use crate::config::connection::Connection;
-use crate::config::seconds;
-use crate::dead_letter::Deliveries;
+use crate::dead_letter_topic::OurAccess;
 use crate::load::{Pace, Plan, PlanError, Rate};
-use crate::refusal::refusal;
-use crate::report::{self, ProducerReport, REPORT_EVERY};
-use crate::stop::StopSignal;
-use crate::trade::Trades;
+use crate::report::{self, ProducerReport};
+use crate::trades::Trades;
+
+/// Time between two lines of the report.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// Time between two looks at what is due: fine enough for a steady flow, coarse enough to cost
 /// nothing.
@@ -109,6 +117,9 @@ pub enum ProduceError {
         /// What the operating system said.
         error: std::io::Error,
     },
+    /// A property makes no sense.
+    #[error("{0}")]
+    Configuration(String),
     /// The client could not be made: its configuration.
     #[error("cannot create the Kafka client ({}): check the options and every -X property", refusal(.0))]
     Create(KafkaError),
@@ -123,6 +134,13 @@ pub enum ProduceError {
         /// What the client said.
         error: KafkaError,
     },
+}
+
+/// Counts deliveries; clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct Deliveries {
+    acknowledged: Arc<AtomicU64>,
+    failed: Arc<AtomicU64>,
 }
 
 struct Producing {
@@ -146,13 +164,9 @@ struct Producing {
 ///
 /// # Errors
 /// See [`ProduceError`].
-pub fn produce(
-    options: &ProducerOptions,
-    plan: Plan,
-    stop: &StopSignal,
-) -> Result<(), ProduceError> {
+pub fn produce(options: &ProducerOptions, plan: Plan, stop: &Stop) -> Result<(), ProduceError> {
     let deliveries = Deliveries::default();
-    let mut client = options.connection.client_config();
+    let mut client = ClientConfig::new();
     client
         .set("enable.idempotence", "true")
         .set("acks", "all")
@@ -160,9 +174,10 @@ pub fn produce(
         .set("partitioner", "murmur2_random")
         // By default null keys stick to one partition for a while, which is not an even spread.
         .set("sticky.partitioning.linger.ms", "0");
-    for property in options.connection.all_properties() {
-        client.set(&property.name, &property.value);
-    }
+    options
+        .connection
+        .give(&mut client)
+        .map_err(ProduceError::Configuration)?;
     let producer = client
         .create_with_context(deliveries.clone())
         .map_err(ProduceError::Create)?;
@@ -209,10 +224,10 @@ impl ProducerOptions {
 // === impl Producing ===
 
 impl Producing {
-    fn follow_the_plan(&mut self, stop: &StopSignal) -> Result<(), ProduceError> {
+    fn follow_the_plan(&mut self, stop: &Stop) -> Result<(), ProduceError> {
         let began = clock::now();
         let mut report_at = began + REPORT_EVERY;
-        while !stop.is_raised() {
+        while !stop.load(Ordering::Acquire) {
             let now = clock::now();
             let elapsed = now - began;
             // The last tick sends what is due of the last step, so this comes before the way out.
@@ -224,7 +239,7 @@ impl Producing {
                 report_at += REPORT_EVERY;
                 self.report(target_rate, false, stop);
             }
-            clock::wait_until(now + TICK);
+            wait_until(now + TICK);
         }
         Ok(())
     }
@@ -264,7 +279,7 @@ impl Producing {
             })
     }
 
-    fn report(&self, target_rate: f64, is_final: bool, stop: &StopSignal) {
+    fn report(&self, target_rate: f64, is_final: bool, stop: &Stop) {
         let line = ProducerReport {
             target_rate,
             produced_total: self.produced,
@@ -274,8 +289,61 @@ impl Producing {
             is_final,
         };
         if self.report_json && report::print(&line).is_err() {
-            stop.raise();
+            stop.store(true, Ordering::Release);
         }
+    }
+}
+
+// === impl Deliveries ===
+
+impl Deliveries {
+    /// Records that all in-sync replicas have.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// Records that the client gave up: they may or may not be in the log.
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+}
+
+impl ClientContext for Deliveries {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = OurAccess::TOKENS;
+
+    fn generate_oauth_token(
+        &self,
+        _: Option<&str>,
+    ) -> Result<rdkafka::client::OAuthToken, Box<dyn std::error::Error>> {
+        OurAccess::token()
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        match result {
+            Ok(_) => {
+                self.acknowledged.fetch_add(1, Ordering::Relaxed);
+            }
+            Err((error, _)) => {
+                self.failed.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(%error, "record not delivered");
+            }
+        }
+    }
+}
+
+/// Blocks the thread until `at`.
+fn wait_until(at: Instant) {
+    loop {
+        let left = at.saturating_duration_since(clock::now());
+        if left.is_zero() {
+            break;
+        }
+        // May wake early, hence the loop.
+        std::thread::park_timeout(left);
     }
 }
 

@@ -12,18 +12,19 @@
 )]
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use batch_consumer::batch::{DeadLetter, Row};
+use batch_consumer::consume::{Stop, consume};
+use batch_consumer::group::AsConfigured;
+use batch_consumer::metrics::Metrics;
+use batch_consumer::sink::{Sink, Step, WriteError};
 use clap::Parser;
-use evenkeel_consumer::batch::{Record, Step};
-use evenkeel_consumer::clock;
-use evenkeel_consumer::config::ConsumerOptions;
-use evenkeel_consumer::consume::{Task, consume};
-use evenkeel_consumer::metrics::Metrics;
-use evenkeel_consumer::sink::{Lease, Sink, SinkError};
-use evenkeel_consumer::stop::StopSignal;
+use evenkeel_consumer::options::ConsumerOptions;
+use evenkeel_consumer::sinks::Raw;
 
 const MEMBERS: usize = 8;
 const ROUNDS: usize = 3;
@@ -48,19 +49,25 @@ struct Options {
 /// Of each partition, who wrote when.
 type Writes = Arc<Mutex<BTreeMap<i32, Vec<(Instant, usize)>>>>;
 
+#[derive(Clone)]
 struct Noting {
     member: usize,
     writes: Writes,
 }
 
 struct Member {
-    stop: StopSignal,
+    stop: Stop,
     metrics: Metrics,
     thread: JoinHandle<()>,
 }
 
-impl Sink for Noting {
-    fn write(&mut self, _: &[Record], steps: &[Step], _: &Lease) -> Result<(), SinkError> {
+impl Sink<Raw> for Noting {
+    async fn write(
+        &mut self,
+        _: &[&Row<Raw>],
+        _: &[&DeadLetter],
+        steps: &[Step],
+    ) -> Result<(), WriteError> {
         let now = Instant::now();
         let mut writes = self.writes.lock().expect("no member panics");
         for step in steps {
@@ -82,24 +89,22 @@ impl Member {
         given.extend(["--bootstrap-servers".to_owned(), options.servers.clone()]);
         given
             .extend(["--batch-size", "1000", "--batch-timeout-seconds", "0.02"].map(str::to_owned));
-        given.extend(["--auto-offset-reset", "latest"].map(str::to_owned));
+        given.extend(["--auto-offset-reset", "latest", "--sink", "simulate"].map(str::to_owned));
         given.extend(options.more.iter().cloned());
         let consumer = ConsumerOptions::parse_from(given);
-        let task = Task {
-            client: consumer.client_config().expect("a configuration"),
-            topic: options.topic.clone(),
-            limits: consumer.batch_limits(),
-            dead_letters: None,
-        };
+        let client = consumer.client_config().expect("a configuration");
         let writes = Arc::clone(writes);
-        let sink: Box<dyn Sink> = Box::new(Noting {
+        let sink = Noting {
             member: number,
             writes,
-        });
-        let (stop, metrics) = (StopSignal::default(), Metrics::default());
+        };
+        let (stop, metrics) = (Stop::default(), Metrics::default());
         let thread = std::thread::spawn({
-            let (stop, metrics) = (stop.clone(), metrics.clone());
-            move || consume(&task, vec![sink], metrics, &stop).expect("it consumes")
+            let (stop, metrics, options) = (stop.clone(), metrics.clone(), consumer.options);
+            move || {
+                consume::<Raw, _, AsConfigured>(options, client, sink, metrics, &stop)
+                    .expect("it consumes");
+            }
         });
         Self {
             stop,
@@ -109,7 +114,7 @@ impl Member {
     }
 
     fn leave(self) {
-        self.stop.raise();
+        self.stop.store(true, Ordering::Release);
         self.thread.join().expect("it ends well");
     }
 }
@@ -123,7 +128,7 @@ fn main() {
     let is_settled = || {
         members
             .iter()
-            .all(|member| member.metrics.assigned_partitions() > 0)
+            .all(|member| member.metrics.assigned_partitions.get() > 0)
     };
     while !is_settled() {
         pass(Duration::from_millis(100));
@@ -185,5 +190,11 @@ fn summary(mut pauses: Vec<f64>) -> serde_json::Value {
 }
 
 fn pass(time: Duration) {
-    clock::wait_until(Instant::now() + time);
+    let until = Instant::now() + time;
+    while let Some(left) = until
+        .checked_duration_since(Instant::now())
+        .filter(|left| !left.is_zero())
+    {
+        std::thread::park_timeout(left);
+    }
 }

@@ -17,12 +17,13 @@ use aws_sigv4::http_request::{
 };
 use aws_sigv4::sign::v4;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use axum::http::Request;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use batch_consumer::clock;
+use batch_consumer::group::Access;
+use http::Request;
 use rdkafka::client::OAuthToken;
-
-use crate::clock;
 
 /// How long a token holds: the most that MSK accepts. librdkafka asks for the next one after 80 %.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(900);
@@ -30,6 +31,18 @@ const TOKEN_LIFETIME: Duration = Duration::from_secs(900);
 /// How long the keys may take. The thread that polls waits for them, so this has to stay below the
 /// least `max.poll.interval.ms` (20 s). librdkafka asks again 10 s after a failure.
 const KEYS_WITHIN: Duration = Duration::from_secs(10);
+
+/// Makes tokens by IAM.
+#[derive(Clone, Copy, Debug)]
+pub struct Msk;
+
+impl Access for Msk {
+    const TOKENS: bool = true;
+
+    fn token() -> Result<OAuthToken, Box<dyn Error>> {
+        token()
+    }
+}
 
 /// The next token. Blocks, for [`KEYS_WITHIN`] at most; not for a thread that runs async code.
 ///

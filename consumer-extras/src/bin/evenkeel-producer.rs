@@ -1,22 +1,20 @@
 //! The load producer: signals around [`produce`].
 
 use anyhow::Context;
+use batch_consumer::consume::{Stop, raise_on_signals};
+use batch_consumer::options::{parse, refuse};
 use evenkeel_consumer::produce::{ProducerOptions, produce};
-use evenkeel_consumer::stop::StopSignal;
-use evenkeel_consumer::{config, logging};
 
 fn main() -> anyhow::Result<()> {
-    let options = config::parse_options::<ProducerOptions>();
-    logging::start(options.connection.log_format);
-    let plan = options
-        .plan()
-        .unwrap_or_else(|error| config::refuse_options(error));
-    let stop = StopSignal::default();
+    let options: ProducerOptions = parse();
+    options.connection.start_logging();
+    let plan = options.plan().unwrap_or_else(|error| refuse(error));
+    let stop = Stop::default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .context("cannot start the runtime: raise the process's thread limit")?;
-    runtime.spawn(stop.clone().raise_on_signals());
+    runtime.block_on(async { raise_on_signals(&stop) })?;
     Ok(produce(&options, plan, &stop)?)
 }

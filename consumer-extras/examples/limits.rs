@@ -8,20 +8,26 @@
 )]
 
 use std::num::NonZeroUsize;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use batch_consumer::batch::{Batch, DeadLetter, Row};
+use batch_consumer::consume::{Stop, consume};
+use batch_consumer::group::AsConfigured;
+use batch_consumer::metrics::Metrics;
+use batch_consumer::options::seconds;
+use batch_consumer::postgres::{Columns, Database, Postgres, Table};
+use batch_consumer::sink::{Sink, Step, WriteError};
+use batch_consumer::trade::Trade;
 use clap::{Parser, Subcommand};
-use evenkeel_consumer::batch::{BatchLimits, Record, Step};
-use evenkeel_consumer::config::{ConsumerOptions, seconds};
-use evenkeel_consumer::consume::{Task, consume};
-use evenkeel_consumer::metrics::Metrics;
-use evenkeel_consumer::postgres::{self, rows};
-use evenkeel_consumer::sink::{Lease, Sink, SinkError};
-use evenkeel_consumer::stop::StopSignal;
-use evenkeel_consumer::trade::Trades;
+use evenkeel_consumer::options::ConsumerOptions;
+use evenkeel_consumer::sinks::Raw;
+use evenkeel_consumer::trades::Trades;
 use futures_util::SinkExt as _;
+use rdkafka::Timestamp;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::OwnedMessage;
 
 #[derive(Debug, Parser)]
 struct Options {
@@ -94,21 +100,16 @@ fn consumer_options(servers: &str, topic: &str) -> ConsumerOptions {
         topic,
         "--group",
         &group,
+        "--sink",
+        "simulate",
     ];
     ConsumerOptions::parse_from(given)
 }
 
 fn raw(servers: &str, topic: &str, records: usize) -> f64 {
     let options = consumer_options(servers, topic);
-    let mut client = options.client_config().expect("a configuration");
-    // As far ahead as librdkafka itself likes to fetch.
-    for name in [
-        "queued.min.messages",
-        "queued.max.messages.kbytes",
-        "fetch.queue.backoff.ms",
-    ] {
-        client.remove(name);
-    }
+    // With the consumer's own fetch settings: what differs is the code.
+    let client = options.client_config().expect("a configuration");
     let consumer: BaseConsumer = client.create().expect("a client");
     consumer.subscribe(&[topic]).expect("a subscription");
     let (mut count, mut began) = (0, Instant::now());
@@ -125,92 +126,102 @@ fn raw(servers: &str, topic: &str, records: usize) -> f64 {
 }
 
 /// Counts, and stops the consumer when it has seen enough.
+#[derive(Clone)]
 struct Null {
     seen: Arc<Mutex<(usize, Option<Instant>)>>,
     until: usize,
-    stop: StopSignal,
+    stop: Stop,
 }
 
-impl Sink for Null {
-    fn write(&mut self, records: &[Record], _: &[Step], _: &Lease) -> Result<(), SinkError> {
+impl Sink<Raw> for Null {
+    async fn write(
+        &mut self,
+        rows: &[&Row<Raw>],
+        _: &[&DeadLetter],
+        _: &[Step],
+    ) -> Result<(), WriteError> {
         let mut seen = self.seen.lock().expect("one writer");
         if seen.1.is_none() {
             // The first batch only starts the clock.
             *seen = (0, Some(Instant::now()));
         } else {
-            seen.0 += records.len();
+            seen.0 += rows.len();
         }
-        if seen.0 + records.len() >= self.until {
-            self.stop.raise();
+        if seen.0 + rows.len() >= self.until {
+            self.stop.store(true, Ordering::Release);
         }
         Ok(())
     }
 }
 
 fn null(servers: &str, topic: &str, options: &Options) -> f64 {
-    let consumer = consumer_options(servers, topic);
-    let (stop, seen) = (StopSignal::default(), Arc::default());
+    let mut consumer = consumer_options(servers, topic);
+    let (stop, seen) = (Stop::default(), Arc::default());
     let sink = Null {
         seen: Arc::clone(&seen),
         until: options.records - options.batch_size.get(),
         stop: stop.clone(),
     };
-    let task = Task {
-        client: consumer.client_config().expect("a configuration"),
-        topic: topic.to_owned(),
-        limits: BatchLimits {
-            size_records: options.batch_size,
-            ..consumer.batch_limits()
-        },
-        dead_letters: None,
-    };
-    consume(&task, vec![Box::new(sink)], Metrics::default(), &stop).expect("it consumes");
+    let client = consumer.client_config().expect("a configuration");
+    consumer.options.batch_size = options.batch_size;
+    consume::<Raw, _, AsConfigured>(consumer.options, client, sink, Metrics::default(), &stop)
+        .expect("it consumes");
     let (count, began) = *seen.lock().expect("it has ended");
     per_second(count, began.expect("there were records"))
 }
 
-fn batch(options: &Options) -> Vec<Record> {
+/// Trades of some partitions in turn.
+fn batch(options: &Options, partitions: i32) -> Batch<Trade> {
     let mut trades = Trades::new(std::num::NonZeroU64::MIN.saturating_add(99_999), 1);
     let since_epoch = seconds("1700000000").expect("seconds");
-    let mut record = |offset| {
+    let mut batch = Batch::default();
+    for (offset, partition) in (0_i64..)
+        .take(options.batch_size.get())
+        .zip((0..partitions).cycle())
+    {
         let mut value = Vec::new();
         trades.next_into(&mut value, since_epoch);
-        Record {
-            partition: 0,
+        let (topic, at) = ("limits".to_owned(), Timestamp::NotAvailable);
+        batch.push(&OwnedMessage::new(
+            Some(value),
+            None,
+            topic,
+            at,
+            partition,
             offset,
-            produced_at: None,
-            key: None,
-            payload: Some(value),
-            headers: None,
-        }
-    };
-    let size = i64::try_from(options.batch_size.get()).expect("a small number");
-    (0..size).map(&mut record).collect()
+            None,
+        ));
+    }
+    batch
 }
 
 const KEY: &str = "ALTER TABLE trades ADD PRIMARY KEY (kafka_partition, kafka_offset)";
 
 fn copy(url: &str, options: &Options, with_key: bool) -> f64 {
-    let mut records = batch(options);
-    let encode = |records: &[Record]| {
-        let mut rows = rows::Rows::default();
-        let mut all = rows.encode(records).expect("they are trades").to_vec();
-        all.extend(rows.end());
-        bytes::Bytes::from(all)
+    let mut batch = batch(options, 1);
+    let encode = |rows: &[Row<Trade>]| {
+        let mut columns = Columns::default();
+        for row in rows {
+            columns.row(row, Trade::columns).expect("they are trades");
+        }
+        columns.end()
     };
-    let encoded = encode(&records);
+    let encoded = encode(&batch.rows);
     database(url, async |client| {
         if with_key {
             client.batch_execute(KEY).await?;
         }
-        let statement = client.prepare(rows::COPY).await?;
+        let statement = client.prepare(Trade::COPY).await?;
         let began = Instant::now();
         let mut count = 0;
         while count < options.records {
             let rows = if with_key {
                 // Every row needs an offset of its own.
-                records.iter_mut().for_each(|r| r.offset += 1_000_000_000);
-                encode(&records)
+                batch
+                    .rows
+                    .iter_mut()
+                    .for_each(|row| row.offset += 1_000_000_000);
+                encode(&batch.rows)
             } else {
                 encoded.clone()
             };
@@ -220,7 +231,7 @@ fn copy(url: &str, options: &Options, with_key: bool) -> f64 {
             copy.send(rows).await?;
             copy.finish().await?;
             client.batch_execute("COMMIT").await?;
-            count += records.len();
+            count += options.batch_size.get();
         }
         Ok(per_second(count, began))
     })
@@ -228,30 +239,35 @@ fn copy(url: &str, options: &Options, with_key: bool) -> f64 {
 
 fn sink(url: &str, options: &Options) -> f64 {
     const PARTITIONS: i32 = 12;
-    let mut records = batch(options);
-    let config = postgres::parse_url(url).expect("an address");
-    postgres::create_tables(&config).expect("tables");
+    let batch = batch(options, PARTITIONS);
+    let rows: Vec<&Row<Trade>> = batch.rows.iter().collect();
+    let database = Database {
+        database_url: url.to_owned(),
+        create_tables: true,
+    };
     let group = format!("limits-{}", std::process::id());
-    let mut sink = postgres::Postgres::new(config, group, "limits".to_owned()).expect("a sink");
+    let mut sink = Postgres::<Trade>::new(&database, &group, "limits").expect("a sink");
     let partitions: Vec<i32> = (0..PARTITIONS).collect();
-    sink.positions(&partitions).expect("positions");
-    for (record, partition) in records.iter_mut().zip(partitions.iter().cycle()) {
-        record.partition = *partition;
-    }
-    let (began, mut count, mut at) = (Instant::now(), 0, -1);
-    while count < options.records {
-        let step = |partition: &i32| Step {
-            partition: *partition,
-            from: at,
-            to: at + 1,
-        };
-        let steps: Vec<Step> = partitions.iter().map(step).collect();
-        let written = sink.write(&records, &steps, &Lease::default());
-        written.expect("PostgreSQL takes it");
-        at += 1;
-        count += records.len();
-    }
-    per_second(count, began)
+    let runtime = batch_consumer::writer::runtime().expect("a runtime");
+    runtime.block_on(async {
+        sink.positions("limits", &partitions)
+            .await
+            .expect("positions");
+        let (began, mut count, mut at) = (Instant::now(), 0, -1);
+        while count < options.records {
+            let step = |partition: &i32| Step {
+                partition: *partition,
+                from: at,
+                to: at + 1,
+            };
+            let steps: Vec<Step> = partitions.iter().map(step).collect();
+            let written = sink.write(&rows, &[], &steps).await;
+            written.expect("PostgreSQL takes it");
+            at += 1;
+            count += rows.len();
+        }
+        per_second(count, began)
+    })
 }
 
 fn insert(url: &str, options: &Options) -> f64 {
@@ -285,14 +301,12 @@ fn database(
     url: &str,
     measure: impl AsyncFnOnce(&tokio_postgres::Client) -> Result<f64, tokio_postgres::Error>,
 ) -> f64 {
-    let config = postgres::parse_url(url).expect("an address");
-    postgres::create_tables(&config).expect("tables");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let measured = runtime.block_on(async {
-        let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
+        let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
         tokio::spawn(connection);
-        client.batch_execute("DROP TABLE trades").await?;
-        let schema = include_str!("../schema.sql");
+        client.batch_execute("DROP TABLE IF EXISTS trades").await?;
+        let schema = include_str!("../../consumer/schema.sql");
         client.batch_execute(schema).await?;
         measure(&client).await
     });

@@ -1,0 +1,66 @@
+//! A PgBouncer in transaction mode before the database: each transaction may meet another session.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Stdio;
+
+use evenkeel_tools::demo::process::bound_command;
+use tokio::process::Child;
+
+/// Ended with the test.
+pub struct Pooler {
+    _process: Child,
+    port: u16,
+}
+
+impl Pooler {
+    /// Before the database at this address.
+    pub fn start(database: &str, folder: &Path) -> Self {
+        let free = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        let port = free.local_addr().expect("its number").port();
+        drop(free);
+        let address = database.rsplit_once('@').expect("an address").1;
+        let (address, _) = address.split_once('/').expect("an address");
+        let (host, its_port) = address.split_once(':').expect("an address");
+        let settings = format!(
+            "[databases]\npostgres = host={host} port={its_port} user=postgres pool_size=20\n\
+             [pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\nunix_socket_dir=\n\
+             auth_type=any\npool_mode=transaction\nlogfile={}\n",
+            folder.join("pgbouncer.log").display()
+        );
+        let file = folder.join("pgbouncer.ini");
+        std::fs::write(&file, settings).expect("a file");
+        let found = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"];
+        let program = found.into_iter().map(Path::new).find(|path| path.is_file());
+        let mut command = bound_command(program.expect("PgBouncer is there (make setup)"));
+        // It refuses to run as root, and so may not read what root alone may.
+        if is_root() {
+            open(folder);
+            command.args(["-u", "nobody"]);
+        }
+        let process = command
+            .arg(&file)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Self {
+            _process: process.expect("PgBouncer starts"),
+            port,
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+}
+
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
+fn open(folder: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let all = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(folder, all).expect("our own folder");
+}
