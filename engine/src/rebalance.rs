@@ -125,6 +125,9 @@ struct Request {
     overdue: bool,
 }
 
+/// A start that was not seen yet takes the way over KEDA and the HPA, too, and images that are pulled.
+const UNSEEN_START: f64 = 2.0;
+
 /// Replicas in flight at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Flight {
@@ -303,6 +306,16 @@ impl FlightMemory {
         self.startup_seconds
             .map_or(policy.startup.min(LONGEST_FLIGHT), Duration::from_secs_f64)
             .min(LONGEST_START)
+    }
+
+    /// How far ahead a rising load is followed: as long as a start takes; until one was seen, which the
+    /// first rise of a target may outrun, [`UNSEEN_START`] times what was told.
+    pub fn lead(&self, policy: &Policy) -> Duration {
+        let known = self.startup(policy);
+        match self.startup_seconds {
+            Some(_) => known,
+            None => known.mul_f64(UNSEEN_START).min(LONGEST_START),
+        }
     }
 
     /// Notes that `replicas` are asked for while `observed` are there.

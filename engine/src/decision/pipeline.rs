@@ -371,7 +371,7 @@ fn rates(
     let watched = state
         .watched_from
         .is_some_and(|first| now.since(first) >= crate::rate::SLOW_WINDOW);
-    let start = state.flight.startup(policy);
+    let start = state.flight.lead(policy);
     let rise = state.trend.follow(&state.arrivals, start, policy, now);
     let offsets = (total, &state.arrivals, rise);
     let inbound = Inbound::weigh(offsets, prometheus, watched, policy, now);

@@ -76,3 +76,14 @@ fn rebalances_that_never_stop_are_called_a_storm() {
     }
     assert!(storm);
 }
+
+#[test]
+fn until_a_start_was_seen_a_rise_is_followed_twice_as_far() {
+    let policy = policy();
+    let mut flight = FlightMemory::default();
+    let told = policy.startup;
+    assert_eq!(flight.lead(&policy), told * 2);
+    flight.ask(3, 1, at(0));
+    flight.follow((3, None), &policy, at(40));
+    assert_eq!(flight.lead(&policy), Duration::from_secs(40));
+}
