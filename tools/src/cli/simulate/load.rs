@@ -130,7 +130,6 @@ fn own(name: &'static str, workload: Workload, world: OwnWorld) -> Scenario {
         let quantiles = START_SPREAD.map(|share| share * median);
         // The simulator's distributions are constants; this one is made once a process.
         scenario.world.start = Spread(Box::leak(Box::new(quantiles)));
-        scenario.startup_seconds = whole_seconds(median * 2.0);
     }
     // As in the built-in worlds, the run begins with what the first second needs at 80 %.
     let needed = scenario.workload.rate(0) / (world.capacity * 0.8);
@@ -323,7 +322,8 @@ mod tests {
             "300 / (100 * 0.8), whole pods"
         );
         assert_eq!((scenario.world.partitions, scenario.max_replicas), (10, 8));
-        assert_eq!(scenario.startup_seconds, 120);
+        // Nobody is told how long starts take: evenkeel has its default, as with users.
+        assert_eq!(scenario.startup_seconds, 60);
         let greatest = scenario.world.start.0.last().copied();
         assert_eq!(greatest, Some(90.0));
     }
