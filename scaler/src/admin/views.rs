@@ -11,6 +11,7 @@ use super::api::{
     Attention, DecisionView, FindingView, InputsView, PointView, PolicyView, Severity, Source,
     Status, StepView, TargetSummary,
 };
+use crate::control::announcements::is_calm;
 use crate::control::history::HistoryPoint;
 use crate::control::target::{ClusterRef, Published, Target, TargetSpec};
 use crate::observe::TopicSelection;
@@ -48,32 +49,6 @@ fn attention(decision: &Decision, now: Timestamp) -> Option<Attention> {
         Desired::Known { .. } => (Severity::Warning, meaning(decision.verdict).to_owned()),
     };
     Some(Attention { severity, why })
-}
-
-/// Whether it is the scaler's everyday work, as opposed to what replicas alone cannot put right.
-const fn is_calm(verdict: Verdict) -> bool {
-    match verdict {
-        Verdict::SteadyState
-        | Verdict::RateUp
-        | Verdict::LagUp
-        | Verdict::LagHeld
-        | Verdict::ScaleDown
-        | Verdict::DownHeld
-        | Verdict::ColdStart
-        | Verdict::Warmup
-        | Verdict::CoarsePartitions => true,
-        Verdict::HotPartition
-        | Verdict::StuckPartition
-        | Verdict::MembersStalled
-        | Verdict::PodsNotJoining
-        | Verdict::ScalingLimited
-        | Verdict::DownstreamLimited
-        | Verdict::CapacityMismatch
-        | Verdict::RateMismatch
-        | Verdict::Degraded
-        | Verdict::Stale
-        | Verdict::RebalanceStorm => false,
-    }
 }
 
 /// One target in a few figures.

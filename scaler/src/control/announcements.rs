@@ -52,17 +52,38 @@ impl Announcements {
     }
 }
 
-/// Whether a finding needs a person: nothing that the scaler does will end it.
-pub(super) fn needs_a_person(verdict: Verdict) -> bool {
-    matches!(
-        verdict,
+/// Whether it is the scaler's everyday work, as opposed to what replicas alone cannot put right.
+pub const fn is_calm(verdict: Verdict) -> bool {
+    match verdict {
+        Verdict::SteadyState
+        | Verdict::RateUp
+        | Verdict::LagUp
+        | Verdict::LagHeld
+        | Verdict::ScaleDown
+        | Verdict::DownHeld
+        | Verdict::ColdStart
+        | Verdict::Warmup
+        | Verdict::CoarsePartitions => true,
         Verdict::HotPartition
-            | Verdict::StuckPartition
-            | Verdict::MembersStalled
-            | Verdict::PodsNotJoining
-            | Verdict::ScalingLimited
-            | Verdict::DownstreamLimited
-            | Verdict::CapacityMismatch
-            | Verdict::RebalanceStorm
-    )
+        | Verdict::StuckPartition
+        | Verdict::MembersStalled
+        | Verdict::PodsNotJoining
+        | Verdict::ScalingLimited
+        | Verdict::DownstreamLimited
+        | Verdict::CapacityMismatch
+        | Verdict::RateMismatch
+        | Verdict::Degraded
+        | Verdict::Stale
+        | Verdict::RebalanceStorm => false,
+    }
+}
+
+/// Whether a finding needs a person: nothing that the scaler does will end it. Sources that are away or
+/// contradict each other come back by themselves.
+pub(super) fn needs_a_person(verdict: Verdict) -> bool {
+    let of_a_source = matches!(
+        verdict,
+        Verdict::RateMismatch | Verdict::Degraded | Verdict::Stale
+    );
+    !is_calm(verdict) && !of_a_source
 }
