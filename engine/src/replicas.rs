@@ -116,13 +116,16 @@ impl ReplicaMemory {
             let members = (group.readers(), group.most_of_an_address);
             self.learn(&workload, members, (quiet, start), now);
         }
-        group.dealt = self.each.and_then(|each| group.deal(each));
+        let each = self
+            .each
+            .or(workload.map(|workload| likely(&workload, group)));
+        group.dealt = each.and_then(|each| group.deal(each));
         let known = match (workload, self.each) {
             (Some(workload), _) => Known::Read(workload),
             (None, Some(each)) => Known::Counted(each),
             (None, None) => Known::Guessed,
         };
-        let in_group = self.in_group(group.readers());
+        let in_group = self.in_group(group.readers(), each.unwrap_or(1.0));
         let observed = match known {
             Known::Read(workload) => in_group
                 .min(workload.asked)
@@ -143,8 +146,7 @@ impl ReplicaMemory {
     }
 
     /// How many pods so many members are, less those that are of none of them.
-    fn in_group(&self, members: u32) -> u32 {
-        let each = self.each.unwrap_or(1.0).max(1.0);
+    fn in_group(&self, members: u32, each: f64) -> u32 {
         let strangers = self.settled.map_or(0.0, |settled| settled.strangers(each));
         whole((f64::from(members) - strangers) / each + ROUNDING)
     }
@@ -287,6 +289,19 @@ impl Census {
             }
         })
     }
+}
+
+/// Members of a pod until they are learned: as addresses say, where there are several, or as many as the
+/// pods that are there can have.
+fn likely(workload: &Workload, group: &GroupMemory) -> f64 {
+    let members = f64::from(group.readers());
+    let by_count = (members / f64::from(workload.exist.max(1))).floor();
+    let by_address = members / f64::from(group.replicas.max(1));
+    let each = match group.most_of_an_address {
+        Some(_) if group.replicas > 1 => by_address,
+        _ => by_count,
+    };
+    each.max(1.0)
 }
 
 /// The same, of a moment that is not ahead of `now`, with tolerances that are shares.

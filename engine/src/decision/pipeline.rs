@@ -313,7 +313,8 @@ fn who_is_there(
     (group, holding): (&mut GroupMemory, Holding),
     now: Timestamp,
 ) -> Replicas {
-    let quiet = !holding.rebalancing && group.state == GroupState::Stable;
+    let read = observation.group.known().is_some();
+    let quiet = read && !holding.rebalancing && group.state == GroupState::Stable;
     let start = state.flight.startup(policy);
     let asked = (quiet, start, policy.max_staleness);
     let replicas = state

@@ -100,6 +100,25 @@ fn members_of_a_pod_are_learned_and_may_differ() {
 }
 
 #[test]
+fn until_anything_is_at_rest_members_are_divided_over_the_pods_there_are() {
+    let mut group = group(24, 1);
+    let now = Timestamp::from_secs(120);
+    let terms = (false, Duration::from_secs(60), Duration::from_secs(120));
+    let mut follow = |exist: u32, by_address: u32| {
+        (group.replicas, group.most_of_an_address) = (by_address, Some(24 / by_address));
+        let known = WorkloadObservation::Known(workload(12, exist, exist, now));
+        let observed = ReplicaMemory::default()
+            .follow(&known, &mut group, terms, now)
+            .observed;
+        (observed, group.members_per_replica())
+    };
+    assert_eq!(follow(6, 1), (6, 4));
+    assert_eq!(follow(12, 1), (12, 2));
+    // Several addresses say how many members a pod has: six of twelve are in.
+    assert_eq!(follow(12, 6), (6, 4));
+}
+
+#[test]
 fn a_canary_is_none_of_the_pods() {
     new(&[(6, 6, 6, 7, 6), (12, 12, 12, 7, 6), (12, 12, 12, 13, 12)]);
     // Beside one pod it looks like a second consumer of it, until there are more.
