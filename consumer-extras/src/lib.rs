@@ -2,7 +2,7 @@
 //! `consumer/` with other sinks and the blueprint's options around it, and the load producer.
 //!
 //! The consumer: [`options`], [`sinks`] without a database, [`writers`] for more than one connection,
-//! [`dead_letter_topic`] in place of the table, [`report`] for whoever starts the process, and `msk_iam`
+//! [`dead_letter_topic`] in place of the table, [`redrive`] what sends its rows again, [`report`] for whoever starts the process, and `msk_iam`
 //! where its feature is on. The producer: [`load`] (when to send), [`trades`] (what), [`produce`].
 
 pub mod dead_letter_topic;
@@ -11,6 +11,7 @@ pub mod load;
 pub mod msk_iam;
 pub mod options;
 pub mod produce;
+pub mod redrive;
 pub mod report;
 pub mod sinks;
 pub mod trades;

@@ -117,6 +117,19 @@ enum Failed {
     Other(String),
 }
 
+impl Database {
+    /// A session of its own.
+    ///
+    /// # Errors
+    /// A sentence without the address, which may hold a password.
+    pub async fn connect(&self) -> Result<Client, String> {
+        connect(&parse_url(&self.database_url)?).await.map_err(|failed| match failed {
+            Failed::Refused(reason) | Failed::Other(reason) => reason,
+            Failed::Moved => "it has moved".to_owned(),
+        })
+    }
+}
+
 impl Columns {
     /// The next row, whose columns are those that `add` adds.
     ///

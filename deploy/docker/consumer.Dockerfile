@@ -14,14 +14,14 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target,id=evenkeel-consumer-$TARGETARCH \
     cargo build --locked --release --package evenkeel-consumer --features "$FEATURES" \
-    && cp target/release/evenkeel-consumer target/release/evenkeel-producer /usr/local/bin/
+    && cp target/release/evenkeel-consumer target/release/evenkeel-producer target/release/evenkeel-redrive /usr/local/bin/
 
 FROM debian:bookworm-slim
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates libcurl4 libssl3 zlib1g \
     && rm -rf /var/lib/apt/lists/*
-COPY --from=build /usr/local/bin/evenkeel-consumer /usr/local/bin/evenkeel-producer /usr/local/bin/
+COPY --from=build /usr/local/bin/evenkeel-consumer /usr/local/bin/evenkeel-producer /usr/local/bin/evenkeel-redrive /usr/local/bin/
 USER 65532:65532
 EXPOSE 8000
 ENTRYPOINT ["evenkeel-consumer"]

@@ -1,6 +1,9 @@
 //! Dead letters of any size, into the table and into a topic whose limit is smaller.
 
+use batch_consumer::options::Connection;
+use batch_consumer::postgres::Database;
 use evenkeel_consumer::dead_letter_topic::DeadLetterTopic;
+use evenkeel_consumer::redrive::{RedriveOptions, redrive};
 use evenkeel_consumer::writers::Writers;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
@@ -116,5 +119,44 @@ async fn a_dead_letter_topic_that_is_missing_holds_the_batch_and_loses_nothing()
     member.leave();
     let member = world.join(&[]);
     world.wait_for_rows(2).await;
+    member.leave();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_are_sent_again_when_what_refused_them_is_mended() {
+    let world = World::start().await;
+    let rule = "ALTER TABLE trades ADD CONSTRAINT small CHECK (quantity < 0)";
+    world.database.ask(rule).await.unwrap();
+    world.send([trade(0), poison(10), trade(2)]);
+    let member = world.join(&[]);
+    let letters = "SELECT count(*) FROM dead_letters";
+    wait_for("the dead letters", async || {
+        world.number(letters).await == Some(3)
+    })
+    .await;
+    let mended = "ALTER TABLE trades DROP CONSTRAINT small";
+    world.database.ask(mended).await.unwrap();
+    let servers = world.broker.bootstrap_servers();
+    let options = RedriveOptions {
+        connection: Connection {
+            bootstrap_servers: servers,
+            properties: Vec::new(),
+            log_format: "text".to_owned(),
+        },
+        database: Database {
+            database_url: world.database.url(),
+            create_tables: false,
+        },
+        topic: TOPIC.to_owned(),
+        group: "workers".to_owned(),
+    };
+    assert_eq!(redrive(&options).await.unwrap(), 3);
+    world.wait_for_rows(2).await;
+    wait_for("the poison to be a letter again", async || {
+        world.number(letters).await == Some(1)
+    })
+    .await;
+    let again = "SELECT count(*) FROM dead_letters WHERE kafka_offset >= 3";
+    assert_eq!(world.number(again).await, Some(1));
     member.leave();
 }
