@@ -11,8 +11,9 @@ LAB ?=
 RUNS ?= blueprint-100 rise climb blueprint-120 blueprint-300
 POLICIES ?= evenkeel published lag-and-rate
 KEDA_RUN ?=
+CLUSTER_TEST ?=
 
-.PHONY: help setup demo test keda-run swarm fuzz scoreboard lint generate static bench chaos
+.PHONY: help setup demo test keda-run cluster-test swarm fuzz scoreboard lint generate static bench chaos
 
 help:  ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -37,6 +38,12 @@ keda-run:  ## The published loads on real KEDA, beside its own rules: docs/keda-
 	@cargo build --locked --release --bins -p evenkeel -p evenkeel-consumer -p evenkeel-tools
 	@$(TARGET)/release/keda-run --lab "$(LAB)" --runs "$(RUNS)" --policies "$(POLICIES)" \
 		--revision "$$(git describe --always --dirty)" $(KEDA_RUN)
+
+cluster-test:  ## Two replicas of the scaler under real KEDA, RBAC and faults: docs/cluster-test.md; LAB=FOLDER is the lab (docs/keda.md)
+	@test -n "$(LAB)" || { echo "LAB=FOLDER is missing: see docs/keda.md"; exit 64; }
+	@bash setup/setup.sh
+	@cargo build --locked --release --bins -p evenkeel -p evenkeel-consumer -p evenkeel-tools
+	@$(TARGET)/release/cluster-test --lab "$(LAB)" --page docs/cluster-test.md --revision "$$(git describe --always --dirty)" $(CLUSTER_TEST)
 
 swarm:  ## Every law over 10,000 runs with random faults, on all cores; SWARM_RUNS and SWARM_SEED choose others
 	@SWARM_RUNS=$(or $(SWARM_RUNS),10000) cargo test --locked --release -p evenkeel-sim --test swarm -- --nocapture

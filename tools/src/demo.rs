@@ -16,7 +16,7 @@ pub mod programs;
 pub mod report;
 pub mod run;
 pub mod scaler;
-pub(crate) mod settings;
+pub mod settings;
 pub mod view;
 pub mod watch;
 

@@ -245,9 +245,16 @@ fn sentence(call: &str, status: &tonic::Status) -> String {
     format!("{call}: {:?}: {}", status.code(), status.message())
 }
 
-/// One GET of our own admin server on the loopback. HTTP/1.0, so that the end of the answer is the
-/// end of the connection.
 async fn get_json<T: DeserializeOwned>(admin: SocketAddr, path: &str) -> std::io::Result<T> {
+    serde_json::from_str(&get(admin, path).await?).map_err(std::io::Error::other)
+}
+
+/// The body of one GET of our own admin server on the loopback, whatever its status. HTTP/1.0, so that
+/// the end of the answer is the end of the connection.
+///
+/// # Errors
+/// When nobody answers.
+pub async fn get(admin: SocketAddr, path: &str) -> std::io::Result<String> {
     let exchange = async {
         let mut stream = TcpStream::connect(admin).await?;
         let request = format!("GET {path} HTTP/1.0\r\nHost: {admin}\r\n\r\n");
@@ -258,7 +265,7 @@ async fn get_json<T: DeserializeOwned>(admin: SocketAddr, path: &str) -> std::io
             .read_to_string(&mut answer)
             .await?;
         let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        serde_json::from_str(body).map_err(std::io::Error::other)
+        Ok(body.to_owned())
     };
     tokio::time::timeout(CALL_TIMEOUT, exchange).await?
 }

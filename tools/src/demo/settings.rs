@@ -28,7 +28,7 @@ impl PolicyChoice {
 }
 
 /// The embedded broker rebalances faster than any in production; what is shown here should not.
-pub(crate) fn kafkas_own_group_timing() -> Vec<(String, String)> {
+pub fn kafkas_own_group_timing() -> Vec<(String, String)> {
     [
         ("group.initial.rebalance.delay.ms", "3000"),
         ("group.consumer.min.heartbeat.interval.ms", "5000"),
@@ -40,7 +40,8 @@ pub(crate) fn kafkas_own_group_timing() -> Vec<(String, String)> {
     .to_vec()
 }
 
-pub(crate) fn consumer_arguments(
+/// The reference consumer's, for one replica that can do what is published.
+pub fn consumer_arguments(
     group_protocol: &str,
     bootstrap_servers: &str,
     topic: &str,

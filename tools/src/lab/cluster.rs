@@ -46,6 +46,7 @@ const KUBECTL: &str = r#". "$0/lib.sh"; exec "$HARNESS_BIN/kubectl" "$@""#;
 pub struct Lab {
     scripts: PathBuf,
     folder: PathBuf,
+    settings: Vec<(String, String)>,
     port: u16,
     guard: Child,
     pipe: Option<ChildStdin>,
@@ -84,12 +85,15 @@ impl Lab {
         let lab = Self {
             scripts,
             folder,
+            settings: settings
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
             port,
             guard,
             pipe,
         };
         let mut up = lab.command(&lab.scripts.join("up.sh"));
-        up.envs(settings.iter().copied());
         let log = lab.folder.join("up.log");
         // To a file: the lab's programs keep what they are given open.
         let output = std::fs::File::create(&log).map_err(io("writing the lab's log"))?;
@@ -190,6 +194,7 @@ impl Lab {
     fn command(&self, program: &Path) -> Command {
         let mut command = process::bound_command(program);
         command
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .env("HARNESS_RUN", &self.folder)
             .env("HARNESS_PORT", self.port.to_string());
         command

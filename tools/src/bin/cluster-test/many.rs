@@ -1,0 +1,246 @@
+//! 1,000 targets: what they cost the API server at rest, and the memory of a replica.
+//!
+//! Their Deployments have no replicas, and KEDA's operator is away: what is counted is the scaler's
+//! alone. What others ask meanwhile is measured without the scalers, and taken away.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use evenkeel_scaler::grpc::wire::external_scaler_client::ExternalScalerClient;
+use evenkeel_tools::lab::probes;
+use evenkeel_tools::lab::workload::list;
+use serde_json::json;
+use tokio::time::sleep;
+
+use super::{NAMESPACE, Test, metadata, scaled_object, seconds};
+
+const MANY: &str = "many";
+const TARGETS: usize = 1_000;
+/// Manifests that are applied at a time.
+const BATCH: usize = 100;
+/// From the last target's registration until things are at rest.
+const SETTLE: Duration = Duration::from_secs(45);
+/// How long is measured.
+const MEASURED: Duration = Duration::from_secs(60);
+/// What a resource may be asked for a second.
+const REQUESTS_MAX: f64 = 2.0;
+/// What the memory may be of that without Kubernetes.
+const MEMORY_MAX: f64 = 1.5;
+
+/// Counters of the API server by resource.
+type Counters = BTreeMap<String, f64>;
+
+// === impl Test ===
+
+impl Test {
+    /// Registers them, and measures.
+    pub(super) async fn many(&mut self) -> anyhow::Result<()> {
+        self.follow = None;
+        for producer in &mut self.producers {
+            producer.end().await;
+        }
+        self.end_scalers().await;
+        self.lab.control("kill", "keda-operator").await?;
+        // The operator is not there to take its finalizers away; the consumers are what has to go.
+        let scale = ["delete", "deployments", "--all", "-n", NAMESPACE];
+        self.lab.ask(&scale).await.ok();
+        self.apply_many().await?;
+        sleep(SETTLE).await;
+        let without = self.requests_a_second().await?;
+        let watches_without = self.watches().await?;
+        let mut numbers = Vec::new();
+        for _ in 0..2 {
+            numbers.push(self.scalers.start_listed().await?);
+        }
+        for number in &numbers {
+            self.register(*number).await?;
+        }
+        sleep(SETTLE).await;
+        let with = self.requests_a_second().await?;
+        let watches = self.watches().await?;
+        let rates = difference(&with, &without);
+        let total: f64 = rates.values().sum();
+        let each = rates.iter().filter(|(_, rate)| **rate >= 0.01);
+        let each: Vec<String> = each
+            .map(|(what, rate)| format!("{what} {rate:.2}"))
+            .collect();
+        self.report.add(
+            "1,000 targets: requests to the API server a second at rest, of two replicas",
+            "at most 2",
+            &format!("{total:.2} ({})", each.join(", ")),
+            total <= REQUESTS_MAX,
+            true,
+        );
+        let watches = difference(&watches, &watches_without);
+        let each = watches
+            .iter()
+            .map(|(what, count)| format!("{what} {count:.0}"));
+        self.report.add(
+            "1,000 targets: watches of two replicas",
+            "one a kind and replica",
+            &each.collect::<Vec<_>>().join(", "),
+            !watches.is_empty() && watches.values().all(|count| *count <= 2.0),
+            true,
+        );
+        let leader = self.scalers.leader().await?;
+        let knows = self
+            .scalers
+            .get(leader)?
+            .memory_kib()
+            .context("no memory")?;
+        self.end_scalers().await;
+        let number = self.scalers.start(false)?;
+        sleep(Duration::from_secs(2)).await;
+        self.register(number).await?;
+        sleep(SETTLE + MEASURED).await;
+        let alone = self
+            .scalers
+            .get(number)?
+            .memory_kib()
+            .context("no memory")?;
+        self.end_scalers().await;
+        #[expect(clippy::cast_precision_loss, reason = "a size of memory")]
+        let share = knows as f64 / alone as f64;
+        self.report.add(
+            "1,000 targets: memory of the leader, and of a replica that does not know Kubernetes",
+            "at most 1.5 times as much",
+            &format!("{} and {} MiB: {share:.2}", knows / 1024, alone / 1024),
+            share <= MEMORY_MAX,
+            true,
+        );
+        Ok(())
+    }
+
+    async fn apply_many(&self) -> anyhow::Result<()> {
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": MANY}});
+        self.lab.apply(&list(&[namespace])).await?;
+        let address = self.scalers.address();
+        let names: Vec<String> = (0..TARGETS)
+            .map(|number| format!("target-{number}"))
+            .collect();
+        for batch in names.chunks(BATCH) {
+            let objects: Vec<_> = batch
+                .iter()
+                .flat_map(|name| {
+                    let labels = json!({"app": name});
+                    let deployment = json!({
+                        "apiVersion": "apps/v1",
+                        "kind": "Deployment",
+                        "metadata": {"name": name, "namespace": MANY},
+                        "spec": {
+                            "replicas": 0,
+                            "selector": {"matchLabels": labels},
+                            "template": {
+                                "metadata": {"labels": labels},
+                                "spec": {"containers": [{"name": "c", "image": "none"}]},
+                            },
+                        },
+                    });
+                    [
+                        deployment,
+                        scaled_object(MANY, name, &of_group(&address, name)),
+                    ]
+                })
+                .collect();
+            self.lab.apply(&list(&objects)).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks a replica about each of them once, as KEDA begins.
+    async fn register(&self, number: u8) -> anyhow::Result<()> {
+        let grpc = self.scalers.get(number)?.grpc;
+        let mut client = ExternalScalerClient::connect(format!("http://{grpc}")).await?;
+        let address = self.scalers.address();
+        for number in 0..TARGETS {
+            let name = format!("target-{number}");
+            let target = probes::target(MANY, &name, &of_group(&address, &name));
+            client.get_metric_spec(target).await?;
+        }
+        Ok(())
+    }
+
+    /// Requests that ended within a minute, a second, by verb and resource.
+    async fn requests_a_second(&self) -> anyhow::Result<Counters> {
+        let before = self.metric("apiserver_request_total").await?;
+        let begun = self.clock.now();
+        sleep(MEASURED).await;
+        let after = self.metric("apiserver_request_total").await?;
+        let time = seconds(self.clock.now().since(begun));
+        let mut rates = difference(&after, &before);
+        for rate in rates.values_mut() {
+            *rate /= time;
+        }
+        Ok(rates)
+    }
+
+    async fn watches(&self) -> anyhow::Result<Counters> {
+        let mut all = self.metric("apiserver_longrunning_requests").await?;
+        all.retain(|what, _| what.starts_with("WATCH "));
+        Ok(all)
+    }
+
+    async fn metric(&self, name: &str) -> anyhow::Result<Counters> {
+        let text = self.lab.ask(&["get", "--raw", "/metrics"]).await?;
+        Ok(counters(&text, name))
+    }
+}
+
+fn of_group<'a>(address: &'a str, group: &'a str) -> [(&'a str, &'a str); 7] {
+    let mut metadata = metadata(address);
+    for (key, value) in &mut metadata {
+        if *key == "consumerGroup" {
+            *value = group;
+        }
+    }
+    metadata
+}
+
+/// What has grown from `before` to `after`.
+fn difference(after: &Counters, before: &Counters) -> Counters {
+    let grown = after.iter().filter_map(|(what, after)| {
+        let before = before.get(what).copied().unwrap_or(0.0);
+        (*after > before).then(|| (what.clone(), after - before))
+    });
+    grown.collect()
+}
+
+/// A metric of the API server, summed by verb and resource.
+fn counters(text: &str, name: &str) -> Counters {
+    let mut counters = Counters::new();
+    for line in text.lines().filter(|line| line.starts_with(name)) {
+        let label = |name: &str| {
+            let (_, rest) = line.split_once(&format!("{name}=\""))?;
+            rest.split_once('"').map(|(value, _)| value)
+        };
+        let value: Option<f64> = line.rsplit(' ').next().and_then(|value| value.parse().ok());
+        if let (Some(verb), Some(resource), Some(value)) = (label("verb"), label("resource"), value)
+        {
+            *counters.entry(format!("{verb} {resource}")).or_default() += value;
+        }
+    }
+    counters
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_summed_and_only_what_grew_is_told() {
+        let before = counters(
+            "requests{code=\"200\",resource=\"leases\",verb=\"GET\"} 4\n",
+            "requests",
+        );
+        let after = counters(
+            "requests{code=\"200\",resource=\"leases\",verb=\"GET\"} 6\n\
+             requests{code=\"409\",resource=\"leases\",verb=\"GET\"} 1\n\
+             requests{code=\"200\",resource=\"events\",verb=\"POST\"} 0\n",
+            "requests",
+        );
+        let grown = difference(&after, &before);
+        assert_eq!(grown, BTreeMap::from([("GET leases".to_owned(), 3.0)]));
+    }
+}
