@@ -99,9 +99,12 @@ impl Keeper {
     pub async fn run(self, end: CancellationToken) {
         let mut leadership = self.leadership.clone();
         let mut led = leadership.answers();
+        // A leader's standing changes with every renewal of its Lease: that must not begin the time anew.
+        let mut next = tokio::time::Instant::now() + WRITTEN_EVERY;
         loop {
             tokio::select! {
-                () = tokio::time::sleep(WRITTEN_EVERY) => {
+                () = tokio::time::sleep_until(next) => {
+                    next = tokio::time::Instant::now() + WRITTEN_EVERY;
                     if !self.kept.is_complete() {
                         self.read().await;
                     }

@@ -7,7 +7,7 @@ use evenkeel_scaler::clock::Clock;
 use evenkeel_scaler::control::kept::{Found, Kept, Subject};
 use evenkeel_scaler::keep::{Keeper, Store};
 use evenkeel_scaler::kubernetes::config_maps::ConfigMaps;
-use evenkeel_scaler::leader::Leadership;
+use evenkeel_scaler::leader::{Leadership, Standing};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -228,4 +228,28 @@ fn an_edit_of_the_metadata_keeps_what_is_of_the_same_group_and_topics() {
         .map(|entry| entry.subject.name.as_str())
         .collect();
     assert_eq!(written, ["orders"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_writes_while_it_renews_its_lease() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::Folder(folder.path().to_owned());
+    let (keeper, kept) = keeper(store.clone(), "evenkeel");
+    let (standing, leadership) = Leadership::among_others(keeper.clock);
+    let keeper = Keeper {
+        leadership,
+        ..keeper
+    };
+    let now = keeper.clock.now();
+    kept.note(&subject("trades"), learned(7.0), now);
+    let running = tokio::spawn(keeper.run(CancellationToken::new()));
+    // A minute, with a renewal every two seconds.
+    for renewal in 0..30 {
+        let until = now.plus(Duration::from_secs(3_600 + renewal));
+        standing.send_replace(Standing::Leads { until });
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    running.abort();
+    let expected = Found::Learned(Box::new(learned(7.0)));
+    assert_eq!(found(store, "evenkeel", "trades").await, expected);
 }
