@@ -197,9 +197,9 @@ impl Test {
         let is_met = step
             .deployment
             .zip(allowed)
-            .is_none_or(|(took, allowed)| took <= allowed);
+            .is_some_and(|(took, allowed)| took <= allowed);
         self.report.add(
-            "the step from 400 to 800 records/s in the middle of it",
+            "a step of 400 records/s more in the middle of it",
             "one poll (15 s) more than without",
             &step.words(),
             is_met && step.to > from,
