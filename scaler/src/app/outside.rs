@@ -177,7 +177,7 @@ impl Outside {
                 cluster,
                 lease: leader.lease,
                 duration: leader.duration,
-                identity: format!("{}_{}", host_name(), nonce()),
+                identity: format!("{}_{}", leader.identity.unwrap_or_else(host_name), nonce()),
                 address: format!("{host}:{port}"),
                 tls,
                 clock: self.clock,

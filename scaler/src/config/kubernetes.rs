@@ -25,7 +25,7 @@ pub struct KubernetesConfig {
 pub struct LeaderConfig {
     /// The Lease's name.
     pub lease: String,
-    /// Who this replica is; the host's name where absent.
+    /// Who this replica is, for people; the host's name where absent.
     pub identity: Option<String>,
     /// Where the others reach this replica.
     pub host: String,

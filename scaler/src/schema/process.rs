@@ -290,7 +290,7 @@ pub const SETTINGS: &[Setting] = &[
          their calls on to it. Where absent this replica answers, and there must be no other.",
     ),
     setting("leader.identity", Kind::Text, Optional).means(
-        "Who this replica is: no other may have it. The host's name, which is the pod's, where absent.",
+        "Who this replica is, for people. The host's name, which is the pod's, where absent.",
     ),
     setting("leader.host", Kind::Host, Optional).means(
         "Where the others reach this replica's `grpc.listen`, such as the pod's address. Required \
