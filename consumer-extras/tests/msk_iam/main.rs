@@ -14,6 +14,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::HeaderMap;
@@ -26,6 +27,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 const API_VERSIONS: i16 = 18;
 const SASL_HANDSHAKE: i16 = 17;
 const SASL_AUTHENTICATE: i16 = 36;
+
+/// How often it is looked whether a program still runs.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A broker that asks for a token and hands it to the test.
 struct FakeBroker {
@@ -54,10 +58,16 @@ impl FakeBroker {
     /// The parameters of the signed request that a program shows.
     fn token_shown_by(&self, program: &str, environment: &[(&str, &str)]) -> Vec<String> {
         let mut program = run(program, &self.address.to_string(), environment);
-        let token = self.tokens.recv();
+        // One that ends shows none.
+        let token = loop {
+            match self.tokens.recv_timeout(LOOK_AGAIN) {
+                Ok(token) => break token,
+                Err(_) => assert_eq!(program.try_wait().unwrap(), None, "it ended"),
+            }
+        };
         program.kill().unwrap();
         program.wait().unwrap();
-        let url = String::from_utf8(URL_SAFE_NO_PAD.decode(token.unwrap()).unwrap()).unwrap();
+        let url = String::from_utf8(URL_SAFE_NO_PAD.decode(token).unwrap()).unwrap();
         let signed = url.strip_prefix("https://kafka.eu-west-1.amazonaws.com/?");
         signed.unwrap().split('&').map(str::to_owned).collect()
     }
@@ -108,6 +118,7 @@ fn run(program: &str, broker: &str, environment: &[(&str, &str)]) -> Child {
         .env("KAFKA_SASL_MECHANISM", "OAUTHBEARER");
     if program == CONSUMER {
         command.args(["--group", "workers", "--metrics-listen", "none"]);
+        command.args(["--sink", "simulate"]);
     } else {
         command.args(["--load", "1"]);
     }
