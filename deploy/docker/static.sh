@@ -5,7 +5,7 @@
 # compiler and curl. What it cannot prove: that the base images can be had, and the other architecture.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-most_bytes=$((20 * 1024 * 1024))
+most_bytes=$((28 * 1024 * 1024))
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 machine=$(uname -m)-unknown-linux-musl
 place=$(mktemp -d)
@@ -30,7 +30,7 @@ rustup target add "$machine"
   cargo build --locked --release --package evenkeel --no-default-features --target "$machine")
 program=$target/$machine/release/evenkeel
 
-echo "== static, and below 20 MiB"
+echo "== static, and below 28 MiB"
 if readelf --dynamic "$program" | grep NEEDED; then
   echo "it needs libraries" >&2
   exit 1

@@ -85,8 +85,15 @@ struct Reader<'t> {
 // === impl Reader ===
 
 impl<'t> Reader<'t> {
+    /// What comes next that is no comment: with the feature for them, which another crate turns on, the
+    /// parser tells of those too.
     fn next(&mut self) -> Option<(Event<'t>, Span)> {
-        self.parser.next()?.ok()
+        loop {
+            match self.parser.next()?.ok()? {
+                (Event::Comment(..), _) => {}
+                next => return Some(next),
+            }
+        }
     }
 
     /// The node that begins with `event`. The parser bounds how deep this goes.
