@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::control::kept::{Entry, Kept, Subject};
+use crate::control::target::fnv_1a;
 use crate::kubernetes::config_maps::ConfigMaps;
 use crate::leader::Leadership;
 
@@ -24,9 +25,6 @@ const WRITTEN_EVERY: Duration = Duration::from_secs(30);
 const PARTS: usize = 16;
 /// Bytes of one part; the oldest entries give way.
 const MOST_BYTES: usize = 900_000;
-/// FNV-1a's offset basis and prime.
-const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-const PRIME: u64 = 0x0000_0100_0000_01b3;
 
 /// Where parts are written.
 #[derive(Clone, Debug)]
@@ -237,8 +235,5 @@ fn part_of_text(text: &str, owner: &str) -> Result<Vec<Entry>, String> {
 fn part_of(subject: &Subject) -> usize {
     let texts = [&subject.namespace, &subject.name, &subject.consumer_group];
     let bytes = texts.into_iter().flat_map(|text| text.bytes().chain([0]));
-    let hash = bytes.fold(BASIS, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(PRIME)
-    });
-    usize::try_from(hash % (PARTS as u64)).unwrap_or(0)
+    usize::try_from(fnv_1a(bytes) % (PARTS as u64)).unwrap_or(0)
 }

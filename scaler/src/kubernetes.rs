@@ -20,9 +20,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use evenkeel_engine::Cause;
+use k8s_openapi::jiff;
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
+use crate::clock;
 use crate::config::kubernetes::KubernetesConfig;
 use crate::observe::Problem;
 
@@ -137,6 +139,12 @@ async fn from_kubeconfig(path: &Path) -> Result<kube::Config, ClusterError> {
     kube::Config::from_custom_kubeconfig(kubeconfig, &options)
         .await
         .map_err(unusable)
+}
+
+/// The wall's time as objects carry it, for people: nothing is decided by it.
+fn wall() -> jiff::Timestamp {
+    let micros = i64::try_from(clock::wall().as_micros()).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_microsecond(micros).unwrap_or_default()
 }
 
 /// Asks, for no longer than an answer may take.

@@ -20,6 +20,15 @@ pub struct TargetKey {
     pub metadata_hash: u64,
 }
 
+/// FNV-1a, 64 bits: stable between processes and versions, and no secret's keeper.
+pub fn fnv_1a(bytes: impl IntoIterator<Item = u8>) -> u64 {
+    const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    bytes.into_iter().fold(OFFSET_BASIS, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(PRIME)
+    })
+}
+
 /// Where a target's Kafka is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ClusterRef {

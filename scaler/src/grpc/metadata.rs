@@ -20,7 +20,7 @@ use given::Environment;
 use sources::Asker;
 
 use crate::config::Config;
-use crate::control::target::{ClusterRef, PrometheusRef, TargetKey, TargetSpec};
+use crate::control::target::{ClusterRef, PrometheusRef, TargetKey, TargetSpec, fnv_1a};
 use crate::observe::{Isolation, PartitionSelection, Subscription, TopicSelection};
 use crate::schema::process::SETTINGS;
 use crate::schema::{Errors, Place, Values};
@@ -106,20 +106,13 @@ pub fn key(namespace: &str, name: &str, metadata: &HashMap<String, String>) -> T
 /// FNV-1a, 64 bits, over the sorted pairs. Stable between processes and versions. Two triggers of
 /// one ScaledObject may collide only by intent, and then only their own author is hurt.
 pub fn metadata_hash(metadata: &HashMap<String, String>) -> u64 {
-    const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-    const PRIME: u64 = 0x0000_0100_0000_01b3;
     /// Never part of UTF-8, so it keeps keys and values apart.
     const SEPARATOR: u8 = 0xff;
 
-    let mut hash = OFFSET_BASIS;
-    let mut add = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(PRIME);
-    for (key, value) in sorted(metadata) {
-        key.bytes().for_each(&mut add);
-        add(SEPARATOR);
-        value.bytes().for_each(&mut add);
-        add(SEPARATOR);
-    }
-    hash
+    let texts = sorted(metadata)
+        .into_iter()
+        .flat_map(|(key, value)| [key, value]);
+    fnv_1a(texts.flat_map(|text| text.bytes().chain([SEPARATOR])))
 }
 
 fn sorted(metadata: &HashMap<String, String>) -> BTreeMap<&str, &str> {

@@ -10,13 +10,12 @@ use std::time::Duration;
 use evenkeel_engine::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::jiff;
 use kube::Api;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use tokio::sync::mpsc;
 
 use super::workloads::{Reference, Workloads};
-use super::{Cluster, Refused, in_time};
+use super::{Cluster, Refused, in_time, wall};
 use crate::clock::{self, Clock};
 use crate::control::announcements::Announcement;
 use crate::leader::Leadership;
@@ -169,12 +168,6 @@ fn scaled_object(namespace: &str, name: &str, reference: Reference) -> ObjectRef
         uid: Some(reference.uid),
         ..ObjectReference::default()
     }
-}
-
-/// The wall's time, for people: nothing is decided by it.
-fn wall() -> jiff::Timestamp {
-    let seconds = i64::try_from(clock::wall().as_secs()).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_second(seconds).unwrap_or_default()
 }
 
 // === impl Memory ===

@@ -15,14 +15,13 @@ use std::time::Duration;
 use evenkeel_engine::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use k8s_openapi::jiff;
 use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Cluster, Refused};
-use crate::clock::{self, Clock};
+use super::{Cluster, Refused, wall};
+use crate::clock::Clock;
 use crate::leader::{Peer, Standing};
 use crate::metrics::Metrics;
 use crate::tls::server::ServerTls;
@@ -344,10 +343,4 @@ fn nobody_knows(refused: &Refused) -> Standing {
             .problem("the Lease cannot be read or written")
             .sentence,
     }
-}
-
-/// The wall's time, for people: nothing is decided by it.
-fn wall() -> jiff::Timestamp {
-    let micros = i64::try_from(clock::wall().as_micros()).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_microsecond(micros).unwrap_or_default()
 }

@@ -192,6 +192,22 @@ impl Producer {
     }
 }
 
+/// Starts `evenkeel serve` with a configuration; everything that it says goes to `log`.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn serve(program: &Path, config: &Path, log: &Path) -> Result<Child, DemoError> {
+    let output = File::create(log).map_err(io("opening the scaler's log"))?;
+    let errors = output.try_clone().map_err(io("opening the scaler's log"))?;
+    process::bound_command(program)
+        .args(["serve", "--config"])
+        .arg(config)
+        .stdout(Stdio::from(output))
+        .stderr(Stdio::from(errors))
+        .spawn()
+        .map_err(io("starting evenkeel serve"))
+}
+
 // === impl ScalerProcess ===
 
 impl ScalerProcess {
@@ -218,15 +234,7 @@ impl ScalerProcess {
         let config = logs.file("evenkeel")?.with_extension("yaml");
         std::fs::write(&config, yaml).map_err(io("writing the scaler's configuration"))?;
         let log = logs.file("evenkeel")?;
-        let output = File::create(&log).map_err(io("opening the scaler's log"))?;
-        let errors = output.try_clone().map_err(io("opening the scaler's log"))?;
-        let child = process::bound_command(&programs.evenkeel)
-            .args(["serve", "--config"])
-            .arg(&config)
-            .stdout(Stdio::from(output))
-            .stderr(Stdio::from(errors))
-            .spawn()
-            .map_err(io("starting evenkeel serve"))?;
+        let child = serve(&programs.evenkeel, &config, &log)?;
         Ok(Self {
             child,
             log,

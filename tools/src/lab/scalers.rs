@@ -6,10 +6,8 @@
 //! replica is listed is the caller's affair, as readiness is the kubelet's. Nothing of the machine's own
 //! names is touched. What is tested with them is not decided here.
 
-use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::LabError;
 use super::cluster::{Lab, late};
-use crate::demo::programs::{LogFolder, io};
+use crate::demo::programs::{LogFolder, io, serve};
 use crate::demo::{process, scaler};
 
 /// The chart's release, and its namespace: those of the manifests that are rendered.
@@ -225,15 +223,7 @@ impl Scalers {
         let config = log.with_extension("yaml");
         let writing = "writing a scaler's configuration";
         std::fs::write(&config, settings.to_string()).map_err(io(writing))?;
-        let output = File::create(&log).map_err(io("opening a scaler's log"))?;
-        let errors = output.try_clone().map_err(io("opening a scaler's log"))?;
-        let child = process::bound_command(&self.program)
-            .args(["serve", "--config"])
-            .arg(&config)
-            .stdout(Stdio::from(output))
-            .stderr(Stdio::from(errors))
-            .spawn()
-            .map_err(io("starting evenkeel serve"))?;
+        let child = serve(&self.program, &config, &log)?;
         self.replicas.push(Replica {
             number,
             grpc,

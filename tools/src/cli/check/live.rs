@@ -7,9 +7,7 @@ use evenkeel_scaler::kubernetes::live::Live;
 use serde_json::Value;
 
 use super::report::Report;
-
-/// KEDA's default of `maxReplicaCount`.
-const DEFAULT_MAX: u64 = 100;
+use crate::cli::manifests::KEDA_MAX_REPLICAS;
 
 /// `namespace/name`.
 pub fn name(live: &Live) -> String {
@@ -94,7 +92,7 @@ fn of_workload(workload: &Value, object: &Value, report: &mut Report) {
     let most = object
         .pointer("/spec/maxReplicaCount")
         .and_then(Value::as_u64);
-    let most = most.unwrap_or(DEFAULT_MAX);
+    let most = most.unwrap_or(KEDA_MAX_REPLICAS);
     if asked >= most {
         report.warn(
             1,
