@@ -45,7 +45,8 @@ async fn what_retention_deleted_before_the_stored_offset_is_told_and_nothing_els
 async fn what_retention_deletes_before_a_member_that_runs_is_told_too() {
     let mut world = World::start().await;
     world.send((0..30).map(trade));
-    // Fetches little ahead, so that what is deleted was not fetched.
+    // Fetches little ahead (a few of the producer's batches), so that most of what is deleted was not
+    // fetched.
     let little = [
         "-X",
         "queued.min.messages=10",

@@ -85,6 +85,8 @@ impl World {
     pub fn send(&self, payloads: impl IntoIterator<Item = String>) {
         let mut client = self.client();
         client.set("message.max.bytes", "100000000");
+        // A consumer cannot fetch less than one of the producer's batches.
+        client.set("batch.num.messages", "10");
         let producer: ThreadedProducer<DefaultProducerContext> = client.create().unwrap();
         for payload in payloads {
             let record = BaseRecord::<str, str>::to(TOPIC).payload(&payload);
