@@ -88,7 +88,9 @@ impl Layout {
         self.topic_sizes.iter().sum()
     }
 
-    /// Partitions that the fullest replica holds under a balanced assignor.
+    /// Partitions that the fullest replica holds under a balanced assignor. With more members than
+    /// partitions that is still one for each of its members: a sticky assignor moves nothing to members
+    /// that come later, and which of them own nothing is otherwise chance.
     fn fullest(&self, replicas: usize) -> usize {
         let partitions = self.partitions();
         let members = replicas.saturating_mul(self.members_per_replica).max(1);

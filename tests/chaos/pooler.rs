@@ -1,15 +1,22 @@
 //! A PgBouncer in transaction mode before the database: each transaction may meet another session.
+//!
+//! It is started again when it ends, as a service is: releases up to 1.18 end themselves now and then over
+//! a cancelled query (`bad client state`), which is one fault more for the consumer and none of its own.
 
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use evenkeel_tools::demo::process::bound_command;
-use tokio::process::Child;
+use tokio_util::task::AbortOnDropHandle;
+
+/// How long after its end it is started again.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Ended with the test.
 pub struct Pooler {
-    _process: Child,
+    _task: AbortOnDropHandle<()>,
     port: u16,
 }
 
@@ -38,13 +45,19 @@ impl Pooler {
             open(folder);
             command.args(["-u", "nobody"]);
         }
-        let process = command
+        command
             .arg(&file)
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
+            .stderr(Stdio::null());
+        let task = tokio::spawn(async move {
+            loop {
+                let mut process = command.spawn().expect("PgBouncer starts");
+                let _ = process.wait().await;
+                tokio::time::sleep(AGAIN).await;
+            }
+        });
         Self {
-            _process: process.expect("PgBouncer starts"),
+            _task: AbortOnDropHandle::new(task),
             port,
         }
     }

@@ -74,6 +74,9 @@ fn several_members_a_replica_share_its_capacity() {
     assert_eq!(Needs::new(&layout, &needs).busiest(3), 80.0);
     assert_eq!(Needs::new(&layout, &needs).smallest(80.0), 3);
     assert_eq!(Needs::new(&layout, &needs).smallest(40.0), 6);
+    // 48 members for 24 partitions: the busiest replica may hold as many as with 24 members.
+    assert_eq!(Needs::new(&layout, &needs).busiest(12), 40.0);
+    assert_eq!(layout.useful_at_most(12), 6);
 }
 
 #[test]

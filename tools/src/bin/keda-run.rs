@@ -45,6 +45,14 @@ struct Args {
     #[arg(long)]
     together: bool,
 
+    /// How many replicas the scaler has
+    #[arg(long, default_value = "2", value_parser = clap::value_parser!(u8).range(1..=3))]
+    replicas: u8,
+
+    /// The chart's manifests as they are rendered
+    #[arg(long, default_value = "deploy/helm/rendered/evenkeel/default.yaml")]
+    manifests: PathBuf,
+
     /// Divide every time by this, to try the program itself: such figures are only shown
     #[arg(long, default_value = "1", value_parser = clap::value_parser!(u32).range(1..=20))]
     shorten: u32,
@@ -105,6 +113,8 @@ async fn play(
 ) -> anyhow::Result<bool> {
     let options = SiteOptions {
         lab: args.lab.clone(),
+        manifests: args.manifests.clone(),
+        replicas: args.replicas,
         prometheus: policies.contains(&Policy::LagAndRate),
         programs: None,
         logs: args.logs.clone(),
@@ -153,6 +163,7 @@ async fn play_on(
             date: date.clone(),
             version: args.revision.clone(),
             parts: format!("{parts}, {}", KAFKA.name),
+            scaler_replicas: Some(args.replicas),
             beside: policies
                 .iter()
                 .filter(|it| *it != policy)

@@ -208,6 +208,17 @@ pub fn serve(program: &Path, config: &Path, log: &Path) -> Result<Child, DemoErr
         .map_err(io("starting evenkeel serve"))
 }
 
+/// Whether a program still runs.
+///
+/// # Errors
+/// With the end of its log, if not.
+pub fn running(program: &'static str, child: &mut Child, log: &Path) -> Result<(), DemoError> {
+    match child.try_wait() {
+        Ok(None) => Ok(()),
+        _ => Err(ended(program, log)),
+    }
+}
+
 // === impl ScalerProcess ===
 
 impl ScalerProcess {
@@ -248,10 +259,7 @@ impl ScalerProcess {
     /// # Errors
     /// With the end of its log, if not.
     pub fn check(&mut self) -> Result<(), DemoError> {
-        match self.child.try_wait() {
-            Ok(None) => Ok(()),
-            _ => Err(ended("evenkeel serve", &self.log)),
-        }
+        running("evenkeel serve", &mut self.child, &self.log)
     }
 
     /// Ends it in order.

@@ -122,6 +122,7 @@ impl Run {
                 servers,
                 &place.topic,
                 &place.group,
+                settings::CAPACITY_PER_REPLICA,
                 database.as_ref().map(EmbeddedPostgres::url).as_deref(),
             ),
             start_delay: options.pod_start,

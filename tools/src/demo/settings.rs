@@ -12,7 +12,7 @@ use super::programs::ScalerProcess;
 use super::{Options, PolicyChoice};
 
 /// What one consumer can do: batches of 100 records that take a second each, as published.
-const CAPACITY_PER_REPLICA: u32 = 100;
+pub const CAPACITY_PER_REPLICA: u32 = 100;
 
 // === impl PolicyChoice ===
 
@@ -40,12 +40,13 @@ pub fn kafkas_own_group_timing() -> Vec<(String, String)> {
     .to_vec()
 }
 
-/// The reference consumer's, for one replica that can do what is published.
+/// The reference consumer's, for one that can do `capacity` records/s.
 pub fn consumer_arguments(
     group_protocol: &str,
     bootstrap_servers: &str,
     topic: &str,
     group: &str,
+    capacity: u32,
     database_url: Option<&str>,
 ) -> Vec<String> {
     let sink: &[&str] = match database_url {
@@ -68,7 +69,7 @@ pub fn consumer_arguments(
         "--group-protocol",
         group_protocol,
         "--batch-size",
-        &CAPACITY_PER_REPLICA.to_string(),
+        &capacity.to_string(),
         "--batch-processing-time",
         "1",
         "--metrics-listen",

@@ -32,6 +32,8 @@ pub struct Outcome {
     pub version: String,
     /// The versions of Kubernetes, KEDA and Kafka.
     pub parts: String,
+    /// How many replicas the scaler had; one that was not told of Kubernetes, if this is missing.
+    pub scaler_replicas: Option<u8>,
     /// The policies that ran at the same time.
     pub beside: Vec<Policy>,
     /// The machine's load average: mean.
@@ -56,10 +58,13 @@ const HEAD: &str = "\
 <!-- Written from docs/keda/*.json by `make keda-run`. -->
 # Runs on real KEDA
 A real KEDA, a real HPA and a real Kafka broker; consumers of 100 records/s each (batches of 100 that take a
-second) as pods that are Ready a minute after they are asked for; the HPA looks every 15 s, KEDA polls every
-30 s. `make keda-run LAB=FOLDER` makes these runs and writes this page ([keda.md](keda.md) says how).
+second) as pods that are Ready a minute after they are asked for, where nothing else is said; the HPA looks every
+15 s, KEDA polls every 30 s. The scaler has the rights that the chart gives it, and two replicas as there, where
+nothing else is said. All pods reach the broker from one address, as behind a proxy: what replicas there are, only
+Kubernetes tells. `make keda-run LAB=FOLDER` makes these runs and writes this page ([keda.md](keda.md) says how).
 
 - **evenkeel**: what `evenkeel migrate --capacity-per-replica 100` makes of the published rule, as it comes out.
+- **evenkeel, two consumers a pod**: the same, of pods that are two consumers of 50 records/s each.
 - **the published rule (lag)**: KEDA's `kafka` trigger with the `lagThreshold` that is said.
 - **lag and rate**: the same, and the inbound rate out of a Prometheus that scrapes the broker every 15 s, 80
   records/s a replica.
@@ -192,6 +197,14 @@ pub fn run(scenario: &Scenario, outcomes: &[&Outcome]) -> String {
     line("errors that KEDA counted", &|outcome| {
         records(outcome.keda_errors)
     });
+    line(
+        "replicas of the scaler",
+        &|outcome| match outcome.scaler_replicas {
+            _ if !outcome.policy.is_ours() => String::new(),
+            Some(replicas) => replicas.to_string(),
+            None => "one, not told of Kubernetes".to_owned(),
+        },
+    );
     line("load average: mean, greatest", &|outcome| {
         let one = |value: Option<f64>| value.map_or("unknown".to_owned(), |it| format!("{it:.1}"));
         format!(
@@ -246,6 +259,15 @@ fn goals(goal: Goal, outcomes: &[&Outcome]) -> Vec<(String, bool)> {
                     steady < SETTLED_SECONDS,
                 ),
             ]
+        }
+        (Goal::SameCounts, spans) => {
+            let counts = |spans: &[SpanFigures]| -> Vec<Vec<u32>> {
+                spans.iter().map(|span| span.counts.clone()).collect()
+            };
+            let other = of(Policy::TwoAPod).map(|other| counts(&other.spans));
+            let same = other.map(|other| other == counts(spans));
+            let goal = |same| ("the same counts with two consumers a pod".to_owned(), same);
+            same.map(goal).into_iter().collect()
         }
         (Goal::AtMostLagAndRate, [rise, ..]) => {
             let mut goals = vec![(

@@ -3,9 +3,9 @@
 //! The published rule is the blueprint's: `kafka` with a `lagThreshold`. Lag and rate is the same with
 //! the inbound rate beside it, as the blueprint's article advises. evenkeel's is what `evenkeel migrate`
 //! makes of the published rule when it is told what a replica can do, applied as it comes out: what is
-//! compared is what a user of the blueprint gets.
+//! compared is what a user of the blueprint gets. Once more with two consumers in each pod, where
+//! nothing but what Kubernetes says tells members from replicas.
 
-use std::net::SocketAddr;
 use std::path::Path;
 
 use clap::ValueEnum;
@@ -16,12 +16,13 @@ use super::LabError;
 use super::cluster::fed;
 use super::scenario::{Behavior, Scenario};
 use crate::demo::process;
-
-/// The records/s of one consumer, as published: batches of 100 that take a second each.
-pub const CAPACITY_PER_REPLICA: u32 = 100;
+use crate::demo::settings::CAPACITY_PER_REPLICA;
 
 /// The rate that lag and rate gives a replica: 80 % of what it can do.
 const RATE_PER_REPLICA: u32 = 80;
+
+/// Two of what follows; a signal to end goes to all three.
+const TWO_CONSUMERS: &str = r#"trap : TERM; "$0" "$@" & "$0" "$@" & wait; wait"#;
 
 /// The name of the Deployment and of its ScaledObject.
 pub const NAME: &str = "trade-workers";
@@ -35,6 +36,8 @@ pub enum Policy {
     /// evenkeel, moved over from the published rule.
     #[default]
     Evenkeel,
+    /// The same, of pods that are two consumers of half the capacity each.
+    TwoAPod,
     /// KEDA's `kafka` trigger alone.
     Published,
     /// KEDA's `kafka` trigger and the inbound rate out of Prometheus.
@@ -57,7 +60,7 @@ pub struct Place<'a> {
     /// The program `evenkeel`.
     pub evenkeel: &'a Path,
     /// Where it answers KEDA.
-    pub scaler: SocketAddr,
+    pub scaler: &'a str,
 }
 
 // === impl Policy ===
@@ -67,6 +70,7 @@ impl Policy {
     pub fn name(self) -> &'static str {
         match self {
             Self::Evenkeel => "evenkeel",
+            Self::TwoAPod => "two-a-pod",
             Self::Published => "published",
             Self::LagAndRate => "lag-and-rate",
         }
@@ -76,9 +80,27 @@ impl Policy {
     pub fn title(self) -> &'static str {
         match self {
             Self::Evenkeel => "evenkeel",
+            Self::TwoAPod => "evenkeel, two consumers a pod",
             Self::Published => "the published rule (lag)",
             Self::LagAndRate => "lag and rate",
         }
+    }
+
+    /// Whether evenkeel decides.
+    pub fn is_ours(self) -> bool {
+        matches!(self, Self::Evenkeel | Self::TwoAPod)
+    }
+
+    /// Consumers in each pod.
+    pub fn consumers_a_pod(self) -> u32 {
+        if self == Self::TwoAPod { 2 } else { 1 }
+    }
+
+    /// What a pod runs, of a consumer and its arguments.
+    pub fn pod_command(self, consumer: String, arguments: Vec<String>) -> Vec<String> {
+        let shell = ["/bin/sh", "-c", TWO_CONSUMERS].map(str::to_owned);
+        let shell = shell.into_iter().filter(|_| self == Self::TwoAPod);
+        shell.chain([consumer]).chain(arguments).collect()
     }
 
     /// Its ScaledObject for `scenario`, as `kubectl apply` takes it.
@@ -96,12 +118,12 @@ impl Policy {
         }
         let keda = scaled_object(scenario, place, triggers);
         let keda = serde_json::to_string_pretty(&keda).unwrap_or_default();
-        if self != Self::Evenkeel {
+        if !self.is_ours() {
             return Ok(keda);
         }
         let mut migrate = process::bound_command(place.evenkeel);
         migrate
-            .args(["migrate", "--scaler-address", &place.scaler.to_string()])
+            .args(["migrate", "--scaler-address", place.scaler])
             .args(["--capacity-per-replica", &CAPACITY_PER_REPLICA.to_string()])
             .arg("-");
         fed("evenkeel migrate", migrate, &keda).await

@@ -20,8 +20,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::LabError;
 use super::cluster::{Lab, late};
-use crate::demo::programs::{LogFolder, io, serve};
-use crate::demo::{process, scaler};
+use crate::demo::programs::{LogFolder, io, running, serve};
+use crate::demo::{DemoError, process, scaler};
 
 /// The chart's release, and its namespace: those of the manifests that are rendered.
 const RELEASE: &str = "trial-evenkeel";
@@ -40,6 +40,15 @@ const END_WITHIN: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(100);
 /// The name that the scalers have.
 const NAME: &str = "evenkeel.lab";
+
+/// Gives the chart's rights, as they are rendered in `manifests`, and writes their kubeconfig to `path`.
+///
+/// # Errors
+/// When the API server says no, or the file cannot be written.
+pub async fn admit(lab: &Lab, manifests: &str, path: &Path) -> Result<(), LabError> {
+    grant(lab, manifests).await?;
+    kubeconfig(lab, path).await
+}
 
 /// Applies the chart's rights, as they are rendered in `manifests`.
 ///
@@ -61,7 +70,7 @@ pub async fn grant(lab: &Lab, manifests: &str) -> Result<(), LabError> {
 ///
 /// # Errors
 /// When the token cannot be had.
-pub async fn kubeconfig(lab: &Lab, path: &Path) -> Result<(), LabError> {
+async fn kubeconfig(lab: &Lab, path: &Path) -> Result<(), LabError> {
     let token = [
         "create",
         "token",
@@ -142,6 +151,14 @@ impl Replica {
             .lines()
             .find_map(|line| line.strip_prefix("VmRSS:"))?;
         line.split_whitespace().next()?.parse().ok()
+    }
+
+    /// Whether it still runs.
+    ///
+    /// # Errors
+    /// With the end of its log, if not.
+    pub fn check(&mut self) -> Result<(), DemoError> {
+        running("evenkeel serve", &mut self.child, &self.log)
     }
 
     /// Sends it a signal, by its name without SIG.

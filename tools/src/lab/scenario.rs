@@ -3,7 +3,7 @@
 //!
 //! The blueprint is the published one: 1,000 records/s, 5,000, and the fall back to 1,000, on 10 replicas
 //! that have caught up. The rise begins asleep and goes to 900 records/s in 5 minutes, the climb from one
-//! replica to 500. Everybody's settings are the same within a scenario.
+//! replica to 500. The step is from 300 records/s to 900 on a group that was asleep. Everybody's settings are the same within a scenario.
 
 use std::time::Duration;
 
@@ -85,6 +85,8 @@ pub struct Scenario {
 pub enum Goal {
     /// One step up, at most two down, no reversal, and a steady message time that is settled.
     OneStep,
+    /// The same counts with one consumer a pod and with two.
+    SameCounts,
     /// No more message time in the first span than lag and rate at no more replica-minutes, and at most
     /// three steps up.
     AtMostLagAndRate,
@@ -133,6 +135,7 @@ impl Scenario {
             Self::climb(),
             blueprint("blueprint-120", 120),
             blueprint("blueprint-300", 300),
+            Self::step(),
         ]
     }
 
@@ -197,6 +200,26 @@ impl Scenario {
             lag_threshold_records: 1_000,
             behavior: Behavior::Default,
             goal: Goal::AtMostLagAndRate,
+        }
+    }
+
+    fn step() -> Self {
+        Self {
+            name: "step",
+            about: "300 records/s for 2 min, 900 for 4, then nothing. The group has committed before and is \
+                    asleep; the ScaledObject is there half a minute before the load.",
+            load: vec![level(300.0, 120), level(900.0, 240), level(0.0, 150)],
+            spans: vec![
+                span("at 300/s", 0, 120),
+                span("at 900/s", 120, 360),
+                span("after the fall", 360, 510),
+            ],
+            start: Duration::from_secs(3),
+            replicas: 0,
+            min_replicas: 0,
+            apply: Apply::Before(Duration::from_secs(30)),
+            goal: Goal::SameCounts,
+            ..Self::climb()
         }
     }
 

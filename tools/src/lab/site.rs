@@ -1,4 +1,5 @@
-//! Everything that the runs of a lab share: the lab itself, a broker, Prometheus, the scaler.
+//! Everything that the runs of a lab share: the lab itself, a broker, Prometheus, the scaler with as
+//! many replicas as the chart gives it, and with the chart's rights.
 //!
 //! One site a run, so that no run meets what another one left. The order of taking down is that of the
 //! data: what is in the cluster first, the broker last.
@@ -15,8 +16,9 @@ use tokio::time::Instant;
 
 use super::LabError;
 use super::cluster::{Lab, answer, late};
+use super::scalers::{self, Replica, Scalers};
 use crate::demo::broker::{BrokerOptions, EmbeddedBroker, KafkaTools, Progress};
-use crate::demo::programs::{LogFolder, Programs, ScalerProcess, io};
+use crate::demo::programs::{LogFolder, Programs, io};
 use crate::demo::{DemoError, process, settings};
 use evenkeel_scaler::clock::Clock;
 
@@ -40,6 +42,10 @@ const GROUP_TOOL: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCom
 pub struct SiteOptions {
     /// The lab's folder.
     pub lab: PathBuf,
+    /// The chart's manifests as they are rendered.
+    pub manifests: PathBuf,
+    /// How many replicas the scaler has.
+    pub replicas: u8,
     /// Whether anybody asks Prometheus.
     pub prometheus: bool,
     /// Where our other programs are, if not beside this one.
@@ -60,8 +66,8 @@ pub struct Site {
     /// The time.
     pub clock: Clock,
     /// The scaler's address for KEDA.
-    pub scaler_address: std::net::SocketAddr,
-    scaler: Mutex<ScalerProcess>,
+    pub scaler_address: String,
+    scalers: Mutex<Scalers>,
     prometheus: Option<Prometheus>,
     kept_logs: Option<PathBuf>,
     folder: TempDir,
@@ -100,19 +106,26 @@ impl Site {
             Some(port) => Some(Prometheus::start(folder.path(), port).await?),
             None => None,
         };
-        let scaler = ScalerProcess::start(&programs, &logs, &broker.bootstrap_servers())?;
-        let scaler_address = scaler.grpc;
-        listens("evenkeel serve", scaler_address).await?;
         progress.say("Starting the lab");
-        let lab = Lab::start(&options.lab, &[]).await;
+        let lab = Lab::start(&options.lab, &[("HARNESS_AUTHORIZATION", "RBAC")]).await;
         progress.done();
+        let lab = lab?;
+        let manifests = std::fs::read_to_string(&options.manifests)
+            .map_err(io(&format!("reading {}", options.manifests.display())))?;
+        let kubeconfig = folder.path().join("kubeconfig");
+        scalers::admit(&lab, &manifests, &kubeconfig).await?;
+        let servers = broker.bootstrap_servers();
+        let mut scalers = Scalers::new(&programs.evenkeel, logs, &servers, &kubeconfig).await?;
+        for _ in 0..options.replicas {
+            scalers.start_listed().await?;
+        }
         Ok(Self {
-            lab: lab?,
+            lab,
             broker,
             programs,
             clock: Clock::start(),
-            scaler_address,
-            scaler: Mutex::new(scaler),
+            scaler_address: scalers.address(),
+            scalers: Mutex::new(scalers),
             prometheus,
             kept_logs: options.logs.clone(),
             folder,
@@ -129,12 +142,13 @@ impl Site {
         self.prometheus.as_ref().map(|server| server.url.as_str())
     }
 
-    /// Whether the scaler still runs.
+    /// Whether every replica of the scaler still runs.
     ///
     /// # Errors
     /// With the end of its log, if not.
     pub async fn check(&self) -> Result<(), DemoError> {
-        self.scaler.lock().await.check()
+        let scalers = &mut *self.scalers.lock().await;
+        scalers.replicas.iter_mut().try_for_each(Replica::check)
     }
 
     /// Commits the begin of every partition of `topic` for `group`, as a group that has worked before
@@ -167,7 +181,7 @@ impl Site {
             keep(self.folder.path(), &kept.join("programs"));
         }
         self.lab.stop().await;
-        self.scaler.lock().await.end().await;
+        self.scalers.lock().await.end().await;
         if let Some(prometheus) = &mut self.prometheus {
             process::end(&mut prometheus.child, PROMETHEUS_GRACE).await;
         }

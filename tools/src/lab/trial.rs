@@ -19,7 +19,7 @@ use super::scenario::{Apply, READY, Scenario};
 use super::site::Site;
 use super::workload::{Follow, Reports, Workload};
 use crate::demo::programs::Producer;
-use crate::demo::settings;
+use crate::demo::settings::{self, CAPACITY_PER_REPLICA};
 use crate::demo::watch::{Sight, Watch};
 
 /// How long the first replicas may take until all of them are members, beyond their start.
@@ -67,12 +67,14 @@ impl<'site> Trial<'site> {
         topics.create_topic(&topic, partitions, 1, &[]).await?;
         site.commit_the_begin(&topic, &group).await?;
         let consumer = site.programs.consumer.display().to_string();
-        let arguments = settings::consumer_arguments("classic", &servers, &topic, &group, None);
+        let capacity = CAPACITY_PER_REPLICA / policy.consumers_a_pod();
+        let arguments =
+            settings::consumer_arguments("classic", &servers, &topic, &group, capacity, None);
         let workload = Workload {
             namespace: policy.name().to_owned(),
             name: NAME.to_owned(),
             replicas: scenario.replicas,
-            command: std::iter::once(consumer).chain(arguments).collect(),
+            command: policy.pod_command(consumer, arguments),
             start: scenario.start,
             ready: READY,
         };
@@ -153,7 +155,7 @@ impl<'site> Trial<'site> {
             group: &self.group,
             prometheus: self.site.prometheus(),
             evenkeel: &self.site.programs.evenkeel,
-            scaler: self.site.scaler_address,
+            scaler: &self.site.scaler_address,
         };
         let scaled_object = self.policy.scaled_object(&self.scenario, &place).await?;
         self.say("the ScaledObject is applied");
@@ -163,7 +165,8 @@ impl<'site> Trial<'site> {
     async fn wait_for_members(&mut self) -> Result<(), LabError> {
         let limit = self.scenario.start + READY + JOIN_TIMEOUT;
         let deadline = Instant::now() + limit;
-        let wanted = self.scenario.replicas;
+        let replicas = self.scenario.replicas;
+        let wanted = replicas * self.policy.consumers_a_pod();
         loop {
             let sight = self.watch.look(self.site.clock.now()).await;
             self.note_changes();
@@ -175,7 +178,7 @@ impl<'site> Trial<'site> {
                     .watch
                     .group()
                     .is_some_and(|group| group.state == GroupState::Stable.label());
-            if sight.is_some() && asked == Some(wanted) && members == wanted && settled {
+            if sight.is_some() && asked == Some(replicas) && members == wanted && settled {
                 return Ok(());
             }
             if Instant::now() >= deadline {

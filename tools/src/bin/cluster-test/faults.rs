@@ -65,11 +65,7 @@ impl Test {
         let begun = self.step_up(rate).await?;
         self.watch_until(begun, STEP).await;
         let step = self.step_since(begun, from);
-        let errors = self
-            .errors()
-            .await
-            .zip(before)
-            .map(|(after, before)| after - before);
+        let errors = self.errors_since(before).await;
         let what = "a step of the load from 200 to 400 records/s, nothing else going on";
         let is_up = step.to > from;
         self.report
@@ -111,11 +107,7 @@ impl Test {
         self.unchanged("kill -9 of the leader", killed, count, Some(capacity))
             .await?;
         self.leaders("kill -9 of the leader", &answers, 1);
-        let errors = self
-            .errors()
-            .await
-            .zip(before)
-            .map(|(after, before)| after - before);
+        let errors = self.errors_since(before).await;
         let what = "kill -9 of the leader: errors that KEDA counted";
         self.report
             .add(what, "known", &words(errors), errors.is_some(), false);
@@ -185,11 +177,7 @@ impl Test {
         self.watch_until(begun, STEP).await;
         let answers = self.probes.since(rolled);
         let step = self.step_since(begun, from);
-        let errors = self
-            .errors()
-            .await
-            .zip(before)
-            .map(|(after, before)| after - before);
+        let errors = self.errors_since(before).await;
         let what = "rolling update while the load steps: errors that KEDA counted";
         self.report
             .add(what, "0", &words(errors), errors == Some(0), false);
@@ -301,6 +289,11 @@ impl Test {
             true,
         );
         Ok(())
+    }
+
+    /// Errors that KEDA has counted since; unknown where one of the two counts is, or it began anew.
+    async fn errors_since(&self, before: Option<u64>) -> Option<u64> {
+        self.errors().await?.checked_sub(before?)
     }
 
     pub(super) async fn errors(&self) -> Option<u64> {

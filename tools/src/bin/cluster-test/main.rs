@@ -141,9 +141,8 @@ impl Test {
             .create_topic(TOPIC, PARTITIONS, 1, &[])
             .await?;
         let lab = Lab::start(&args.lab, &[("HARNESS_AUTHORIZATION", "RBAC")]).await?;
-        scalers::grant(&lab, &manifests).await?;
         let kubeconfig = folder.path().join("kubeconfig");
-        scalers::kubeconfig(&lab, &kubeconfig).await?;
+        scalers::admit(&lab, &manifests, &kubeconfig).await?;
         let logs = LogFolder::new(folder.path().join("scalers"));
         let servers = broker.bootstrap_servers();
         let scalers = Scalers::new(&programs.evenkeel, logs, &servers, &kubeconfig).await?;
@@ -249,7 +248,14 @@ impl Test {
             self.start_replica().await?;
         }
         let servers = self.broker.bootstrap_servers();
-        let arguments = settings::consumer_arguments("classic", &servers, TOPIC, NAME, None);
+        let arguments = settings::consumer_arguments(
+            "classic",
+            &servers,
+            TOPIC,
+            NAME,
+            settings::CAPACITY_PER_REPLICA,
+            None,
+        );
         let consumer = self.programs.consumer.display().to_string();
         let workload = Workload {
             namespace: NAMESPACE.to_owned(),
