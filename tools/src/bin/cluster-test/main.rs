@@ -271,7 +271,7 @@ impl Test {
         self.load(first)?;
         let address = self.scalers.address();
         let trigger = metadata(&address);
-        let scaled_object = scaled_object(NAMESPACE, NAME, &trigger);
+        let scaled_object = scaled_object(NAMESPACE, NAME, 1, &trigger);
         self.lab.apply(&scaled_object.to_string()).await?;
         self.say("waiting until the capacity is learned and the count rests");
         self.rest().await?;
@@ -351,7 +351,12 @@ fn metadata(address: &str) -> [(&str, &str); 7] {
 }
 
 /// A ScaledObject that lets every decision through.
-fn scaled_object(namespace: &str, name: &str, trigger: &[(&str, &str)]) -> Value {
+fn scaled_object(
+    namespace: &str,
+    name: &str,
+    min_replicas: u32,
+    trigger: &[(&str, &str)],
+) -> Value {
     let trigger: BTreeMap<&str, &str> = trigger.iter().copied().collect();
     let rule = |policy: Value| json!({"tolerance": 0, "stabilizationWindowSeconds": 0, "policies": [policy]});
     json!({
@@ -360,7 +365,7 @@ fn scaled_object(namespace: &str, name: &str, trigger: &[(&str, &str)]) -> Value
         "metadata": {"name": name, "namespace": namespace},
         "spec": {
             "scaleTargetRef": {"name": name},
-            "minReplicaCount": 1,
+            "minReplicaCount": min_replicas,
             "maxReplicaCount": PARTITIONS,
             "pollingInterval": 15,
             "triggers": [{

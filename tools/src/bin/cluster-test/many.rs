@@ -1,7 +1,8 @@
 //! 1,000 targets: what they cost the API server at rest, and the memory of a replica.
 //!
-//! Their Deployments have no replicas, and KEDA's operator is away: what is counted is the scaler's
-//! alone. What others ask meanwhile is measured without the scalers, and taken away.
+//! They are asleep: nothing is in their topic, and their Deployments have no replicas. KEDA's operator is
+//! away: what is counted is the scaler's alone. What others ask meanwhile is measured without the scalers,
+//! and taken away.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,8 +14,9 @@ use evenkeel_tools::lab::workload::list;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{NAMESPACE, Test, metadata, scaled_object, seconds};
+use super::{NAMESPACE, PARTITIONS, Test, metadata, scaled_object, seconds};
 
+/// Their namespace and their topic.
 const MANY: &str = "many";
 const TARGETS: usize = 1_000;
 /// Manifests that are applied at a time.
@@ -45,6 +47,8 @@ impl Test {
         // The operator is not there to take its finalizers away; the consumers are what has to go.
         let scale = ["delete", "deployments", "--all", "-n", NAMESPACE];
         self.lab.ask(&scale).await.ok();
+        let topics = self.broker.topics();
+        topics.create_topic(MANY, PARTITIONS, 1, &[]).await?;
         self.apply_many().await?;
         sleep(SETTLE).await;
         let without = self.requests_a_second().await?;
@@ -140,7 +144,7 @@ impl Test {
                     });
                     [
                         deployment,
-                        scaled_object(MANY, name, &of_group(&address, name)),
+                        scaled_object(MANY, name, 0, &of_group(&address, name)),
                     ]
                 })
                 .collect();
@@ -191,8 +195,10 @@ impl Test {
 fn of_group<'a>(address: &'a str, group: &'a str) -> [(&'a str, &'a str); 7] {
     let mut metadata = metadata(address);
     for (key, value) in &mut metadata {
-        if *key == "consumerGroup" {
-            *value = group;
+        match *key {
+            "consumerGroup" => *value = group,
+            "topic" => *value = MANY,
+            _ => {}
         }
     }
     metadata
