@@ -103,9 +103,6 @@ impl Keeper {
             tokio::select! {
                 () = tokio::time::sleep_until(next) => {
                     next = tokio::time::Instant::now() + WRITTEN_EVERY;
-                    if !self.kept.is_complete() {
-                        self.read().await;
-                    }
                     self.write().await;
                 }
                 () = leadership.changed() => {}
@@ -120,8 +117,12 @@ impl Keeper {
         self.write().await;
     }
 
+    /// Writes what has changed; nothing before all that is there has been read, since it would be lost.
     async fn write(&self) {
-        if !self.leadership.answers() {
+        if !self.kept.is_complete() {
+            self.read().await;
+        }
+        if !self.leadership.answers() || !self.kept.is_complete() {
             return;
         }
         for (part, mut entries) in self.kept.changed(part_of, self.clock.now()) {

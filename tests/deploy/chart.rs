@@ -209,7 +209,15 @@ fn wrong_values_of_the_scaler_are_refused_by_name() {
         ("replicas: 9", "at '/replicas'"),
         (
             "{image: {repository: x}, config: {leader: {lease: mine}}}",
-            "kubernetes.enabled writes config.leader: give one of them",
+            "kubernetes.rights.lease writes config.leader.lease: give one of them",
+        ),
+        (
+            "{image: {repository: x}, config: {state: {path: /kept}}}",
+            "kubernetes.rights.configMaps writes config.state",
+        ),
+        (
+            "{image: {repository: x}, serviceAccount: {create: false}}",
+            "serviceAccount.name is required where serviceAccount.create is false",
         ),
         ("image: {digest: latest}", "at '/image/digest'"),
         (

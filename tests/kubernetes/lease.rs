@@ -105,6 +105,24 @@ async fn of_two_that_start_at_once_one_leads_and_the_other_knows_where_it_is() {
 }
 
 #[tokio::test]
+async fn a_lease_that_is_deleted_is_still_somebodys_to_one_that_starts() {
+    let world = World::start().await;
+    let one = replica(&world, "one");
+    leader(&[&one]).await;
+    for other in ["other", "third"] {
+        world.api.delete(LEASES, "scaler");
+        let other = replica(&world, other);
+        let both = [&one, &other];
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < DURATION * 2 {
+            leading(&both);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        leader(&both).await;
+    }
+}
+
+#[tokio::test]
 async fn one_that_dies_is_followed_by_the_other_and_one_that_gives_up_at_once() {
     let world = World::start().await;
     let one = replica(&world, "one");

@@ -35,6 +35,9 @@ const SHORTEST_INCIDENT: Duration = Duration::from_secs(60);
 /// The weight of a new gap in the commit interval: some ten polls of memory.
 const COMMIT_WEIGHT: f64 = 0.1;
 
+/// How long a target's first answer waits for what Kubernetes says: it is being asked.
+const WORKLOAD_WITHIN: Duration = Duration::from_secs(10);
+
 /// A picture older than this many polls is not fresh enough to lower anything by.
 const FRESH_POLLS: u32 = 3;
 /// A sleep that ends sooner is none: KEDA's default `cooldownPeriod`, in seconds.
@@ -135,6 +138,20 @@ pub(super) fn run(
     );
     state.group = Some(group);
     picture.part = part;
+    // The first answer of all goes by what was asked for before, and Kubernetes knows that.
+    let starts = state
+        .first_at
+        .is_some_and(|first| now.since(first) <= WORKLOAD_WITHIN);
+    if starts && state.desired.is_none() && picture.replicas.unread == Some(Cause::NotYetObserved) {
+        let decision = none(
+            policy,
+            &mut state,
+            &picture.intake,
+            Cause::NotYetObserved,
+            now,
+        );
+        return (state, decision);
+    }
     if let Some(cause) = part
         && !picture.works
     {

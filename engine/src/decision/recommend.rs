@@ -494,8 +494,9 @@ fn down(
     };
     let before = state.down.extreme_in(settles, window, now);
     let largest = state.down.add(trusted, Extreme::Largest, window, now);
-    // Nobody is there and nothing is to do: there is nothing to protect.
-    let asleep = !picture.active && picture.observed == 0 && picture.whole;
+    // Nobody is there and nothing is to do: there is nothing to protect. Pods that are not ready are there.
+    let pods = picture.replicas.workload().map_or(0, |it| it.exist);
+    let asleep = !picture.active && picture.observed == 0 && pods == 0 && picture.whole;
     if asleep && !picture.holding.rebalancing {
         let least = fewest(policy, picture);
         let direction = if least < base {

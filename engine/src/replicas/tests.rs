@@ -3,7 +3,7 @@
 use super::*;
 use crate::group::Dealt;
 use crate::world::{World, policy, replicas as asked_of};
-use crate::{Decision, GroupProtocol, GroupState, Observation, Paused, Verdict};
+use crate::{Decision, Desired, GroupProtocol, GroupState, Observation, Paused, Verdict};
 
 /// Pods asked for, there and ready, members, and how many replicas they are.
 type Row = (u32, u32, u32, u32, u32);
@@ -285,6 +285,44 @@ fn a_pause_is_a_finding_and_no_wait() {
             .contains("pauses scaling out")
     );
     assert_eq!(finding(last, Verdict::PodsNotJoining), None);
+}
+
+#[test]
+fn the_first_answer_waits_for_kubernetes_and_not_for_ever() {
+    let unread = |observation: &mut Observation| {
+        observation.workload = WorkloadObservation::Unknown(Cause::NotYetObserved);
+    };
+    // 12 were asked for, and are one address: far more than the load needs.
+    let mut world = behind_one_address(vec![4.0; 24], 12);
+    let first = world.poll_with(unread);
+    assert!(
+        matches!(first.desired, Desired::Unknown { .. }),
+        "{first:#?}"
+    );
+    let second = world.poll_with(|_| {});
+    assert_eq!(asked_of(&second), 12, "{second:#?}");
+
+    let mut world = behind_one_address(vec![4.0; 24], 12);
+    for _ in 0..4 {
+        world.poll_with(unread);
+    }
+    let last = world.decisions.last().unwrap();
+    assert!(matches!(last.desired, Desired::Known { .. }), "{last:#?}");
+}
+
+#[test]
+fn pods_that_are_not_ready_are_there() {
+    let mut world = behind_one_address(vec![40.0; 8], 4);
+    world.minutes(10);
+    let before = asked_of(world.decisions.last().unwrap());
+    world.scale_rates(0.0);
+    for _ in 0..8 {
+        world.poll();
+    }
+    assert_eq!(world.lag(), 0);
+    let unready = |observation: &mut Observation| bent(observation, |it| it.ready = Some(0));
+    let decision = world.poll_with(unready);
+    assert_eq!(asked_of(&decision), before, "{decision:#?}");
 }
 
 #[test]

@@ -154,6 +154,8 @@ impl<S: Sources> ClusterLoop<S> {
         registered.retain(|key, _| !self.watched.contains_key(key));
         let now = self.context.clock.now();
         for (key, target) in registered {
+            // Asked for now, so that it is known when the first decision is made.
+            let _being_asked = self.context.sources.workload(&key, now);
             self.watched.insert(key, Watched::new(target, now));
         }
         let queries = self.queries(self.watched.keys());

@@ -91,6 +91,15 @@ impl Subject {
     }
 }
 
+// === impl Inner ===
+
+impl Inner {
+    fn forget(&mut self, now: Timestamp) {
+        let is_recent = |at: Timestamp| now.since(at) <= FORGOTTEN_AFTER;
+        self.entries.retain(|_, (at, _)| is_recent(*at));
+    }
+}
+
 // === impl Kept ===
 
 impl Kept {
@@ -120,7 +129,11 @@ impl Kept {
         let is_news = inner.entries.get(subject).is_none_or(|(at, written)| {
             learned.is_worth_writing_over(written) || now.since(*at) > CONFIRMED_EVERY
         });
-        if is_news && learned != Learned::default() {
+        if !inner.entries.contains_key(subject) {
+            inner.forget(now);
+        }
+        let has_room = inner.entries.contains_key(subject) || inner.entries.len() < MOST;
+        if is_news && has_room && learned != Learned::default() {
             inner.entries.insert(subject.clone(), (now, learned));
             inner.changed.insert(subject.clone());
         }
@@ -148,9 +161,7 @@ impl Kept {
         now: Timestamp,
     ) -> BTreeMap<usize, Vec<Entry>> {
         let mut inner = self.lock();
-        inner
-            .entries
-            .retain(|_, (at, _)| now.since(*at) <= FORGOTTEN_AFTER);
+        inner.forget(now);
         let changed = std::mem::take(&mut inner.changed);
         let mut parts: BTreeMap<usize, Vec<Entry>> = BTreeMap::new();
         for subject in &changed {

@@ -213,7 +213,8 @@ impl Watched {
             }
         };
         self.state = state;
-        if now.since(self.noted_at) >= NOTED_EVERY {
+        // Not before what was learned earlier is known: it would be taken for older than this.
+        if self.looks_since.is_none() && now.since(self.noted_at) >= NOTED_EVERY {
             self.noted_at = now;
             kept.note(&self.subject, self.state.learned(), now);
         }

@@ -34,6 +34,9 @@ pub const HANDOVER_WAIT: Duration = Duration::from_secs(3);
 /// How long a connection to the leader may take, and its answer: a new target's first one takes 2 s.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// A connection over which nothing has come back for so long is given up, and made anew.
+const ALIVE_EVERY: Duration = Duration::from_secs(2);
+const ALIVE_WITHIN: Duration = Duration::from_secs(2);
 /// Between two attempts at a leader that cannot be reached: it may be followed by another.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -97,10 +100,17 @@ impl Forward {
                     continue;
                 }
                 Role::Forward(_) if is_handed_on => return Err(not_the_leader()),
-                Role::Forward(peer) => match self.ask(&peer, &call).await {
-                    Ok(answer) => return answer,
-                    Err(why) => Refusal::NoLeader { why },
-                },
+                Role::Forward(peer) => {
+                    let asked = tokio::select! {
+                        asked = self.ask(&peer, &call) => asked,
+                        // Whoever leads now knows better.
+                        () = self.leads_no_more(&peer) => continue,
+                    };
+                    match asked {
+                        Ok(answer) => return answer,
+                        Err(why) => Refusal::NoLeader { why },
+                    }
+                }
                 Role::Silent { .. } if is_handed_on => return Err(not_the_leader()),
                 Role::Silent { why } => Refusal::NoLeader { why },
             };
@@ -112,6 +122,14 @@ impl Forward {
         }
     }
 
+    /// Until this replica no longer follows `peer`.
+    async fn leads_no_more(&self, peer: &Peer) {
+        let mut leadership = self.leadership.clone();
+        while matches!(leadership.role(), Role::Forward(leader) if leader == *peer) {
+            leadership.changed().await;
+        }
+    }
+
     /// What the leader answers; an error where it cannot be reached, or leads no more.
     async fn ask<C: Call>(
         &self,
@@ -119,12 +137,15 @@ impl Forward {
         call: &C,
     ) -> Result<Result<C::Answer, Status>, String> {
         match call.there(self.client(peer)?).await {
-            Err(status) if is_unreachable(&status) => Err(format!(
-                "the leader {} cannot be reached at {}: {}",
-                peer.identity,
-                peer.address,
-                status.message()
-            )),
+            Err(status) if is_unreachable(&status) => {
+                *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                Err(format!(
+                    "the leader {} cannot be reached at {}: {}",
+                    peer.identity,
+                    peer.address,
+                    status.message()
+                ))
+            }
             Err(status) if status.metadata().contains_key(NOT_THE_LEADER) => {
                 Err(format!("{} leads no more", peer.identity))
             }
@@ -143,7 +164,10 @@ impl Forward {
         let endpoint = Endpoint::from_shared(format!("http://{}", peer.address))
             .map_err(|error| format!("{} is no address: {error}", peer.address))?
             .connect_timeout(CONNECT_WITHIN)
-            .timeout(ANSWER_WITHIN);
+            .timeout(ANSWER_WITHIN)
+            .http2_keep_alive_interval(ALIVE_EVERY)
+            .keep_alive_timeout(ALIVE_WITHIN)
+            .keep_alive_while_idle(true);
         let channel = match (&self.tls, &peer.certificate) {
             (None, _) => endpoint.connect_lazy(),
             (Some(_), None) => {

@@ -32,7 +32,7 @@ const BURST: u32 = 25;
 const REFILL: Duration = Duration::from_secs(300);
 /// Between two Events, over all objects.
 const PACE: Duration = Duration::from_millis(200);
-/// A cluster where Events may not be written is told of again after this.
+/// A namespace where Events may not be written is tried again after this.
 const REFUSED_FOR: Duration = Duration::from_secs(3_600);
 
 /// Writes Events.
@@ -67,7 +67,8 @@ struct Bucket {
 struct Memory {
     written: BTreeMap<(String, String, &'static str, String), Written>,
     buckets: BTreeMap<(String, String), Bucket>,
-    refused_at: Option<Timestamp>,
+    /// Namespaces in which none may be written, and since when.
+    refused: BTreeMap<String, Timestamp>,
 }
 
 // === impl Events ===
@@ -82,7 +83,8 @@ impl Events {
             }
             let now = self.clock.now();
             memory.forget(now);
-            if memory.refused_at.is_some() || !memory.takes(&announcement, now) {
+            let namespace = announcement.namespace.clone();
+            if memory.refused.contains_key(&namespace) || !memory.takes(&announcement, now) {
                 continue;
             }
             if let Err(refused) = self.write(announcement, &mut memory, now).await {
@@ -90,8 +92,10 @@ impl Events {
                     "an Event cannot be written: {}",
                     refused.problem("events").sentence
                 );
-                let is_forbidden = matches!(refused.code, Some(401 | 403));
-                memory.refused_at = is_forbidden.then_some(now);
+                // No right to, or a namespace that is being deleted.
+                if matches!(refused.code, Some(401 | 403)) {
+                    memory.refused.insert(namespace, now);
+                }
             }
             tokio::time::sleep(PACE).await;
         }
@@ -199,7 +203,7 @@ impl Memory {
         let full = REFILL * BURST;
         self.buckets
             .retain(|_, bucket| now.since(bucket.since) <= full);
-        self.refused_at = self.refused_at.filter(|at| now.since(*at) <= REFUSED_FOR);
+        self.refused.retain(|_, at| now.since(*at) <= REFUSED_FOR);
     }
 }
 

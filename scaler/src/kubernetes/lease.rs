@@ -38,6 +38,9 @@ const LONGEST: Duration = Duration::from_secs(60);
 const RENEWALS: u32 = 3;
 const LOOKS: u32 = 6;
 
+/// Renewals whose answers were lost that are remembered: more are not tried while a Lease lasts.
+const MOST_WRITTEN: usize = 16;
+
 /// What one replica needs in order to take part.
 #[derive(Debug)]
 pub struct Candidate {
@@ -64,8 +67,10 @@ pub struct Candidate {
 struct Seen {
     /// None where there is none.
     lease: Option<Lease>,
-    /// None where nothing else was ever seen.
-    since: Option<Timestamp>,
+    since: Timestamp,
+    /// When this replica renewed it: the last time that is known, and what was sent since, of which any may
+    /// have been written without an answer.
+    written: Vec<String>,
 }
 
 // === impl Candidate ===
@@ -94,22 +99,27 @@ impl Candidate {
         if !held {
             match self.look(seen).await {
                 Ok(()) => {}
+                // A leader judges for itself: until its Lease could be another's, calls are handed on.
                 Err(refused) => {
-                    self.say(standing, nobody_knows(&refused));
+                    let follows = matches!(&*standing.borrow(), Standing::Follows(_));
+                    if !follows || self.may_take(seen.as_ref()) {
+                        self.say(standing, nobody_knows(&refused));
+                    }
                     return self.duration / LOOKS;
                 }
             }
             if !self.may_take(seen.as_ref()) {
-                self.say(standing, of_other(seen.as_ref()));
+                self.say(standing, self.of_other(seen.as_ref()));
                 return self.duration / LOOKS;
             }
         }
         let sent_at = self.clock.now();
-        match self.write(seen.as_ref(), false).await {
+        match self.write(seen, false).await {
             Ok(lease) => {
                 *seen = Some(Seen {
+                    written: renewed(Some(&lease)).into_iter().collect(),
                     lease: Some(lease),
-                    since: Some(self.clock.now()),
+                    since: self.clock.now(),
                 });
                 let until = sent_at.plus(self.duration.saturating_sub(margin(self.duration)));
                 self.say(standing, Standing::Leads { until });
@@ -122,7 +132,7 @@ impl Candidate {
                 if looked.is_ok() && self.is_mine(seen.as_ref()) {
                     return Duration::ZERO;
                 }
-                self.say(standing, of_other(seen.as_ref()));
+                self.say(standing, self.of_other(seen.as_ref()));
                 self.duration / LOOKS
             }
             Err(refused) => {
@@ -146,21 +156,25 @@ impl Candidate {
         let found = self.in_time(api.get_opt(&self.lease)).await?;
         let now = self.clock.now();
         let spec = |lease: &Option<Lease>| lease.as_ref().and_then(|lease| lease.spec.clone());
-        let since = match seen.take() {
+        let before = seen.take();
+        let written = before.as_ref().map(|before| before.written.clone());
+        let written = written.unwrap_or_default();
+        let since = match before {
             Some(before) if spec(&before.lease) == spec(&found) => before.since,
-            Some(_) => Some(now),
-            None => found.as_ref().map(|_| now),
+            // One that was deleted may still be somebody's, who has not noticed.
+            _ => now,
         };
         *seen = Some(Seen {
             lease: found,
             since,
+            written,
         });
         Ok(())
     }
 
     /// Whether the Lease is free, or has not been renewed for as long as it lasts.
     fn may_take(&self, seen: Option<&Seen>) -> bool {
-        let Some(Seen { lease, since }) = seen else {
+        let Some(Seen { lease, since, .. }) = seen else {
             return false;
         };
         let lease = lease.as_ref();
@@ -174,30 +188,33 @@ impl Candidate {
             .unwrap_or_default()
             .is_empty();
         let is_given_up = is_free && seconds == GIVEN_UP_SECONDS;
-        // One that is deleted while somebody holds it is as one that is not renewed.
-        let Some(since) = since.filter(|_| !is_given_up && !self.is_mine(seen)) else {
+        if is_given_up || self.is_mine(seen) {
             return true;
-        };
+        }
         let written = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
         let lasts = written.max(self.duration).min(LONGEST);
-        self.clock.now().since(since) >= lasts
+        self.clock.now().since(*since) >= lasts
     }
 
-    /// Whether this replica is the holder that was seen.
+    /// Whether what was seen is what this replica wrote: nobody else may answer by it. One that somebody
+    /// else wrote is not, whatever name is in it.
     fn is_mine(&self, seen: Option<&Seen>) -> bool {
         let lease = seen.and_then(|seen| seen.lease.as_ref());
         let spec = lease.and_then(|lease| lease.spec.as_ref());
         let holder = spec.and_then(|spec| spec.holder_identity.as_deref());
-        holder == Some(self.identity.as_str())
+        let is_written = renewed(lease)
+            .zip(seen)
+            .is_some_and(|(renewed, seen)| seen.written.contains(&renewed));
+        holder == Some(self.identity.as_str()) && is_written
     }
 
     /// Writes the Lease as held by this replica, or as given up; only over what was `seen`.
-    async fn write(&self, seen: Option<&Seen>, give_up: bool) -> Result<Lease, Refused> {
-        let before = seen.and_then(|seen| seen.lease.clone());
+    async fn write(&self, seen: &mut Option<Seen>, give_up: bool) -> Result<Lease, Refused> {
+        let before = seen.as_ref().and_then(|seen| seen.lease.clone());
         let exists = before.is_some();
         let before = before.unwrap_or_default();
         let spec = before.spec.unwrap_or_default();
-        let is_mine = self.is_mine(seen);
+        let is_mine = self.is_mine(seen.as_ref());
         let now = Some(MicroTime(wall()));
         let transitions = spec.lease_transitions.unwrap_or(0);
         let spec = if give_up {
@@ -238,6 +255,13 @@ impl Candidate {
             },
             spec: Some(spec),
         };
+        // Noted before it is known to have been written: the answer may be lost.
+        if let Some(seen) = seen {
+            seen.written.extend(renewed(Some(&lease)));
+            if seen.written.len() > MOST_WRITTEN {
+                seen.written.remove(1);
+            }
+        }
         let api = self.api();
         let params = PostParams::default();
         if exists {
@@ -248,12 +272,50 @@ impl Candidate {
         }
     }
 
+    /// How this replica stands where it holds nothing.
+    fn of_other(&self, seen: Option<&Seen>) -> Standing {
+        let nobody = |why: &str| Standing::Nobody {
+            why: why.to_owned(),
+        };
+        let Some(lease) = seen.and_then(|seen| seen.lease.as_ref()) else {
+            return nobody("nobody holds the Lease yet");
+        };
+        let spec = lease.spec.as_ref();
+        let holder = spec.and_then(|spec| spec.holder_identity.clone());
+        let Some(identity) = holder.filter(|holder| !holder.is_empty()) else {
+            return nobody("nobody holds the Lease");
+        };
+        if identity == self.identity {
+            return nobody("the Lease that this replica held has not ended yet");
+        }
+        let annotation = |name: &str| lease.metadata.annotations.as_ref()?.get(name).cloned();
+        match annotation(ADDRESS) {
+            Some(address) => Standing::Follows(Peer {
+                identity,
+                address,
+                certificate: annotation(CERTIFICATE),
+            }),
+            None => nobody("whoever holds the Lease does not say where it is"),
+        }
+    }
+
     /// Gives the Lease up where it is held, so that the next one need not wait for its end.
     async fn give_up(&self, standing: &watch::Sender<Standing>, mut seen: Option<Seen>) {
         let held = matches!(&*standing.borrow(), Standing::Leads { .. });
         let why = "this replica is shutting down".to_owned();
         self.say(standing, Standing::Nobody { why });
-        if held && let Err(refused) = self.write(seen.as_ref(), true).await {
+        let mut given_up = match held {
+            true => self.write(&mut seen, true).await.map(drop),
+            false => Ok(()),
+        };
+        // A renewal whose answer was never heard has written it since.
+        if given_up.as_ref().is_err_and(Refused::is_conflict)
+            && self.look(&mut seen).await.is_ok()
+            && self.is_mine(seen.as_ref())
+        {
+            given_up = self.write(&mut seen, true).await.map(drop);
+        }
+        if let Err(refused) = given_up {
             tracing::warn!(
                 "the Lease {} cannot be given up: {}",
                 self.lease,
@@ -264,7 +326,7 @@ impl Candidate {
         seen = None;
         loop {
             if self.look(&mut seen).await.is_ok() {
-                self.say(standing, of_other(seen.as_ref()));
+                self.say(standing, self.of_other(seen.as_ref()));
             }
             tokio::time::sleep(self.duration / LOOKS / 2).await;
         }
@@ -313,28 +375,10 @@ fn margin(duration: Duration) -> Duration {
     duration / 6
 }
 
-/// How a replica stands that holds nothing.
-fn of_other(seen: Option<&Seen>) -> Standing {
-    let nobody = |why: &str| Standing::Nobody {
-        why: why.to_owned(),
-    };
-    let Some(lease) = seen.and_then(|seen| seen.lease.as_ref()) else {
-        return nobody("nobody holds the Lease yet");
-    };
-    let spec = lease.spec.as_ref();
-    let holder = spec.and_then(|spec| spec.holder_identity.clone());
-    let Some(identity) = holder.filter(|holder| !holder.is_empty()) else {
-        return nobody("nobody holds the Lease");
-    };
-    let annotation = |name: &str| lease.metadata.annotations.as_ref()?.get(name).cloned();
-    match annotation(ADDRESS) {
-        Some(address) => Standing::Follows(Peer {
-            identity,
-            address,
-            certificate: annotation(CERTIFICATE),
-        }),
-        None => nobody("whoever holds the Lease does not say where it is"),
-    }
+/// When it was renewed, as it stands in it.
+fn renewed(lease: Option<&Lease>) -> Option<String> {
+    let renewed = lease?.spec.as_ref()?.renew_time.as_ref()?;
+    serde_json::to_string(renewed).ok()
 }
 
 fn nobody_knows(refused: &Refused) -> Standing {

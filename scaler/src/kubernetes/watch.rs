@@ -3,11 +3,13 @@
 //! Beside the changes it tells when the server last said that there are none, which is what makes the
 //! difference between "nothing changed" and "nobody answers": every list, every watch that begins or
 //! ends in order, every event and every bookmark is a sign of life. What cannot be watched is listed
-//! again, at a pace that a broken server bears.
+//! again, at a pace that a broken server bears. Of each object only what the caller reads is kept, page by
+//! page: a cluster may have many that nobody scales.
 //!
 //! `kube-runtime`'s watcher was looked at: it does not tell of bookmarks, nor that a broken watch has
 //! resumed, so a watch that breaks every second would look like one that is dead.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -28,30 +30,38 @@ const LAST_PAUSE: Duration = Duration::from_secs(30);
 /// A page's token has expired, or the version to go on from.
 const GONE: u16 = 410;
 
+/// An object's namespace and name.
+pub(super) type Name = (String, String);
+
 /// What a watch tells.
 #[derive(Debug)]
-pub(super) enum Change {
-    /// These are all there are.
-    All(Vec<DynamicObject>),
+pub(super) enum Change<T> {
+    /// These are all there are that make sense.
+    All(BTreeMap<Name, T>),
     /// This one is new, or has changed.
-    Applied(DynamicObject),
-    /// This one is gone.
-    Gone(DynamicObject),
+    Applied(Name, T),
+    /// This one is gone, or makes no sense.
+    Gone(Name),
     /// Nothing has changed.
     Alive,
     /// The server did not answer.
     Failed(Refused),
 }
 
-/// Watches for ever and tells `each` change.
-pub(super) async fn watch(api: &Api<DynamicObject>, mut each: impl FnMut(Change)) {
+/// Watches for ever and tells `each` change of what `read` makes of the objects.
+pub(super) async fn watch<T>(
+    api: &Api<DynamicObject>,
+    read: impl Fn(&DynamicObject) -> Option<T>,
+    mut each: impl FnMut(Change<T>),
+) {
     let mut pause = FIRST_PAUSE;
     loop {
-        match list(api).await {
+        match list(api, &read).await {
             Ok((all, version)) => {
                 pause = FIRST_PAUSE;
                 each(Change::All(all));
-                follow(api, version, &mut each).await;
+                follow(api, version, &read, &mut each).await;
+                tokio::time::sleep(FIRST_PAUSE).await;
             }
             Err(refused) => {
                 each(Change::Failed(refused));
@@ -63,8 +73,11 @@ pub(super) async fn watch(api: &Api<DynamicObject>, mut each: impl FnMut(Change)
 }
 
 /// Everything there is, and the version from which a watch goes on.
-async fn list(api: &Api<DynamicObject>) -> Result<(Vec<DynamicObject>, String), Refused> {
-    let mut all = Vec::new();
+async fn list<T>(
+    api: &Api<DynamicObject>,
+    read: &impl Fn(&DynamicObject) -> Option<T>,
+) -> Result<(BTreeMap<Name, T>, String), Refused> {
+    let mut all = BTreeMap::new();
     let mut next: Option<String> = None;
     loop {
         let mut params = ListParams::default().limit(PAGE);
@@ -72,7 +85,11 @@ async fn list(api: &Api<DynamicObject>) -> Result<(Vec<DynamicObject>, String), 
             params = params.continue_token(token);
         }
         let page = in_time(api.list(&params)).await?;
-        all.extend(page.items);
+        let made = page
+            .items
+            .iter()
+            .filter_map(|object| Some((name(object), read(object)?)));
+        all.extend(made);
         next = page.metadata.continue_.filter(|token| !token.is_empty());
         if next.is_none() {
             return Ok((all, page.metadata.resource_version.unwrap_or_default()));
@@ -81,11 +98,16 @@ async fn list(api: &Api<DynamicObject>) -> Result<(Vec<DynamicObject>, String), 
 }
 
 /// Watches on from `version` until that is not known any more, or the server cannot be asked.
-async fn follow(api: &Api<DynamicObject>, mut version: String, each: &mut impl FnMut(Change)) {
+async fn follow<T>(
+    api: &Api<DynamicObject>,
+    mut version: String,
+    read: &impl Fn(&DynamicObject) -> Option<T>,
+    each: &mut impl FnMut(Change<T>),
+) {
     let mut pause = FIRST_PAUSE;
     loop {
         let mut began = false;
-        let ended = one_watch(api, &mut version, |change| {
+        let ended = one_watch(api, &mut version, read, |change| {
             began = true;
             each(change);
         });
@@ -111,10 +133,11 @@ async fn follow(api: &Api<DynamicObject>, mut version: String, each: &mut impl F
 }
 
 /// One watch, to its end.
-async fn one_watch(
+async fn one_watch<T>(
     api: &Api<DynamicObject>,
     version: &mut String,
-    mut each: impl FnMut(Change),
+    read: &impl Fn(&DynamicObject) -> Option<T>,
+    mut each: impl FnMut(Change<T>),
 ) -> Result<(), Refused> {
     let params = WatchParams::default().timeout(WATCH_SECONDS);
     let events = in_time(api.watch(&params, version)).await?;
@@ -137,14 +160,26 @@ async fn one_watch(
             }
             Some(Ok(WatchEvent::Added(object) | WatchEvent::Modified(object))) => {
                 note_version(version, &object);
-                each(Change::Applied(object));
+                let name = name(&object);
+                each(match read(&object) {
+                    Some(value) => Change::Applied(name, value),
+                    None => Change::Gone(name),
+                });
             }
             Some(Ok(WatchEvent::Deleted(object))) => {
                 note_version(version, &object);
-                each(Change::Gone(object));
+                each(Change::Gone(name(&object)));
             }
         }
     }
+}
+
+fn name(object: &DynamicObject) -> Name {
+    let metadata = &object.metadata;
+    (
+        metadata.namespace.clone().unwrap_or_default(),
+        metadata.name.clone().unwrap_or_default(),
+    )
 }
 
 fn note_version(version: &mut String, object: &DynamicObject) {

@@ -2,7 +2,8 @@
 //!
 //! Whoever decides about a target asks [`Workloads::of`], which reads memory alone; the watches begin
 //! with the first target of a kind and end some minutes after the last. The scale of any other kind is
-//! read one at a time, at most one request a second for all of them together. What is not known
+//! read object by object, each at most once in [`SCALE_INTERVAL`] and so often that none is older than
+//! [`SCALE_WITHIN`]. What is not known
 //! carries a cause, and what was known stays known, as old as it is: how old it may be is the
 //! engine's to judge.
 
@@ -17,26 +18,27 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 
 use super::scaled_object::{ScaledObject, TargetRef, WorkloadKind};
-use super::watch::{Change, watch};
+use super::watch::{Change, Name, watch};
 use super::workload::Replicas;
 use super::{Cluster, Refused, in_time};
 use crate::clock::Clock;
 use crate::observe::{Problem, WorkloadReading};
 
-/// How often it is looked which kinds are needed; the scale of other kinds is read at this pace too.
+/// How often it is looked which kinds are needed, and whose scale is read.
 const ROUND: Duration = Duration::from_secs(1);
 /// A target that nobody decides about for this long needs no watch any more.
 const WANTED_FOR: Duration = Duration::from_secs(600);
 /// Between two readings of one scale subresource, at least.
 const SCALE_INTERVAL: Duration = Duration::from_secs(5);
+/// In how many seconds all of them are read once, however many there are.
+const SCALE_WITHIN: Duration = Duration::from_secs(30);
 /// A watch without a sign of life for longer than this says nothing of now. A server sends bookmarks
 /// about once a minute, and a watch is begun anew more often than that.
 const ALIVE_FOR: Duration = Duration::from_secs(60);
+/// A server that does not answer is a target's trouble only after this.
+const TROUBLE_AFTER: Duration = Duration::from_secs(5);
 /// Kinds that are watched or read at once. Nobody scales as many with Kafka consumers.
 const MAX_KINDS: usize = 16;
-
-/// An object's namespace and name.
-type Name = (String, String);
 
 /// What is known of the workloads of a cluster. Cheap to clone, all clones know the same.
 #[derive(Clone, Debug)]
@@ -89,34 +91,18 @@ impl<T> Default for Known<T> {
 
 impl<T> Known<T> {
     /// Takes a change in.
-    fn take_in(
-        &mut self,
-        change: Change,
-        what: &str,
-        now: Timestamp,
-        read: impl Fn(&DynamicObject) -> Option<T>,
-    ) {
+    fn take_in(&mut self, change: Change<T>, what: &str, now: Timestamp) {
         match change {
             Change::Failed(refused) => {
                 self.refuse(refused, what);
                 return;
             }
-            Change::All(all) => {
-                let named = all
-                    .iter()
-                    .filter_map(|object| Some((name(object), read(object)?)));
-                self.objects = named.collect();
+            Change::All(all) => self.objects = all,
+            Change::Applied(name, value) => {
+                self.objects.insert(name, value);
             }
-            Change::Applied(object) => match read(&object) {
-                Some(value) => {
-                    self.objects.insert(name(&object), value);
-                }
-                None => {
-                    self.objects.remove(&name(&object));
-                }
-            },
-            Change::Gone(object) => {
-                self.objects.remove(&name(&object));
+            Change::Gone(name) => {
+                self.objects.remove(&name);
             }
             Change::Alive => {}
         }
@@ -142,7 +128,11 @@ impl<T> Known<T> {
 
     /// When what is known of `name` was last known to be so.
     fn known_at(&self, name: &Name, now: Timestamp) -> Option<Timestamp> {
-        let at = self.read_at.get(name).copied().or(self.alive_at)?;
+        // What is read one by one is as old as its reading.
+        if let Some(at) = self.read_at.get(name) {
+            return Some(*at);
+        }
+        let at = self.alive_at?;
         let is_of_now = self.refused.is_none() && now.since(at) <= ALIVE_FOR;
         Some(if is_of_now { now } else { at })
     }
@@ -157,14 +147,6 @@ impl<T> Known<T> {
             },
         }
     }
-}
-
-fn name(object: &DynamicObject) -> Name {
-    let metadata = &object.metadata;
-    (
-        metadata.namespace.clone().unwrap_or_default(),
-        metadata.name.clone().unwrap_or_default(),
-    )
 }
 
 // === impl Workloads ===
@@ -232,38 +214,39 @@ impl Workloads {
                     watches.spawn(async move { this.watch_kind(&cluster, &kind).await })
                 });
             }
-            if let Some((kind, object)) = polled.next(&wanted, self.clock.now()) {
-                self.read_scale(&cluster, &kind, object).await;
-            }
+            let due = polled.next(&wanted, self.clock.now());
+            let reads = due
+                .into_iter()
+                .map(|(kind, object)| self.read_scale(&cluster, kind, object));
+            futures::future::join_all(reads).await;
         }
     }
 
     async fn watch_scaled_objects(&self, cluster: &Cluster) {
         let kind = WorkloadKind::scaled_object();
         let api = Api::all_with(cluster.client.clone(), &api_resource(&kind));
-        watch(&api, |change| {
+        watch(&api, ScaledObject::of, |change| {
             let now = self.clock.now();
-            let mut shared = self.write();
-            let known = &mut shared.scaled_objects;
-            known.take_in(change, "scaledobjects", now, ScaledObject::of);
+            let known = &mut self.write().scaled_objects;
+            known.take_in(change, "scaledobjects", now);
         })
         .await;
     }
 
     async fn watch_kind(&self, cluster: &Cluster, kind: &WorkloadKind) {
         let api = Api::all_with(cluster.client.clone(), &api_resource(kind));
-        watch(&api, |change| {
+        let read = |object: &DynamicObject| Some(Replicas::of_object(object));
+        watch(&api, read, |change| {
             let now = self.clock.now();
             let mut shared = self.write();
             let known = shared.kinds.entry(kind.clone()).or_default();
-            let read = |object: &DynamicObject| Some(Replicas::of_object(object));
-            known.take_in(change, &kind.resource, now, read);
+            known.take_in(change, &kind.resource, now);
         })
         .await;
     }
 
-    async fn read_scale(&self, cluster: &Cluster, kind: &WorkloadKind, (namespace, name): Name) {
-        let resource = api_resource(kind);
+    async fn read_scale(&self, cluster: &Cluster, kind: WorkloadKind, (namespace, name): Name) {
+        let resource = api_resource(&kind);
         let api: Api<DynamicObject> =
             Api::namespaced_with(cluster.client.clone(), &namespace, &resource);
         let scale = in_time(api.get_scale(&name)).await;
@@ -355,6 +338,8 @@ impl Shared {
             .refused
             .as_ref()
             .or(known.refused.as_ref());
+        // A watch that breaks is mostly back in a second: no trouble while what is known is of now.
+        let refused = refused.filter(|_| now.since(at) > TROUBLE_AFTER);
         WorkloadReading {
             observation: WorkloadObservation::Known(Workload {
                 at,
@@ -385,21 +370,25 @@ struct Polled {
 // === impl Polled ===
 
 impl Polled {
-    /// The one that was read longest ago, if that is long enough ago.
+    /// Those that were read longest ago, as far as that is long enough ago: one, or as many as it takes
+    /// for all to have their turn.
     fn next(
         &mut self,
         wanted: &BTreeSet<(WorkloadKind, Name)>,
         now: Timestamp,
-    ) -> Option<(WorkloadKind, Name)> {
+    ) -> Vec<(WorkloadKind, Name)> {
         self.read_at.retain(|object, _| wanted.contains(object));
         let polled = wanted.iter().filter(|(kind, _)| !is_watched(kind));
-        let next = polled.min_by_key(|object| self.read_at.get(object))?;
+        let mut polled: Vec<_> = polled.collect();
+        let turns = SCALE_WITHIN.as_secs() / ROUND.as_secs();
+        let at_once = polled.len().div_ceil(usize::try_from(turns).unwrap_or(1));
         let is_due = |at: &Timestamp| now.since(*at) >= SCALE_INTERVAL;
-        if !self.read_at.get(next).is_none_or(is_due) {
-            return None;
-        }
-        self.read_at.insert(next.clone(), now);
-        Some(next.clone())
+        polled.retain(|object| self.read_at.get(object).is_none_or(is_due));
+        polled.sort_by_key(|object| self.read_at.get(object));
+        let next: Vec<_> = polled.into_iter().take(at_once).cloned().collect();
+        let read = next.iter().map(|object| (object.clone(), now));
+        self.read_at.extend(read);
+        next
     }
 }
 
@@ -420,5 +409,36 @@ pub(super) fn api_resource(kind: &WorkloadKind) -> ApiResource {
         api_version,
         kind: kind.kind.clone(),
         plural: kind.resource.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_scales_have_their_turn_however_many_there_are() {
+        for count in [1, 29, 130, 2_000] {
+            let kind = WorkloadKind {
+                group: "argoproj.io".to_owned(),
+                version: "v1alpha1".to_owned(),
+                kind: "Rollout".to_owned(),
+                resource: "rollouts".to_owned(),
+            };
+            let object = |number| (kind.clone(), ("shop".to_owned(), format!("{number:04}")));
+            let wanted: BTreeSet<_> = (0..count).map(object).collect();
+            let (mut polled, mut read_at) = (Polled::default(), BTreeMap::new());
+            for second in 0..200 {
+                let now = Timestamp::from_millis(second * 1_000);
+                for object in polled.next(&wanted, now) {
+                    let before = read_at.insert(object, now);
+                    let soon = before.is_some_and(|at| now.since(at) < SCALE_INTERVAL);
+                    assert!(!soon, "{count}: {second}");
+                }
+                let late = |at: &Timestamp| now.since(*at) > SCALE_WITHIN;
+                assert!(!read_at.values().any(late), "{count}: {second}");
+            }
+            assert_eq!(read_at.len(), count);
+        }
     }
 }

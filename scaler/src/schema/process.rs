@@ -278,8 +278,8 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("kubernetes.workloads", Kind::Boolean, Default("true")).means(
         "Watch ScaledObjects and what they scale: replicas are read then, and not guessed from the \
-         addresses of a group's members, and bounds, tolerance and pauses are known. Needs get, list \
-         and watch of scaledobjects, deployments and statefulsets, and get of the scale of other kinds.",
+         addresses of a group's members, and bounds, tolerance and pauses are known. Needs list and \
+         watch of scaledobjects, deployments and statefulsets, and get of the scale of other kinds.",
     ),
     setting("kubernetes.events", Kind::Boolean, Default("true")).means(
         "Write decisions that change something, and findings that need a person, as Events on the \

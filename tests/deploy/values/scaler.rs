@@ -69,7 +69,7 @@ sides.
 
 | right | for what | without it (`kubernetes.rights`) |
 |---|---|---|
-| all namespaces: get, list, watch of `scaledobjects`, `deployments`, `statefulsets` | replicas, bounds, tolerance and pauses are read | `workloads: false`: replicas are guessed from the addresses of a group's members |
+| all namespaces: list, watch of `scaledobjects`, `deployments`, `statefulsets` | replicas, bounds, tolerance and pauses are read | `workloads: false`: replicas are guessed from the addresses of a group's members |
 | all namespaces: get of the scale of what `scaleOf` names | the same for Rollouts and other kinds | those are guessed |
 | all namespaces: create, patch of `events` | `kubectl describe scaledobject` says why | `events: false`: the log and the page say it |
 | its own namespace: get, create, update of `leases` (by name) | one of several replicas leads | `lease: false`: one replica |

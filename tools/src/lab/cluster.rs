@@ -93,21 +93,31 @@ impl Lab {
             guard,
             pipe,
         };
-        let mut up = lab.command(&lab.scripts.join("up.sh"));
-        let log = lab.folder.join("up.log");
+        // On a busy machine its scripts give up now and then, and a second time is enough.
+        if lab.up().await.is_err() {
+            let mut down = lab.command(&lab.scripts.join("down.sh"));
+            let _ = tokio::time::timeout(DOWN_TIMEOUT, down.output()).await;
+            lab.up().await?;
+        }
+        Ok(lab)
+    }
+
+    async fn up(&self) -> Result<(), LabError> {
+        let mut up = self.command(&self.scripts.join("up.sh"));
+        let log = self.folder.join("up.log");
         // To a file: the lab's programs keep what they are given open.
         let output = std::fs::File::create(&log).map_err(io("writing the lab's log"))?;
         up.stdout(Stdio::null()).stderr(Stdio::from(output));
         let status = tokio::time::timeout(UP_TIMEOUT, up.status()).await;
         let status = status.map_err(|_| late("starting the lab", UP_TIMEOUT))?;
-        if !status.map_err(io("starting the lab"))?.success() {
-            let said = std::fs::read_to_string(&log).unwrap_or_default();
-            return Err(LabError::Failed {
-                what: "starting the lab".to_owned(),
-                said: process::tail(&said, TAIL_LINES),
-            });
+        if status.map_err(io("starting the lab"))?.success() {
+            return Ok(());
         }
-        Ok(lab)
+        let said = std::fs::read_to_string(&log).unwrap_or_default();
+        Err(LabError::Failed {
+            what: "starting the lab".to_owned(),
+            said: process::tail(&said, TAIL_LINES),
+        })
     }
 
     /// Its state: `logs/`, `pods/`, `timeline.jsonl`.

@@ -261,12 +261,18 @@ fn goals(goal: Goal, outcomes: &[&Outcome]) -> Vec<(String, bool)> {
             ]
         }
         (Goal::SameCounts, spans) => {
-            let counts = |spans: &[SpanFigures]| -> Vec<Vec<u32>> {
-                spans.iter().map(|span| span.counts.clone()).collect()
+            let counts = |spans: &[SpanFigures]| -> Vec<Option<u32>> {
+                let last = spans.iter().map(|span| span.counts.last().copied());
+                last.collect()
             };
             let other = of(Policy::TwoAPod).map(|other| counts(&other.spans));
             let same = other.map(|other| other == counts(spans));
-            let goal = |same| ("the same counts with two consumers a pod".to_owned(), same);
+            let goal = |same| {
+                (
+                    "the same counts at the end of each part with two consumers a pod".to_owned(),
+                    same,
+                )
+            };
             same.map(goal).into_iter().collect()
         }
         (Goal::AtMostLagAndRate, [rise, ..]) => {

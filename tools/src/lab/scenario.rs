@@ -85,7 +85,7 @@ pub struct Scenario {
 pub enum Goal {
     /// One step up, at most two down, no reversal, and a steady message time that is settled.
     OneStep,
-    /// The same counts with one consumer a pod and with two.
+    /// The same counts at the end of each span with one consumer a pod and with two.
     SameCounts,
     /// No more message time in the first span than lag and rate at no more replica-minutes, and at most
     /// three steps up.

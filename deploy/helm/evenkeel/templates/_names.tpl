@@ -35,6 +35,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if .Values.serviceAccount.create }}
 {{- default (include "evenkeel.fullname" .) .Values.serviceAccount.name }}
 {{- else }}
+{{- if and .Values.kubernetes.enabled (not .Values.serviceAccount.name) }}
+{{- fail "serviceAccount.name is required where serviceAccount.create is false: kubernetes.enabled gives it rights, and \"default\" is every pod's" }}
+{{- end }}
 {{- default "default" .Values.serviceAccount.name }}
 {{- end }}
 {{- end }}
@@ -75,17 +78,21 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- define "evenkeel.config" -}}
 {{- $config := deepCopy .Values.config }}
 {{- $rights := .Values.kubernetes.rights }}
-{{- range $section := list "kubernetes" "leader" "state" }}
-{{- if and $.Values.kubernetes.enabled (hasKey $config $section) }}
-{{- fail (printf "kubernetes.enabled writes config.%s: give one of them" $section) }}
-{{- end }}
-{{- end }}
 {{- if .Values.kubernetes.enabled }}
+{{- if hasKey $config "kubernetes" }}
+{{- fail "kubernetes.enabled writes config.kubernetes: give one of them" }}
+{{- end }}
 {{- $_ := set $config "kubernetes" (dict "enabled" true "workloads" $rights.workloads "events" (and $rights.workloads $rights.events)) }}
 {{- if $rights.lease }}
-{{- $_ := set $config "leader" (dict "lease" (include "evenkeel.fullname" .)) }}
+{{- if dig "leader" "lease" "" $config }}
+{{- fail "kubernetes.rights.lease writes config.leader.lease: give one of them" }}
+{{- end }}
+{{- $_ := set $config "leader" (merge (dict "lease" (include "evenkeel.fullname" .)) (default dict $config.leader)) }}
 {{- end }}
 {{- if $rights.configMaps }}
+{{- if hasKey $config "state" }}
+{{- fail "kubernetes.rights.configMaps writes config.state: set it to false, or leave config.state out" }}
+{{- end }}
 {{- $_ := set $config "state" (dict "configMaps" (printf "%s-learned" (include "evenkeel.fullname" . | trunc 55 | trimSuffix "-"))) }}
 {{- end }}
 {{- else if not (hasKey $config "kubernetes") }}
