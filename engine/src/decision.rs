@@ -1,9 +1,11 @@
 //! The pipeline: one observation and the state of one target in, one explained decision out.
 //!
 //! This file holds the vocabulary of what comes out; `decision/pipeline.rs` runs the rooms in order,
-//! `decision/recommend.rs` weighs what they say, `decision/explain.rs` puts it into words.
+//! `decision/recommend.rs` weighs what they say, `decision/gates.rs` lists what may hold a change back,
+//! `decision/explain.rs` puts it into words.
 
 mod explain;
+pub mod gates;
 mod pipeline;
 mod recommend;
 #[cfg(test)]

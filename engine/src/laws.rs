@@ -5,6 +5,7 @@
 
 mod damping;
 mod data;
+mod gates;
 mod limits;
 mod settings;
 mod sources;

@@ -27,7 +27,7 @@ const STRIKES: u32 = 2;
 
 /// How long it then may not, at first and at most; doubled each time.
 const FIRST_BLOCK: Duration = Duration::from_secs(600);
-const LONGEST_BLOCK: Duration = Duration::from_secs(3_600);
+pub(crate) const LONGEST_BLOCK: Duration = Duration::from_secs(3_600);
 
 /// A rate that has grown by this factor makes what was learned about the downstream void.
 const RATE_CLEARS: f64 = 1.2;

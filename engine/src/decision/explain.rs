@@ -15,8 +15,9 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::time::Duration;
 
+use super::gates::Gate;
 use super::pipeline::Picture;
-use super::recommend::{Direction, Kept, Recommendation, Refused};
+use super::recommend::{Direction, Recommendation};
 use super::{Finding, Stage, State, Step, Verdict};
 use crate::capacity::Source;
 use crate::observation::Cause;
@@ -284,38 +285,13 @@ impl Speaker<'_> {
     }
 
     fn hold(&self) -> String {
-        let picture = self.picture;
-        let left = self
-            .policy
-            .rebalance_hold
-            .saturating_sub(Duration::from_secs_f64(
-                picture.holding.held_seconds.clamp(0.0, 1e9),
-            ));
+        let holding = self.picture.holding;
         match self.recommendation.refused {
-            Some(Refused::Rebalance) => format!(
-                "A rebalance goes on: what lag grew since is not counted for up to {} s more; \
-                 the rate is.",
-                left.as_secs()
-            ),
-            Some(Refused::InFlight) => format!(
-                "{} replicas are still starting: what lag grows meanwhile is not counted; the rate \
-                 is.",
-                picture.flight.replicas
-            ),
-            Some(Refused::StepTaken) => format!(
-                "A rebalance goes on and its hold is spent: the backlog asks once each \
-                 {} s, and it has asked.",
-                self.policy.rebalance_hold.as_secs()
-            ),
-            Some(Refused::Downstream(until)) => format!(
-                "More replicas did not bring more throughput twice: the backlog may not ask for \
-                 more for another {} s.",
-                until.since(self.now).as_secs()
-            ),
-            None if picture.holding.spent => {
+            Some(gate) => self.shut(gate),
+            None if holding.spent => {
                 "A rebalance goes on and its hold is spent: lag counts again.".to_owned()
             }
-            None if picture.holding.rebalancing => {
+            None if holding.rebalancing => {
                 "A rebalance goes on; lag asks for no more, so nothing is held.".to_owned()
             }
             None => "No rebalance: nothing is held back.".to_owned(),
@@ -334,9 +310,9 @@ impl Speaker<'_> {
                 it.stabilized,
                 self.policy.scale_down_window.as_secs()
             ),
-            Direction::StayThoughLower(kept) => {
+            Direction::StayThoughLower(gate) => {
                 let lower = it.lower.unwrap_or(it.base);
-                format!("{lower} would do, {} stay: {}.", it.base, self.kept(kept))
+                format!("{lower} would do, {} stay: {}.", it.base, self.shut(gate))
             }
             Direction::Stay if it.held > it.stabilized && it.stabilized == it.base => format!(
                 "{} are within the tolerated load: nothing changes before their busiest one is too \
@@ -347,20 +323,48 @@ impl Speaker<'_> {
         }
     }
 
-    fn kept(&self, kept: Kept) -> String {
-        let window = self.policy.scale_down_window;
-        match kept {
-            Kept::Partial => "not everything could be read".to_owned(),
-            Kept::Rebalance => "a rebalance goes on".to_owned(),
-            Kept::InFlight => "replicas are still starting".to_owned(),
-            Kept::Stalled => "members that hold lag commit nothing".to_owned(),
-            Kept::Prometheus => "Prometheus is missing and may know of more".to_owned(),
-            Kept::Warmup => format!(
+    /// Why a gate is shut: a sentence about the backlog, or the reason why fewer replicas are not asked for.
+    fn shut(&self, gate: Gate) -> String {
+        let (policy, picture) = (self.policy, self.picture);
+        let window = policy.scale_down_window;
+        match gate {
+            Gate::LagRebalance => {
+                let held = Duration::from_secs_f64(picture.holding.held_seconds.clamp(0.0, 1e9));
+                format!(
+                    "A rebalance goes on: what lag grew since is not counted for up to {} s more; \
+                     the rate is.",
+                    policy.rebalance_hold.saturating_sub(held).as_secs()
+                )
+            }
+            Gate::LagInFlight => format!(
+                "{} replicas are still starting: what lag grows meanwhile is not counted; the rate \
+                 is.",
+                picture.flight.replicas
+            ),
+            Gate::LagStepTaken => format!(
+                "A rebalance goes on and its hold is spent: the backlog asks once each \
+                 {} s, and it has asked.",
+                policy.rebalance_hold.as_secs()
+            ),
+            Gate::LagDownstream => {
+                let left = picture.blocked_until.map(|until| until.since(self.now));
+                format!(
+                    "More replicas did not bring more throughput twice: the backlog may not ask for \
+                     more for another {} s.",
+                    left.unwrap_or_default().as_secs()
+                )
+            }
+            Gate::Partial => "not everything could be read".to_owned(),
+            Gate::Rebalance => "a rebalance goes on".to_owned(),
+            Gate::InFlight => "replicas are still starting".to_owned(),
+            Gate::Stalled => "members that hold lag commit nothing".to_owned(),
+            Gate::Prometheus => "Prometheus is missing and may know of more".to_owned(),
+            Gate::Warmup => format!(
                 "the scaler has not watched for {} s yet, {} s to go",
                 window.as_secs(),
                 self.state.down.missing(window, self.now).as_secs()
             ),
-            Kept::Window => format!(
+            Gate::Window => format!(
                 "more was needed within the last {} s, at least {} s to go",
                 window.as_secs(),
                 self.state
@@ -368,12 +372,12 @@ impl Speaker<'_> {
                     .extreme_leaves_in(window, self.now)
                     .as_secs()
             ),
-            Kept::Surplus => format!(
+            Gate::Surplus => format!(
                 "they were added to work a backlog off, less than {} s ago",
                 self.policy.tuning.surplus_kept.as_secs()
             ),
-            Kept::Tolerated => "the HPA would take that for what is there".to_owned(),
-            Kept::NotWorthIt => format!(
+            Gate::Tolerated => "the HPA would take that for what is there".to_owned(),
+            Gate::NotWorthIt => format!(
                 "a pause of {} s would cost more than that saves",
                 Figure(self.state.rebalance.pause().as_secs_f64())
             ),

@@ -7,20 +7,14 @@
 
 mod tolerance;
 
-use std::time::Duration;
-
 use super::State;
+use super::gates::{Gate, STALLED_HOLD, settles};
 use super::pipeline::Picture;
 use crate::capacity::Capacity;
 use crate::policy::Policy;
-use crate::rate::short_window;
 use crate::sizing::{Demand, whole_replicas};
 use crate::stabilizer::{self, Extreme};
 use crate::time::Timestamp;
-
-/// Members that commit nothing forbid coming down for no longer than this: long enough for somebody to
-/// look, and one poison record a replica must not hold a night's worth of them.
-const STALLED_HOLD: Duration = Duration::from_secs(1_800);
 
 /// The way from what is there to what is asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +35,7 @@ pub(super) struct Recommendation {
     /// Which way it went, and for what.
     pub direction: Direction,
     /// The backlog asked for more and was not let.
-    pub refused: Option<Refused>,
+    pub refused: Option<Gate>,
     /// What could be enough, where it is less than `base`.
     pub lower: Option<u32>,
     /// The upper limit, and what it is made of.
@@ -62,47 +56,9 @@ pub(super) enum Direction {
     /// As it is.
     Stay,
     /// As it is, though less would do.
-    StayThoughLower(Kept),
+    StayThoughLower(Gate),
     /// Less.
     Down,
-}
-
-/// Why the backlog may not ask for more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
-    /// A rebalance explains it.
-    Rebalance,
-    /// Replicas that were asked for are still starting.
-    InFlight,
-    /// The hold is spent and its one step is taken.
-    StepTaken,
-    /// More replicas did not help.
-    Downstream(Timestamp),
-}
-
-/// Why nothing is lowered though less would do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kept {
-    /// Something could not be read.
-    Partial,
-    /// A rebalance is going on.
-    Rebalance,
-    /// Replicas are still starting.
-    InFlight,
-    /// Members that hold lag commit nothing.
-    Stalled,
-    /// Prometheus is missing, for less than a window.
-    Prometheus,
-    /// The scaler has not watched for a window yet.
-    Warmup,
-    /// Something in the window asked for more.
-    Window,
-    /// They were added for a backlog, not long ago.
-    Surplus,
-    /// The pause would cost more than the replicas save.
-    NotWorthIt,
-    /// The HPA would take it for what is there.
-    Tolerated,
 }
 
 /// How far up.
@@ -113,7 +69,7 @@ struct Up {
     held: u32,
     wanted: u32,
     for_rate: bool,
-    refused: Option<Refused>,
+    refused: Option<Gate>,
 }
 
 /// Recommends.
@@ -171,7 +127,7 @@ pub(super) fn recommend(
         direction,
     );
     let stabilized = match direction {
-        Direction::StayThoughLower(Kept::Tolerated) => base,
+        Direction::StayThoughLower(Gate::Tolerated) => base,
         _ => stabilized,
     };
     let too_few_now = direction == Direction::UpForRate
@@ -374,8 +330,8 @@ fn up_by_capacity(
     let forbidden = forbidden(policy, state, picture, now);
     let refused = match forbidden {
         Some(why) if lag_asks || lag_would_ask => Some(why),
-        _ if lag_would_ask && !lag_asks && picture.flight.replicas > 0 => Some(Refused::InFlight),
-        _ if lag_would_ask && !lag_asks => Some(Refused::Rebalance),
+        _ if lag_would_ask && !lag_asks && picture.flight.replicas > 0 => Some(Gate::LagInFlight),
+        _ if lag_would_ask && !lag_asks => Some(Gate::LagRebalance),
         _ => None,
     };
     let lag_allowed = forbidden.is_none();
@@ -396,15 +352,15 @@ fn up_by_capacity(
 }
 
 /// Whether the backlog may not ask for more at all, and why.
-fn forbidden(policy: &Policy, state: &State, picture: &Picture, now: Timestamp) -> Option<Refused> {
-    if let Some(until) = picture.blocked_until {
-        return Some(Refused::Downstream(until));
+fn forbidden(policy: &Policy, state: &State, picture: &Picture, now: Timestamp) -> Option<Gate> {
+    if picture.blocked_until.is_some() {
+        return Some(Gate::LagDownstream);
     }
     let step_taken = state
         .rebalance
         .last_lag_step_at
         .is_some_and(|at| now.since(at) < policy.rebalance_hold);
-    (picture.holding.spent && step_taken).then_some(Refused::StepTaken)
+    (picture.holding.spent && step_taken).then_some(Gate::LagStepTaken)
 }
 
 /// Up by KEDA's own rule, until the capacity is known.
@@ -433,9 +389,9 @@ fn up_by_threshold(
     } else if forbidden.is_some() {
         forbidden
     } else if picture.flight.replicas > 0 {
-        Some(Refused::InFlight)
+        Some(Gate::LagInFlight)
     } else {
-        Some(Refused::Rebalance)
+        Some(Gate::LagRebalance)
     };
     Up {
         by_rate: 1,
@@ -485,7 +441,7 @@ fn down(
     // In the first polls after a fall the short window still holds some of what was before: what is
     // recommended then is neither the old count nor the new one. One step waits until those are over;
     // while the load goes on falling, for no longer than it does.
-    let settles = short_window(policy).saturating_add(policy.poll_interval);
+    let settles = settles(policy);
     let window = policy.scale_down_window.max(settles);
     let trusted = if picture.whole {
         lower
@@ -516,35 +472,29 @@ fn down(
     let falls = before.is_some_and(|before| before < target)
         || soon.is_some_and(|soon| soon.max(lower).max(least) < target);
     let settling = picture.active && falls;
-    // What is fed again says nothing new, so nothing is lowered by it.
-    let kept = if !picture.whole || !picture.intake.new {
-        Some(Kept::Partial)
-    } else if picture.holding.rebalancing {
-        Some(Kept::Rebalance)
-    } else if picture.active && picture.flight.replicas > 0 {
-        Some(Kept::InFlight)
-    } else if picture.lag.stalled_members > 0 && picture.lag.stalled_for <= STALLED_HOLD {
-        Some(Kept::Stalled)
-    } else if state
-        .prometheus_missing_since
-        .is_some_and(|since| now.since(since) < window)
-    {
-        Some(Kept::Prometheus)
-    } else if !state.down.missing(window, now).is_zero() {
-        Some(Kept::Warmup)
-    } else if target >= base || settling {
-        Some(Kept::Window)
-    } else if picture.active
-        && state
-            .surplus_at
-            .is_some_and(|at| now.since(at) < policy.tuning.surplus_kept)
-    {
-        Some(Kept::Surplus)
-    } else if picture.active && !pays(policy, state, picture, (base, target, capacity)) {
-        Some(Kept::NotWorthIt)
-    } else {
-        None
+    let is_shut = |gate: Gate| match gate {
+        // What is fed again says nothing new, so nothing is lowered by it.
+        Gate::Partial => !picture.whole || !picture.intake.new,
+        Gate::Rebalance => picture.holding.rebalancing,
+        Gate::InFlight => picture.active && picture.flight.replicas > 0,
+        Gate::Stalled => picture.lag.stalled_members > 0 && picture.lag.stalled_for <= STALLED_HOLD,
+        Gate::Prometheus => state
+            .prometheus_missing_since
+            .is_some_and(|since| now.since(since) < window),
+        Gate::Warmup => !state.down.missing(window, now).is_zero(),
+        Gate::Window => target >= base || settling,
+        Gate::Surplus => {
+            let kept = |at| now.since(at) < policy.tuning.surplus_kept;
+            picture.active && state.surplus_at.is_some_and(kept)
+        }
+        Gate::NotWorthIt => {
+            picture.active && !pays(policy, state, picture, (base, target, capacity))
+        }
+        // Where that is so is seen once the limits are applied.
+        Gate::Tolerated => false,
+        Gate::LagRebalance | Gate::LagInFlight | Gate::LagStepTaken | Gate::LagDownstream => false,
     };
+    let kept = Gate::ALL.into_iter().find(|gate| is_shut(*gate));
     match kept {
         Some(kept) => (base, Direction::StayThoughLower(kept)),
         None => (target, Direction::Down),

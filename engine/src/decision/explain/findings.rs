@@ -2,7 +2,7 @@
 
 use super::{Bound, Figure, Known, Speaker, coarse};
 use crate::capacity::Source;
-use crate::decision::recommend::{Direction, Kept, Refused};
+use crate::decision::recommend::Direction;
 use crate::decision::{Finding, Verdict};
 use crate::observation::{Cause, Paused};
 use crate::rate::WitnessTrouble;
@@ -352,15 +352,11 @@ impl Speaker<'_> {
                     .to_owned(),
             );
         }
-        match self.recommendation.refused {
-            Some(Refused::Downstream(_)) => say(Verdict::DownstreamLimited, self.hold()),
-            Some(_) => say(Verdict::LagHeld, self.hold()),
-            None => {}
+        if let Some(gate) = self.recommendation.refused {
+            say(gate.verdict(), self.hold());
         }
-        match self.recommendation.direction {
-            Direction::StayThoughLower(Kept::Warmup) => say(Verdict::Warmup, self.stabilize()),
-            Direction::StayThoughLower(_) => say(Verdict::DownHeld, self.stabilize()),
-            _ => {}
+        if let Direction::StayThoughLower(gate) = self.recommendation.direction {
+            say(gate.verdict(), self.stabilize());
         }
     }
 

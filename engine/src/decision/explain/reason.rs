@@ -3,10 +3,11 @@
 //! It is about the number alone. What else is true of the target (a poison record, a source that is
 //! missing) stands among the findings. It decides nothing.
 
-use super::super::recommend::{Direction, Refused};
 use super::{Bound, Figure, Known, Speaker};
 use crate::assignor::Needs;
 use crate::capacity::Capacity;
+use crate::decision::gates::Gate;
+use crate::decision::recommend::Direction;
 use crate::sizing::accepted_utilization;
 
 impl Speaker<'_> {
@@ -43,9 +44,9 @@ impl Speaker<'_> {
 
     fn why(&self) -> String {
         let (it, picture) = (self.recommendation, self.picture);
-        if let Direction::StayThoughLower(kept) = it.direction {
+        if let Direction::StayThoughLower(gate) = it.direction {
             let lower = it.lower.unwrap_or(it.base);
-            return format!("{lower} would do, and {}", self.kept(kept));
+            return format!("{lower} would do, and {}", self.shut(gate));
         }
         if !picture.active {
             return format!(
@@ -85,15 +86,15 @@ impl Speaker<'_> {
                 self.policy.scale_down_window.as_secs()
             ),
             _ => match it.refused {
-                Some(Refused::Rebalance | Refused::StepTaken) => format!(
+                Some(Gate::LagRebalance | Gate::LagStepTaken) => format!(
                     "{}; what lag asks for is the rebalance's",
                     self.by_rate(capacity)
                 ),
-                Some(Refused::Downstream(_)) => format!(
+                Some(Gate::LagDownstream) => format!(
                     "{}; the backlog asks for more, and more did not help twice",
                     self.by_rate(capacity)
                 ),
-                Some(Refused::InFlight) | None => self.by_rate(capacity),
+                _ => self.by_rate(capacity),
             },
         }
     }

@@ -7,9 +7,10 @@
 //!
 //! What this does not do: anything where the tolerance is not known.
 
-use super::{Direction, Kept, demand};
+use super::{Direction, demand};
 use crate::capacity::Capacity;
 use crate::decision::State;
+use crate::decision::gates::Gate;
 use crate::decision::pipeline::Picture;
 use crate::observation::Paused;
 use crate::policy::Policy;
@@ -31,7 +32,7 @@ pub(super) fn heed(
     let is_up = matches!(direction, Direction::UpForRate | Direction::UpForLag);
     if limited < workload.exist {
         return match direction {
-            Direction::Down => (base, Direction::StayThoughLower(Kept::Tolerated), None),
+            Direction::Down => (base, Direction::StayThoughLower(Gate::Tolerated), None),
             _ => (limited, direction, Some(limited)),
         };
     }
