@@ -67,6 +67,46 @@ fn the_exit_code_says_whether_anything_is_wrong() {
 }
 
 #[test]
+fn what_a_number_of_partitions_costs_is_said_where_it_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let known = SCALED_OBJECT.replace(
+        "catchUpSeconds: \"60\"",
+        "topic: trades\n        capacityPerReplica: \"100\"",
+    );
+    std::fs::write(folder.join("known.yaml"), &known).unwrap();
+    std::fs::write(
+        folder.join("unknown.yaml"),
+        known.replace("capacityPerReplica", "catchUpSeconds"),
+    )
+    .unwrap();
+    let asked = |partitions: &str, file: &str| {
+        check(
+            folder,
+            &["--partitions", partitions, "--rate", "5000", file],
+        )
+    };
+
+    let (code, text) = asked("100", "known.yaml");
+    let expected = "known.yaml:7: warning: triggers[0]: 100 partitions need 100 replicas for 5000 records/s, \
+                    and 116 partitions would need 58: partitions do not divide (CoarsePartitions)\n";
+    assert!(text.starts_with(expected), "{text}");
+    assert_eq!(code, Some(0));
+    let (_, text) = asked("120", "known.yaml");
+    assert_eq!(text, "1 evenkeel trigger in 1 ScaledObject, 0 errors\n");
+    let (_, text) = asked("100", "unknown.yaml");
+    assert!(
+        text.contains("note: triggers[0] has no capacityPerReplica"),
+        "{text}"
+    );
+    assert_eq!(check(folder, &["--rate", "5000", "known.yaml"]).0, Some(64));
+    assert_eq!(
+        check(folder, &["--partitions", "9", "--rate", "-1", "known.yaml"]).0,
+        Some(64)
+    );
+}
+
+#[test]
 fn warnings_fail_only_where_they_are_asked_to() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

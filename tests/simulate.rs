@@ -122,6 +122,24 @@ fn the_table_is_for_people() {
 }
 
 #[test]
+fn what_a_number_of_partitions_costs_over_the_load_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |partitions: &str| {
+        let steps = ["--steps", "5000x1200", "--capacity", "100", "--seeds", "1"];
+        let more = ["--policies", "reactive", "--partitions", partitions];
+        let ended = simulate(folder.path(), &[&steps[..], &more].concat());
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        ended.stdout
+    };
+    let expected = "Note: 100 partitions need 33.3 replica-hours for this load, and 116 partitions would need \
+                    19.3, 42 % fewer: partitions do not divide (CoarsePartitions)";
+    let text = said("100");
+    assert!(text.contains(expected), "{text}");
+    let text = said("120");
+    assert!(!text.contains("CoarsePartitions"), "{text}");
+}
+
+#[test]
 fn a_trace_is_replayed_faster_and_larger() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(

@@ -8,10 +8,12 @@
 //! (the numbers that no user sets),
 //! [`decision`] (what comes out, and the pipeline), then the rooms of the pipeline: `partition` and
 //! `group` (what is remembered), `replicas` (who is there), `history`, `rate`, `lag`, `capacity`, `assignor`, `sizing`,
-//! `rebalance`, `stabilizer`; at last `learned` (what of all that outlives a restart).
+//! `rebalance`, `stabilizer`; at last `learned` (what of all that outlives a restart) and [`coarse`]
+//! (what a number of partitions costs).
 
 mod assignor;
 mod capacity;
+pub mod coarse;
 pub mod decision;
 mod group;
 mod history;

@@ -7,7 +7,6 @@
 //! a change that was made now; something that keeps a wanted change from being made; something that
 //! is wrong with the consumers; a reason for not going down; something wrong with a witness.
 
-mod coarse;
 mod findings;
 mod reason;
 

@@ -65,8 +65,8 @@ pub fn parse(
 }
 
 /// Checks metadata as it stands in a file, where `…FromEnv` values are not known yet; with a
-/// configuration also its profiles. Returns where Kafka and Prometheus are; none where one of those
-/// values would tell.
+/// configuration also its profiles. Returns where Kafka and Prometheus are, which topics are read and how
+/// it is decided; none where one of those values would tell.
 ///
 /// # Errors
 /// Everything that is wrong with it.
@@ -75,13 +75,13 @@ pub fn check(
     name: &str,
     metadata: &HashMap<String, String>,
     config: Option<&Config>,
-) -> Result<Option<(ClusterRef, Option<PrometheusRef>)>, Errors> {
+) -> Result<Option<Draft>, Errors> {
     let pairs = sorted(metadata);
     let (mut values, _notes) = given::read(&pairs, Environment::Names);
     // A key whose value is not known yet leaves the draft incomplete, which is no error.
     let draft = draft(&mut values, namespace, name, config);
     if values.errors.is_empty() {
-        Ok(draft.map(|(cluster, _, prometheus, _)| (cluster, prometheus)))
+        Ok(draft)
     } else {
         Err(all(values))
     }
@@ -122,7 +122,8 @@ fn sorted(metadata: &HashMap<String, String>) -> BTreeMap<&str, &str> {
         .collect()
 }
 
-type Draft = (ClusterRef, Subscription, Option<PrometheusRef>, Policy);
+/// Where Kafka is, what is read of it, where the rate is, and how it is decided.
+pub type Draft = (ClusterRef, Subscription, Option<PrometheusRef>, Policy);
 
 /// Everything but the key; none where a part is missing. What is wrong is noted in `values`.
 fn draft(

@@ -30,6 +30,7 @@ Examples:
   evenkeel check --config evenkeel.yaml --strict deploy/*.yaml
   evenkeel check --namespace shop scaledobject.yaml
   evenkeel migrate scaledobject.yaml | evenkeel check -
+  evenkeel check --partitions 100 --rate 5000 scaledobject.yaml
   evenkeel check --live --namespace shop
 
 Exits with 0 when nothing is wrong, with 1 when there are errors (with --strict: or warnings), with 64
@@ -53,6 +54,18 @@ pub struct Args {
     /// is looked at (all where absent).
     #[arg(long, short, value_name = "NAMESPACE")]
     namespace: Option<String>,
+    /// Partitions of the topic, so that it can be said whether other numbers need far fewer replicas;
+    /// capacityPerReplica has to be given.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        requires = "rate",
+        value_parser = clap::value_parser!(u32).range(1..=100_000)
+    )]
+    partitions: Option<u32>,
+    /// The records/s that come into the topic at their most.
+    #[arg(long, value_name = "RECORDS", requires = "partitions", value_parser = rate)]
+    rate: Option<f64>,
     /// Warnings fail as errors do.
     #[arg(long)]
     strict: bool,
@@ -79,6 +92,7 @@ impl Args {
         let options = Options {
             config: config.as_ref(),
             namespace: self.namespace.as_deref().unwrap_or("default"),
+            load: self.partitions.zip(self.rate),
         };
         if self.live {
             return self.run_live(options).await;
@@ -141,6 +155,11 @@ impl Args {
             ExitCode::SUCCESS
         }
     }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| (1.0..=1e12).contains(rate));
+    rate.ok_or_else(|| "write records per second, 1 or more".to_owned())
 }
 
 /// Whether a ScaledObject of a cluster has a trigger of ours.

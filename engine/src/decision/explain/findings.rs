@@ -1,12 +1,13 @@
 //! What is worth saying beside the count, and which of it is the verdict.
 
-use super::{Bound, Figure, Known, Speaker, coarse};
+use super::{Bound, Figure, Known, Speaker};
 use crate::capacity::Source;
+use crate::coarse::EvenLoad;
 use crate::decision::recommend::Direction;
 use crate::decision::{Finding, Verdict};
 use crate::observation::{Cause, Paused};
 use crate::rate::WitnessTrouble;
-use crate::sizing::{accepted_utilization, whole_replicas};
+use crate::sizing::accepted_utilization;
 
 /// A load is even where no partition gets more than this many times its even part.
 const MOST_OF_EVEN: f64 = 1.1;
@@ -192,9 +193,8 @@ impl Speaker<'_> {
         if skewed || !alone || it.limited < it.by_rate {
             return;
         }
-        let planned = whole_replicas(inbound / self.policy.target_utilization / capacity.up);
-        let there = (picture.partitions, it.by_rate);
-        if let Some(other) = coarse::better(there, inbound / accepted, planned) {
+        let load = EvenLoad::new(self.policy, inbound, capacity.up);
+        if let Some(other) = load.better((picture.partitions, it.by_rate)) {
             say(
                 Verdict::CoarsePartitions,
                 format!(

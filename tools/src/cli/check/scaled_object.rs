@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+use evenkeel_engine::Policy;
+use evenkeel_engine::coarse::EvenLoad;
+
 use super::connection;
 use super::report::Report;
 use super::traps;
@@ -9,6 +12,7 @@ use crate::cli::manifests;
 use evenkeel_scaler::config::Config;
 use evenkeel_scaler::config::yaml::{self, Node, Value};
 use evenkeel_scaler::grpc::metadata;
+use evenkeel_scaler::observe::TopicSelection;
 use evenkeel_scaler::schema::{closest, trigger};
 
 /// What the files are held against.
@@ -18,6 +22,8 @@ pub struct Options<'a> {
     pub config: Option<&'a Config>,
     /// The namespace of ScaledObjects that name none.
     pub namespace: &'a str,
+    /// Partitions of the topic, and the records per second into it.
+    pub load: Option<(u32, f64)>,
 }
 
 /// Checks every ScaledObject in `text`.
@@ -192,7 +198,12 @@ fn check_trigger(
     }
     let checked = metadata::check(place.namespace, place.name, &pairs, options.config);
     match checked {
-        Ok(Some((cluster, prometheus))) => {
+        Ok(Some((cluster, subscription, prometheus, policy))) => {
+            if let Some(load) = options.load
+                && matches!(&subscription.topics, TopicSelection::Named(names) if names.len() == 1)
+            {
+                partitions(load, &policy, (trigger.line, &path), report);
+            }
             if let Some(config) = options.config {
                 let mut note = |words: String| {
                     report.note(trigger.line, format!("{path} reads {words}"));
@@ -211,6 +222,35 @@ fn check_trigger(
                 report.error(line, format!("{path}.metadata.{error}"));
             }
         }
+    }
+}
+
+/// What it costs to have so many partitions at such a rate.
+fn partitions(
+    (partitions, rate): (u32, f64),
+    policy: &Policy,
+    (line, path): (u64, &str),
+    report: &mut Report,
+) {
+    let Some(capacity) = policy.capacity_per_replica else {
+        let words = "has no capacityPerReplica: what its partitions cost cannot be said";
+        report.note(line, format!("{path} {words}"));
+        return;
+    };
+    let load = EvenLoad::new(policy, rate, capacity);
+    let replicas = load.replicas(partitions);
+    if policy.allow_idle_consumers {
+        return;
+    }
+    if let Some(other) = load.better((partitions, replicas)) {
+        report.warn(
+            line,
+            format!(
+                "{path}: {partitions} partitions need {replicas} replicas for {rate} records/s, and {} \
+                 partitions would need {}: partitions do not divide (CoarsePartitions)",
+                other.partitions, other.replicas
+            ),
+        );
     }
 }
 
@@ -247,6 +287,7 @@ spec:
         let options = Options {
             config,
             namespace: "default",
+            load: None,
         };
         let report = check(text, options);
         let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
@@ -320,6 +361,7 @@ spec:
                 Options {
                     config: None,
                     namespace: "default",
+                    load: None,
                 },
             );
             assert!(!report.findings.is_empty(), "{wrong}");
@@ -388,6 +430,7 @@ spec:
             Options {
                 config: None,
                 namespace: "default",
+                load: None,
             },
         );
         assert_eq!(report.findings.len(), 1);
@@ -399,6 +442,7 @@ spec:
         let options = Options {
             config: None,
             namespace: "default",
+            load: None,
         };
         let mut report = check(RIGHT, options);
         report.add(check(&RIGHT.replace("cluster", "clustr"), options));

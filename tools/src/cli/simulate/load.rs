@@ -10,10 +10,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use evenkeel_engine::coarse::{EvenLoad, is_worth_saying, others};
 use evenkeel_sim::chance::Spread;
 use evenkeel_sim::report::lasting;
+use evenkeel_sim::rivals::default_policy;
 use evenkeel_sim::scenario::Scenario;
-use evenkeel_sim::workload::{Replay, Trace, Workload};
+use evenkeel_sim::workload::{Replay, Skew, Trace, Workload};
 use indicatif::ProgressBar;
 
 use super::bar_style;
@@ -56,6 +58,12 @@ const MAX_MISSING_PERCENT: u64 = 10;
 
 /// One request for a piece of history: a server may have to read months from disk.
 const HISTORY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What a load is taken apart into, where it is asked what partitions cost: a minute of it is read at once.
+const SECONDS_A_BLOCK: usize = 60;
+
+/// ... and so many different rates are told apart.
+const PIECES: usize = 500;
 
 /// How far pods differ from the median in how long they start: as in the built-in worlds.
 const START_SPREAD: [f64; 5] = [2.0 / 3.0, 0.83, 1.0, 1.23, 1.5];
@@ -105,6 +113,7 @@ pub(super) async fn fetch(plan: &Plan) -> Result<Load, Error> {
         }
     };
     load.notes.extend(beyond_reach(&load.scenario));
+    load.notes.extend(coarse_partitions(&load.scenario));
     Ok(load)
 }
 
@@ -186,6 +195,60 @@ fn beyond_reach(scenario: &Scenario) -> Option<String> {
             100.0 * above as f64 / rates.len().max(1) as f64
         )
     })
+}
+
+/// Whether more partitions would take far fewer replica-hours over the whole load, held for a window each
+/// time, as far as the rate alone decides.
+fn coarse_partitions(scenario: &Scenario) -> Option<String> {
+    let (world, workload) = (&scenario.world, &scenario.workload);
+    if workload.skew != Skew::Even || workload.per_second.is_empty() {
+        return None;
+    }
+    let policy = default_policy(Some(world.capacity), scenario.startup_seconds);
+    let partitions = u32::try_from(world.partitions).unwrap_or(u32::MAX);
+    // Where nothing else was said, it is the partitions that bound the replicas.
+    let most = Some(scenario.max_replicas).filter(|most| *most < partitions);
+    let minutes: Vec<f64> = workload
+        .per_second
+        .chunks(SECONDS_A_BLOCK)
+        .map(|block| block.iter().sum::<f64>() / block.len() as f64)
+        .collect();
+    let window = usize::try_from(policy.scale_down_window.as_secs()).unwrap_or(SECONDS_A_BLOCK);
+    let window = window.div_ceil(SECONDS_A_BLOCK).max(1);
+    let held = minutes.windows(window.min(minutes.len()));
+    let mut held: Vec<f64> = held
+        .map(|rates| rates.iter().copied().fold(0.0, f64::max))
+        .collect();
+    held.sort_by(f64::total_cmp);
+    // The replicas follow from the rate alone, so rates that are nearly the same are counted at once.
+    let piece = held.len().div_ceil(PIECES).max(1);
+    let pieces: Vec<(EvenLoad, f64)> = held
+        .chunks(piece)
+        .filter_map(|rates| Some((rates.last().copied()?, rates.len() as f64)))
+        .filter(|(rate, _)| *rate > 0.0)
+        .map(|(rate, count)| (EvenLoad::new(&policy, rate, world.capacity), count))
+        .collect();
+    let mean = |partitions: u32| {
+        let replicas = |load: EvenLoad| {
+            let replicas = load.replicas(partitions);
+            f64::from(most.map_or(replicas, |most| replicas.min(most)))
+        };
+        let sum: f64 = pieces
+            .iter()
+            .map(|(load, count)| replicas(*load) * count)
+            .sum();
+        sum / held.len() as f64
+    };
+    let (here, hours) = (mean(partitions), workload.seconds() as f64 / 3_600.0);
+    let better = others(partitions).find(|other| is_worth_saying(here, mean(*other)))?;
+    let there = mean(better);
+    Some(format!(
+        "{partitions} partitions need {:.1} replica-hours for this load, and {better} partitions would \
+         need {:.1}, {:.0} % fewer: partitions do not divide (CoarsePartitions)",
+        here * hours,
+        there * hours,
+        100.0 * (1.0 - there / here)
+    ))
 }
 
 async fn history(

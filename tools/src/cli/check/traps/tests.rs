@@ -34,6 +34,7 @@ fn findings(text: &str) -> Vec<String> {
     let options = Options {
         config: None,
         namespace: "default",
+        load: None,
     };
     let report = check(text, options);
     report.findings.iter().map(ToString::to_string).collect()
