@@ -13,10 +13,12 @@ use std::time::Duration;
 use admin_server::Server;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use evenkeel_engine::{Timestamp, Verdict};
+use evenkeel_engine::{State, Timestamp, Verdict, decide};
 use evenkeel_scaler::admin::{AdminToken, api};
 use evenkeel_scaler::config::AdminConfig;
+use evenkeel_scaler::control::recording::{Recording, Tick};
 use evenkeel_scaler::control::registry::Registry;
+use evenkeel_scaler::control::target::Recorded;
 use evenkeel_scaler::credentials::LOOK_EVERY;
 use evenkeel_scaler::metrics::Metrics;
 use tokio::net::TcpStream;
@@ -214,6 +216,58 @@ async fn the_history_grows_and_since_leaves_out_what_was_seen() {
         server.get(&format!("{path}?since=yesterday")).await.status,
         400
     );
+}
+
+#[tokio::test]
+async fn the_next_decisions_are_recorded_for_one_at_a_time() {
+    let server = Server::start().await.with_orders();
+    let path = "/api/v1/targets/shop/orders/recording?decisions=2";
+    let sentence = server.missing("/api/v1/targets/shop/order/recording").await;
+    assert!(sentence.contains("Known are: shop/orders"), "{sentence}");
+    let target = server.targets.find("shop", "orders").unwrap();
+    let other = target.record(1).unwrap();
+    let refused = server.get(path).await;
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    assert!(refused.body.contains("is being recorded already"));
+    drop(other);
+
+    let answer = server.get(path);
+    let decided = async {
+        let mut state = State::default();
+        let policy = &target.spec.policy;
+        loop {
+            let now = server.clock.now();
+            let recorded = target.to_record(&state, false);
+            let observation = decisions::unread(now);
+            let decision;
+            (state, decision) = decide(policy, state, &observation, now);
+            if let Recorded::Tick(state) = recorded {
+                target.note(Tick {
+                    state,
+                    observation,
+                    now,
+                    decision,
+                });
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let answer = tokio::select! {
+        answer = answer => answer,
+        () = decided => unreachable!("it decides for ever"),
+    };
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let recording = Recording::of_text(&answer.body).unwrap();
+    assert_eq!(
+        (&*recording.namespace, &*recording.name),
+        ("shop", "orders")
+    );
+    assert_eq!(recording.ticks.len(), 2);
+    assert!(
+        recording.ticks[1].state.is_none(),
+        "the first one leads to it"
+    );
+    assert_eq!(recording.replay().differs_at, None);
 }
 
 #[tokio::test]

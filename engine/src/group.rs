@@ -190,9 +190,7 @@ impl GroupMemory {
         };
         let replica_of = replicas(&members);
         let replicas = replica_of.iter().max().map_or(0, |last| last + 1);
-        let addresses_tell = members
-            .iter()
-            .all(|member| !shares_its_address(&member.host));
+        let addresses_tell = members.iter().all(|member| !member.shares_its_address());
         let relearn = fingerprint.is_some() && fingerprint != known_fingerprint;
         let same_places = previous
             .as_ref()
@@ -253,12 +251,17 @@ fn sorted_members(members: &[Member]) -> Vec<&Member> {
 fn replicas(members: &[&Member]) -> Vec<u32> {
     let mut by_host: Vec<usize> = (0..members.len()).collect();
     let host = |place: usize| members.get(place).map_or("", |member| member.host.as_str());
+    let shares = |place: usize| {
+        members
+            .get(place)
+            .is_some_and(|one| one.shares_its_address())
+    };
     by_host.sort_by(|&a, &b| host(a).cmp(host(b)));
     let mut replica_of = vec![0_u32; members.len()];
     let mut next: u32 = 0;
     let mut last: Option<&str> = None;
     for place in by_host {
-        let same = last == Some(host(place)) && !shares_its_address(host(place));
+        let same = last == Some(host(place)) && !shares(place);
         if !same && last.is_some() {
             next = next.saturating_add(1);
         }
@@ -277,17 +280,6 @@ fn most_of_one(replica_of: &[u32]) -> u32 {
         *counts.entry(replica).or_default() += 1;
     }
     counts.into_values().max().unwrap_or(1)
-}
-
-/// Whether processes on this address cannot be told apart by it: the loopback, or no address.
-fn shares_its_address(host: &str) -> bool {
-    let host = host.trim_start_matches('/');
-    host.is_empty()
-        || host.starts_with("127.")
-        || host.starts_with("::1")
-        || host.starts_with("[::1]")
-        || host.starts_with("0:0:0:0:0:0:0:1")
-        || host.starts_with("localhost")
 }
 
 /// Numbers the members that may read the target's topics, and counts those that own others only.

@@ -258,6 +258,21 @@ impl<T> Reading<T> {
     }
 }
 
+// === impl Member ===
+
+impl Member {
+    /// Whether processes on its address cannot be told apart by it: the loopback, or no address.
+    pub fn shares_its_address(&self) -> bool {
+        let host = self.host.trim_start_matches('/');
+        host.is_empty()
+            || host.starts_with("127.")
+            || host.starts_with("::1")
+            || host.starts_with("[::1]")
+            || host.starts_with("0:0:0:0:0:0:0:1")
+            || host.starts_with("localhost")
+    }
+}
+
 // === impl Cause ===
 
 impl Cause {

@@ -1,7 +1,7 @@
 //! What people and Prometheus see: the web page, `/metrics`, health, and the JSON API.
 //!
 //! It reads published decisions and computes nothing. Read-only: every route is a GET that takes no
-//! body and answers from memory. What is shown are names, figures and sentences, never credentials; who
+//! body and answers from memory; only a recording waits, for the decisions that it is asked for. What is shown are names, figures and sentences, never credentials; who
 //! may see it is decided in `access`. Looking at a target does not keep it alive: only KEDA's asking does.
 
 mod access;
@@ -10,11 +10,12 @@ mod exposition;
 mod listener;
 mod page;
 mod readiness;
-mod views;
+pub mod views;
 
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderName, StatusCode, header};
@@ -31,6 +32,7 @@ pub use readiness::{Phase, Readiness};
 
 use crate::clock::Clock;
 use crate::config::Limits;
+use crate::control::recording::Recording;
 use crate::control::registry::Registry;
 use crate::control::target::Target;
 use crate::leader::{Leadership, Role};
@@ -40,6 +42,9 @@ use api::{ApiError, History, TargetDetail, TargetList};
 
 /// Known targets that a 404 lists: enough to recognise a typing error, few enough to read.
 const LISTED_TARGETS: usize = 20;
+
+/// How long the decisions of a recording may take: the most of them at polls of 10 s.
+pub const RECORDING_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// What the handlers read.
 #[derive(Debug)]
@@ -52,11 +57,12 @@ struct Shared {
     leadership: Leadership,
 }
 
-/// Which trigger of a ScaledObject, and from when on.
+/// Which trigger of a ScaledObject, from when on, and how many decisions from now on.
 #[derive(Debug, Default, Deserialize)]
 struct Selection {
     trigger: Option<String>,
     since: Option<u64>,
+    decisions: Option<usize>,
 }
 
 /// The routes of the admin server; with a `token` the page and the API only for those who show it.
@@ -82,6 +88,10 @@ pub fn router(
         .route(
             "/api/v1/targets/{namespace}/{name}/history",
             get(serve_history),
+        )
+        .route(
+            "/api/v1/targets/{namespace}/{name}/recording",
+            get(serve_recording),
         );
     Router::new()
         .merge(access::guard(page::routes(), token, true))
@@ -218,6 +228,43 @@ async fn serve_history(
             .collect(),
     })
     .into_response()
+}
+
+async fn serve_recording(
+    State(shared): State<Arc<Shared>>,
+    Path((namespace, name)): Path<(String, String)>,
+    Query(selection): Query<Selection>,
+) -> Response {
+    let target = match shared.find(&namespace, &name, selection.trigger.as_deref()) {
+        Ok(target) => target,
+        Err(sentence) => return refuse(StatusCode::NOT_FOUND, sentence),
+    };
+    let Some(recorded) = target.record(selection.decisions.unwrap_or(1)) else {
+        let sentence =
+            format!("{namespace}/{name} is being recorded already: wait for that to end.");
+        return refuse(StatusCode::CONFLICT, sentence);
+    };
+    let Ok(Ok(ticks)) = tokio::time::timeout(RECORDING_TIMEOUT, recorded).await else {
+        let sentence = format!(
+            "So many decisions about {namespace}/{name} were not made within {} s, or the target is gone: \
+             ask for fewer.",
+            RECORDING_TIMEOUT.as_secs()
+        );
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, sentence);
+    };
+    let recording = Recording {
+        namespace,
+        name,
+        policy: target.spec.policy.clone(),
+        ticks,
+    };
+    match recording.to_text() {
+        Ok(text) => with_type("application/json", text),
+        Err(error) => refuse(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("The recording could not be written: {error}."),
+        ),
+    }
 }
 
 // === impl Shared ===

@@ -2,7 +2,8 @@
 //!
 //! Loops run at their own pace; calls from KEDA only read what was published and never cause I/O.
 //! Reading order: [`registry`] (which targets there are), [`target`] (one of them, and what was
-//! published for it), [`history`] (what is remembered of that), [`kept`] (what was learned of each), [`supervisor`] (a loop for each
+//! published for it), [`history`] (what is remembered of that), [`recording`]
+//! (decisions with what they were made of, on request), [`kept`] (what was learned of each), [`supervisor`] (a loop for each
 //! cluster that is asked about), [`cluster_loop`] (when a loop asks Kafka what), [`baselines`]
 //! (Prometheus beside it), [`watched`] (from a reading to a published decision), [`announcements`] (what people
 //! are told of it).
@@ -12,6 +13,7 @@ pub mod baselines;
 pub mod cluster_loop;
 pub mod history;
 pub mod kept;
+pub mod recording;
 pub mod registry;
 pub mod supervisor;
 pub mod target;

@@ -4,8 +4,10 @@
 //! `tests/serve` holds how the process starts and ends; here is what it answers.
 
 use std::collections::HashMap;
+use std::process::Output;
 
 use evenkeel_scaler::admin::api::{History, PointView, TargetDetail};
+use evenkeel_scaler::control::recording::Recording;
 use evenkeel_scaler::grpc::METRIC_NAME;
 use evenkeel_scaler::grpc::wire::external_scaler_client::ExternalScalerClient;
 use evenkeel_scaler::grpc::wire::{GetMetricsRequest, MetricSpec, ScaledObjectRef};
@@ -317,4 +319,64 @@ async fn a_scaler_killed_under_load_comes_back_asking_for_no_fewer_than_there_ar
         );
     }
     assert!(keda.is_active().await.expect("an answer"));
+}
+
+#[tokio::test]
+async fn decisions_that_were_recorded_are_made_again_to_the_byte() {
+    let broker = shared_broker();
+    let servers = &broker.bootstrap_servers;
+    broker.create_topic("recorded", 4).await;
+    let _members = [QUICK, QUICK].map(|pace| join(servers, "recorded", "recorded", &[pace]));
+    let _producer = load(servers, "recorded", "100", &["--null-keys"]);
+    let serve = Serve::start(BRISK).await;
+    let mut keda = Keda::new(&serve, servers, "recorded", &[]).await;
+    keda.until_replicas(|_| true).await;
+    keda.until_members(2).await;
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("recorded.json").display().to_string();
+    let admin = format!("http://{}", serve.admin);
+    let target = "shop/recorded";
+    let asked = ["--decisions", "5", "--server", &admin];
+    let recorded = explain(&[&[target, "--record", &path][..], &asked].concat()).await;
+    assert!(recorded.status.success(), "{recorded:?}");
+    let text = std::fs::read_to_string(&path).expect("a recording");
+    assert!(!text.contains(servers), "how Kafka is reached is nobody's");
+    let recording = Recording::of_text(&text).expect("a whole recording");
+    assert_eq!(recording.ticks.len(), 5);
+    let published = keda.decisions(0).await.expect("an answer");
+    for tick in &recording.ticks {
+        let at = tick.decision.at.as_millis();
+        let point = published.iter().find(|point| point.at_millis == at);
+        let point = point.expect("what was recorded is what was published");
+        assert_eq!(point.verdict, tick.decision.verdict.label());
+    }
+
+    let replayed = explain(&["--replay", &path]).await;
+    assert!(replayed.status.success(), "{replayed:?}");
+    let said = String::from_utf8_lossy(&replayed.stdout);
+    assert!(said.starts_with("shop/recorded: "), "{said}");
+    assert!(said.contains("5 of 5 decisions"), "{said}");
+
+    for (other, words) in [
+        (text[..text.len() / 2].to_owned(), "was it copied whole?"),
+        (
+            text.replacen("shop", "stop", 1),
+            "was changed after it was made",
+        ),
+        (text.replacen(":1,", ":9,", 1), "in format 9"),
+    ] {
+        std::fs::write(&path, other).expect("the file");
+        let refused = explain(&["--replay", &path]).await;
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(said.contains(words) && said.lines().count() == 1, "{said}");
+    }
+}
+
+/// Runs `evenkeel explain`.
+async fn explain(arguments: &[&str]) -> Output {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_evenkeel"));
+    let command = command.arg("explain").args(arguments);
+    in_time(command.output()).await.expect("the program runs")
 }

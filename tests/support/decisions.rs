@@ -8,7 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_engine::decision::{Finding, Stage};
-use evenkeel_engine::{Cause, Decision, Desired, Inputs, Policy, Step, Timestamp, Verdict};
+use evenkeel_engine::{
+    Cause, Decision, Desired, Inputs, Observation, Policy, PrometheusObservation, Reading, Step,
+    Timestamp, Verdict, WorkloadObservation,
+};
 use evenkeel_scaler::config::Limits;
 use evenkeel_scaler::control::target::{
     ClusterRef, PrometheusRef, Published, TargetKey, TargetSpec,
@@ -146,6 +149,17 @@ pub fn unreachable(at: Timestamp, data_at: Timestamp) -> Published {
                 .to_owned(),
         ],
         data_at,
+    }
+}
+
+/// Nothing could be read.
+pub fn unread(at: Timestamp) -> Observation {
+    Observation {
+        at,
+        topics: Vec::new(),
+        group: Reading::Unknown(Cause::Unreachable),
+        prometheus: PrometheusObservation::NotConfigured,
+        workload: WorkloadObservation::NotConfigured,
     }
 }
 

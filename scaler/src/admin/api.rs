@@ -12,6 +12,7 @@
 //! | `/api/v1/targets` | [`TargetList`] |
 //! | `/api/v1/targets/{namespace}/{name}` | [`TargetDetail`] |
 //! | `/api/v1/targets/{namespace}/{name}/history` | [`History`]; `?since=` leaves out points up to that time |
+//! | `/api/v1/targets/{namespace}/{name}/recording` | [`crate::control::recording`], once the next `?decisions=` (1) are made |
 //!
 //! A ScaledObject with several evenkeel triggers has a target for each; `?trigger=` names one by its
 //! [`TargetSummary::trigger`], otherwise the one that KEDA asked for last answers. What does not

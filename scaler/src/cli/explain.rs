@@ -1,11 +1,14 @@
 //! `evenkeel explain`: why a running server decided what it decided.
 //!
-//! Reads the admin server's API and says it in words; decides nothing and works nothing out.
+//! Reads the admin server's API and says it in words; decides nothing and works nothing out. What is
+//! recorded for a report, and made again from that, is in [`record`].
 
 pub mod client;
+pub mod record;
 pub mod render;
 
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use self::client::{AdminClient, Refused, ServerArgs};
@@ -17,11 +20,17 @@ use crate::schema::closest;
     evenkeel explain shop/orders\n  \
     evenkeel explain shop/orders --history --server http://127.0.0.1:18080\n  \
     evenkeel explain shop/orders --trigger 5d2f0c9b1a7e4c33\n  \
+    evenkeel explain shop/orders --record orders.json --decisions 30\n  \
+    evenkeel explain --replay orders.json\n  \
     evenkeel explain shop/orders --json | jq .decision.trail")]
 pub struct Args {
     /// The ScaledObject.
-    #[arg(value_name = "NAMESPACE/NAME", value_parser = parse_target)]
-    target: TargetName,
+    #[arg(
+        value_name = "NAMESPACE/NAME",
+        value_parser = parse_target,
+        required_unless_present = "replay"
+    )]
+    target: Option<TargetName>,
     #[command(flatten)]
     server: ServerArgs,
     /// Which of its triggers, where it has several; without it the one that KEDA asked for last.
@@ -33,6 +42,25 @@ pub struct Args {
     /// The server's answer as it is, instead of words.
     #[arg(long)]
     json: bool,
+    /// Writes the next decisions with everything that they are made of, for a report of a wrong one.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["history", "json"])]
+    record: Option<PathBuf>,
+    /// How many decisions are recorded.
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=60),
+        requires = "record"
+    )]
+    decisions: u16,
+    /// Makes the decisions of a recording again and explains the last; asks no server.
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["target", "trigger", "history", "record", "json"]
+    )]
+    replay: Option<PathBuf>,
 }
 
 /// A ScaledObject by namespace and name.
@@ -52,10 +80,19 @@ impl Args {
     /// # Errors
     /// When the server does not answer or does not know the target.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let (Some(target), None) = (&self.target, &self.replay) else {
+            let file = self.replay.unwrap_or_default();
+            return record::replay(&file);
+        };
         let client = self.server.client()?;
+        let trigger = self.trigger.as_deref();
+        if let Some(file) = &self.record {
+            let decisions = usize::from(self.decisions);
+            return record::record(&client, target, (trigger, decisions), file).await;
+        }
         let wanted = Wanted {
-            target: &self.target,
-            trigger: self.trigger.as_deref(),
+            target,
+            trigger,
             with_history: self.history,
             as_json: self.json,
         };

@@ -1,12 +1,13 @@
 //! One target: a ScaledObject's trigger, what is asked about it, and what was last decided.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use evenkeel_engine::{Decision, Policy, Timestamp};
-use tokio::sync::watch;
+use evenkeel_engine::{Decision, Policy, State, Timestamp};
+use tokio::sync::{oneshot, watch};
 
 use super::history::{History, HistoryPoint};
+use super::recording::{Recorder, Tick};
 use crate::observe::Subscription;
 
 /// Who a target is: the same ScaledObject with other metadata is another target.
@@ -88,6 +89,16 @@ pub struct Target {
     streams: AtomicUsize,
     /// What the leader was last heard to answer, where another replica leads.
     heard: Mutex<Option<u32>>,
+    recorder: Mutex<Option<Recorder>>,
+}
+
+/// What of a decision that is about to be made is to be recorded.
+#[derive(Debug)]
+pub enum Recorded {
+    /// Nothing.
+    Nothing,
+    /// What it is made of, and what was remembered before where that is not what the last one left.
+    Tick(Option<Box<State>>),
 }
 
 // === impl TargetKey ===
@@ -122,6 +133,7 @@ impl Target {
             asked_at_millis: AtomicU64::new(now.as_millis()),
             streams: AtomicUsize::new(0),
             heard: Mutex::default(),
+            recorder: Mutex::default(),
         }
     }
 
@@ -170,6 +182,46 @@ impl Target {
     pub fn heard(&self) -> Option<u32> {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         heard.take()
+    }
+
+    /// Records the next decisions, so many at most; none where others are being recorded already.
+    pub fn record(&self, decisions: usize) -> Option<oneshot::Receiver<Vec<Tick>>> {
+        let mut slot = self.recorder();
+        if slot.as_ref().is_some_and(|known| !known.is_given_up()) {
+            return None;
+        }
+        let (recorder, recorded) = Recorder::new(decisions);
+        *slot = Some(recorder);
+        Some(recorded)
+    }
+
+    /// What is to be recorded of a decision that begins with `state`, which something `changed` since the
+    /// last one.
+    pub fn to_record(&self, state: &State, changed: bool) -> Recorded {
+        let mut slot = self.recorder();
+        *slot = slot.take().filter(|recorder| !recorder.is_given_up());
+        match slot.as_ref() {
+            None => Recorded::Nothing,
+            Some(recorder) => {
+                let wanted = changed || recorder.is_new();
+                Recorded::Tick(wanted.then(|| Box::new(state.clone())))
+            }
+        }
+    }
+
+    /// Hands a decision to whoever records.
+    pub fn note(&self, tick: Tick) {
+        let mut slot = self.recorder();
+        *slot = slot.take().and_then(|recorder| recorder.with(tick));
+    }
+
+    /// Records no more: what a decision left is lost.
+    pub fn stop_recording(&self) {
+        *self.recorder() = None;
+    }
+
+    fn recorder(&self) -> MutexGuard<'_, Option<Recorder>> {
+        self.recorder.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts an open push stream until the guard is dropped.

@@ -16,7 +16,8 @@ use evenkeel_engine::{
 use super::Decide;
 use super::announcements::{Announcement, Announcements, needs_a_person};
 use super::kept::{Found, Kept, Subject};
-use super::target::{Published, Target};
+use super::recording::Tick;
+use super::target::{Published, Recorded, Target};
 use crate::observe::prometheus::{BaselineReading, PrometheusQuery};
 use crate::observe::{Depth, KafkaReading, Problem, Request, TopicSelection, WorkloadReading};
 
@@ -187,12 +188,14 @@ impl Watched {
             workload: workload.observation,
         };
         self.remember(&observation);
-        self.recall(kept, now);
+        let mut changed = self.recall(kept, now);
         // As long as another replica leads, what it answers is what was asked for.
         if let Some(replicas) = self.target.heard() {
             let state = std::mem::take(&mut self.state);
             self.state = state.with_asked(replicas, &self.target.spec.policy, now);
+            changed = true;
         }
+        let recorded = self.target.to_record(&self.state, changed);
 
         let state = std::mem::take(&mut self.state);
         let policy = &self.target.spec.policy;
@@ -207,12 +210,21 @@ impl Watched {
                 self.cold = true;
                 self.looks_since = None;
                 self.asleep = false;
+                self.target.stop_recording();
                 return Err(EnginePanic {
                     message: panic_message(panic.as_ref()),
                 });
             }
         };
         self.state = state;
+        if let Recorded::Tick(state) = recorded {
+            self.target.note(Tick {
+                state,
+                observation,
+                now,
+                decision: decision.clone(),
+            });
+        }
         // Not before what was learned earlier is known: it would be taken for older than this.
         if self.looks_since.is_none() && now.since(self.noted_at) >= NOTED_EVERY {
             self.noted_at = now;
@@ -240,20 +252,22 @@ impl Watched {
         Ok(verdict)
     }
 
-    /// Takes up what was learned of the target before, as soon as that has been read.
-    fn recall(&mut self, kept: &Kept, now: Timestamp) {
+    /// Takes up what was learned of the target before, as soon as that has been read. Says whether it did.
+    fn recall(&mut self, kept: &Kept, now: Timestamp) -> bool {
         let Some(since) = self.looks_since else {
-            return;
+            return false;
         };
-        match kept.find(&self.subject) {
-            Found::NotYet if now.since(since) <= RECALLED_WITHIN => return,
-            Found::NotYet | Found::Nothing => {}
-            Found::Learned(learned) => {
-                let state = std::mem::take(&mut self.state);
-                self.state = state.with_learned(&learned, &self.target.spec.policy, now);
-            }
+        let found = kept.find(&self.subject);
+        if matches!(found, Found::NotYet) && now.since(since) <= RECALLED_WITHIN {
+            return false;
         }
         self.looks_since = None;
+        let Found::Learned(learned) = found else {
+            return false;
+        };
+        let state = std::mem::take(&mut self.state);
+        self.state = state.with_learned(&learned, &self.target.spec.policy, now);
+        true
     }
 
     fn remember(&mut self, observation: &Observation) {

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use reqwest::{Client, Url};
+use reqwest::{Client, RequestBuilder, Url};
 use serde::de::DeserializeOwned;
 
+use crate::admin::RECORDING_TIMEOUT;
 use crate::admin::api::{ApiError, History, TargetDetail, TargetList};
 use crate::credentials::{Rotating, Secret};
 use crate::metrics::Metrics;
@@ -127,11 +128,34 @@ impl AdminClient {
         self.ask(&path, trigger).await
     }
 
+    /// The next `decisions` about one target with what they were made of, as they are written down.
+    ///
+    /// # Errors
+    /// As for [`Self::target`].
+    pub async fn recording(
+        &self,
+        namespace: &str,
+        name: &str,
+        (trigger, decisions): (Option<&str>, usize),
+    ) -> anyhow::Result<String> {
+        let path = ["targets", namespace, name, "recording"];
+        let mut request = self.request(&path, trigger)?;
+        let patience = RECORDING_TIMEOUT + TIMEOUT;
+        request = request.query(&[("decisions", decisions)]).timeout(patience);
+        let body = self.body(request).await?;
+        String::from_utf8(body).with_context(|| self.is_another())
+    }
+
     async fn ask<T: DeserializeOwned>(
         &self,
         path: &[&str],
         trigger: Option<&str>,
     ) -> anyhow::Result<T> {
+        let body = self.body(self.request(path, trigger)?).await?;
+        serde_json::from_slice(&body).with_context(|| self.is_another())
+    }
+
+    fn request(&self, path: &[&str], trigger: Option<&str>) -> anyhow::Result<RequestBuilder> {
         let mut url = self.server.clone();
         match url.path_segments_mut() {
             Ok(mut segments) => segments.pop_if_empty().extend(["api", "v1"]).extend(path),
@@ -145,6 +169,11 @@ impl AdminClient {
             let token = token.current().map_err(anyhow::Error::msg)?;
             request = request.bearer_auth(token.expose());
         }
+        Ok(request)
+    }
+
+    /// What is answered, where that is no refusal.
+    async fn body(&self, request: RequestBuilder) -> anyhow::Result<Vec<u8>> {
         let mut response = request.send().await.map_err(|error| {
             anyhow::anyhow!(
                 "no evenkeel answers at {}: {}. Is it running? Name its admin server with \
@@ -161,8 +190,7 @@ impl AdminClient {
             body.extend_from_slice(&chunk);
         }
         if response.status().is_success() {
-            return serde_json::from_slice(&body)
-                .with_context(|| format!("{} does not answer as evenkeel does", self.server));
+            return Ok(body);
         }
         match serde_json::from_slice::<ApiError>(&body) {
             Ok(refusal) => Err(Refused(super::render::printable(&refusal.error)).into()),
@@ -172,6 +200,10 @@ impl AdminClient {
                 response.status()
             ),
         }
+    }
+
+    fn is_another(&self) -> String {
+        format!("{} does not answer as evenkeel does", self.server)
     }
 }
 

@@ -47,24 +47,17 @@ pub fn detail(detail: &TargetDetail) -> String {
     sentences(&mut text, "What is wrong", &detail.problems);
     sentences(&mut text, "Notices", &detail.notices);
     if let Some(decision) = &detail.decision {
-        if !decision.trail.is_empty() {
-            line(&mut text, "\nHow it came to that");
-            for step in &decision.trail {
-                line(&mut text, &stage(step));
-            }
-        }
-        let findings: Vec<String> = decision
-            .findings
-            .iter()
-            .map(|finding| format!("{}: {}", finding.verdict, finding.why))
-            .collect();
-        sentences(&mut text, "Also", &findings);
-        if decision.unknown_cause.is_none() {
-            line(&mut text, "\nFigures");
-            figures(&mut text, &decision.inputs);
-        }
+        made_of(&mut text, decision);
     }
     sentences(&mut text, "Notes", &detail.notes);
+    text
+}
+
+/// A decision that was made again, and its `answer`.
+pub fn replayed(title: &str, answer: Option<(u32, bool)>, decision: &DecisionView) -> String {
+    let mut text = String::new();
+    line(&mut text, &says(title, answer, decision));
+    made_of(&mut text, decision);
     text
 }
 
@@ -171,16 +164,32 @@ pub fn dash() -> String {
     "-".to_owned()
 }
 
-fn lead(text: &mut String, title: &str, detail: &TargetDetail, decision: &DecisionView) {
-    let target = &detail.target;
-    let answer = match (&decision.unknown_cause, target.desired_replicas) {
-        (None, Some(replicas)) => {
+/// How it came to a decision, what else is true, and the figures.
+fn made_of(text: &mut String, decision: &DecisionView) {
+    if !decision.trail.is_empty() {
+        line(text, "\nHow it came to that");
+        for step in &decision.trail {
+            line(text, &stage(step));
+        }
+    }
+    let findings: Vec<String> = decision
+        .findings
+        .iter()
+        .map(|finding| format!("{}: {}", finding.verdict, finding.why))
+        .collect();
+    sentences(text, "Also", &findings);
+    if decision.unknown_cause.is_none() {
+        line(text, "\nFigures");
+        figures(text, &decision.inputs);
+    }
+}
+
+/// The answer, replicas and whether there is work, and why.
+fn says(title: &str, answer: Option<(u32, bool)>, decision: &DecisionView) -> String {
+    let answer = match (&decision.unknown_cause, answer) {
+        (None, Some((replicas, is_active))) => {
             let noun = if replicas == 1 { "replica" } else { "replicas" };
-            let active = if target.active == Some(true) {
-                "active"
-            } else {
-                "asleep"
-            };
+            let active = if is_active { "active" } else { "asleep" };
             format!("{replicas} {noun}, {active}: {}", decision.reason)
         }
         (cause, _) => format!(
@@ -188,7 +197,15 @@ fn lead(text: &mut String, title: &str, detail: &TargetDetail, decision: &Decisi
             cause.as_deref().unwrap_or("unknown")
         ),
     };
-    line(text, &format!("{title}: {answer} ({}).", decision.verdict));
+    format!("{title}: {answer} ({}).", decision.verdict)
+}
+
+fn lead(text: &mut String, title: &str, detail: &TargetDetail, decision: &DecisionView) {
+    let target = &detail.target;
+    let answer = target
+        .desired_replicas
+        .map(|replicas| (replicas, target.active == Some(true)));
+    line(text, &says(title, answer, decision));
     let now = detail.now_millis;
     let decided = age(millis_between(decision.at_millis, now));
     let data = target.data_age_seconds.map_or_else(dash, age);
