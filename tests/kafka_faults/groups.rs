@@ -259,6 +259,28 @@ async fn a_group_that_changes_its_protocol_is_followed_in_the_same_tick() {
 }
 
 #[tokio::test]
+async fn an_empty_group_is_described_once_and_followed_when_it_comes_back_in_another_protocol() {
+    let cluster = cluster().await;
+    let mut observer = observer(&cluster);
+    for kind in [Kind::Classic, Kind::Consumer, Kind::Classic] {
+        for state in ["Stable", "Empty"] {
+            cluster.change(|world| {
+                world.group("g").kind = kind;
+                world.group("g").state = state.to_owned();
+            });
+            let reading = one(&mut observer, &named("g", &["t"])).await;
+            assert_eq!(group(&reading).state.label(), state);
+            cluster.world().journal.clear();
+            one(&mut observer, &named("g", &["t"])).await;
+            let world = cluster.world();
+            let described =
+                world.count(Api::DescribeGroups) + world.count(Api::ConsumerGroupDescribe);
+            assert_eq!(described, 1, "{kind:?} {state}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_assignment_that_cannot_be_read_costs_its_member_alone() {
     let cluster = cluster().await;
     cluster.world().group("g").members.push(FakeMember {

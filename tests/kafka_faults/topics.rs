@@ -176,6 +176,33 @@ async fn added_partitions_are_noticed_within_a_minute() {
 }
 
 #[tokio::test]
+async fn topics_that_came_one_after_the_other_are_looked_up_together() {
+    let cluster = cluster().await;
+    let mut observer = observer(&cluster);
+    let mut requests = Vec::new();
+    let every = Duration::from_secs(3);
+    for number in 0..20 {
+        let (group, topic) = (format!("g{number}"), format!("t{number}"));
+        cluster.change(|world| {
+            world.topic(&topic, 2, 100);
+            world.classic_group(&group, &topic, 40);
+        });
+        requests.push(named(&group, &[&topic]));
+        observer.observe(&requests).await;
+        pass(every).await;
+    }
+    cluster.world().journal.clear();
+    let minutes = 3;
+    for _ in 0..minutes * 20 {
+        observer.observe(&requests).await;
+        pass(every).await;
+    }
+    let asked = cluster.world().count(Api::Metadata);
+    // One a minute, and one until they are together; each by itself they were one a tick.
+    assert!((minutes - 1..=minutes + 1).contains(&asked), "{asked}");
+}
+
+#[tokio::test]
 async fn a_topic_created_again_is_said_at_once_when_its_log_is_shorter() {
     let cluster = cluster().await;
     cluster.world().partition("t", 0).start = 30;

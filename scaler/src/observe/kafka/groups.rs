@@ -1,9 +1,9 @@
 //! What the coordinators say about groups: commits and members, all groups of a coordinator at once.
 //!
 //! A group speaks one of two protocols and each has its own question (DescribeGroups,
-//! ConsumerGroupDescribe). Which one a group speaks is remembered, so that a steady tick asks each
-//! group once; a group that is unknown or empty is asked both, since it may come back speaking the
-//! other, and one that turns out to have changed is asked the other question in the same tick.
+//! ConsumerGroupDescribe). Which one a group speaks is remembered, also while it is empty or cannot be
+//! read, so that a steady tick asks each group once; one that turns out to have changed is asked the
+//! other question in the same tick, and one that is unknown is asked both.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -57,15 +57,6 @@ impl GroupAnswer {
             .into_iter()
             .chain(description)
             .any(Failure::coordinator_may_have_moved)
-    }
-
-    /// The protocol to ask in from now on; none while the other one may be next.
-    fn protocol(&self) -> Option<GroupProtocol> {
-        let group = &self.description.as_ref().ok()?.observation;
-        match group.state {
-            GroupState::Empty | GroupState::Dead => None,
-            _ => Some(group.protocol),
-        }
     }
 }
 
@@ -126,10 +117,13 @@ impl Groups {
                 self.coordinators.forget(&group);
                 moved.push(group.clone());
             }
-            match answer.protocol() {
-                Some(protocol) => self.protocols.insert(group.clone(), protocol),
-                None => self.protocols.remove(&group),
-            };
+            if let Ok(description) = &answer.description {
+                let described = &description.observation;
+                match described.state {
+                    GroupState::Dead => self.protocols.remove(&group),
+                    _ => self.protocols.insert(group.clone(), described.protocol),
+                };
+            }
             answers.insert(group, answer);
         }
         moved

@@ -2,8 +2,9 @@
 //! a reason.
 //!
 //! Reasons: a topic not seen yet, an answer from a broker that contradicts what is kept, and age, so
-//! that added partitions are noticed. Only the topics concerned are asked for, never all of a
-//! cluster, and a question never creates a topic.
+//! that added partitions are noticed. Only topics that somebody wants are asked for, never all of a
+//! cluster, and a question never creates a topic. Where one is asked for, those that soon would be are
+//! asked for with it: topics that came one after the other would else have a question each, every minute.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -22,6 +23,9 @@ use super::failure::Failure;
 /// How old an answer may get. Partitions are added seldom and consumers themselves notice only after
 /// five minutes (`metadata.max.age.ms`), so a minute is early enough and costs next to nothing.
 pub const METADATA_AGE: Duration = Duration::from_secs(60);
+
+/// A topic that is so old is asked for with others that are due.
+const COMPANY_AGE: Duration = Duration::from_secs(30);
 
 /// How soon a topic that could not be read is asked for again without further reason: one tick of
 /// the default poll interval, so that a topic that has just been created is seen at the next.
@@ -121,17 +125,22 @@ impl Metadata {
         now: Timestamp,
         latest: Instant,
     ) {
-        let mut due = Vec::new();
+        let (mut due, mut soon) = (Vec::new(), Vec::new());
         for name in names {
             match self.topics.get_mut(name) {
                 Some(topic) => {
                     topic.used_at = now;
                     if topic.is_due(now) {
                         due.push(name);
+                    } else if now.since(topic.checked_at) >= COMPANY_AGE {
+                        soon.push(name);
                     }
                 }
                 None => due.push(name),
             }
+        }
+        if !due.is_empty() {
+            due.append(&mut soon);
         }
         for chunk in due.chunks(TOPICS_PER_REQUEST) {
             let answer = brokers
