@@ -121,6 +121,30 @@ async fn a_cold_target_gets_the_logs_history() {
 }
 
 #[tokio::test]
+async fn a_record_that_is_dated_ahead_tells_nothing_of_where_a_log_ended() {
+    let cluster = cluster().await;
+    let day = i64::try_from(Duration::from_secs(86_400).as_millis()).unwrap();
+    let now = i64::try_from(Clock::start().now().as_millis()).unwrap();
+    for (partition, dated) in [(0, now + day), (1, now)] {
+        cluster.world().partition("t", partition).since = Some(10);
+        cluster.world().partition("t", partition).dated = Some(dated);
+    }
+    let cold = Request {
+        cold: true,
+        ..named("g", &["t"])
+    };
+    let reading = one(&mut observer(&cluster), &cold).await;
+    let ends = partitions(&reading, "t");
+    let ends: Vec<_> = ends
+        .iter()
+        .map(|one| one.history.map(|history| history.end))
+        .collect();
+    let whole = Some(100);
+    assert_eq!(ends, [None, Some(10), whole, whole, whole, whole]);
+    assert_eq!(reading.problems, []);
+}
+
+#[tokio::test]
 async fn only_the_selected_partitions_count() {
     let cluster = cluster().await;
     let all = named("g", &["t"]);

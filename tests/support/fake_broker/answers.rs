@@ -433,6 +433,7 @@ fn list_offsets(world: &World, node: i32, request: &ListOffsetsRequest) -> ListO
             if partition.error != 0 {
                 return answer.with_error_code(partition.error);
             }
+            let answer = answer.with_timestamp(partition.dated.unwrap_or(-1));
             answer.with_offset(match asked.timestamp {
                 -1 if request.isolation_level == 1 => partition.stable_end.unwrap_or(partition.end),
                 -1 => partition.end,

@@ -67,6 +67,8 @@ pub struct FakePartition {
     pub stable_end: Option<i64>,
     /// The answer to questions by timestamp; -1 where absent.
     pub since: Option<i64>,
+    /// How the record there is dated; not at all where absent.
+    pub dated: Option<i64>,
     /// ListOffsets answers this error.
     pub error: i16,
 }

@@ -2,9 +2,12 @@
 //!
 //! A request cannot name a partition twice and carries one isolation level, so each question is its
 //! own request. Log ends are asked every tick. Log starts move only by retention, so they are kept
-//! and asked seldom. A partition whose leader has moved is asked again once, at the new leader.
+//! and asked seldom. Where a log ended at a time is told by the dates of its records, and a record that
+//! is dated ahead tells nothing. A partition whose leader has moved is asked again once, at the new
+//! leader.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use evenkeel_engine::Timestamp;
 use futures::future::join_all;
@@ -42,10 +45,18 @@ pub struct Question {
 /// Partitions by topic.
 pub type Partitions = BTreeMap<String, BTreeSet<u32>>;
 
+/// A record that is dated further ahead than producers' clocks differ was not written lately, whatever it
+/// says: where it is in the log tells nothing of when.
+const DATED_AHEAD: Duration = Duration::from_secs(60);
+
 /// What is asked about which partitions.
 pub type Questions = BTreeMap<Question, Partitions>;
 
-/// One answer for each partition asked about. -1 where no record is as new as the time asked for.
+/// The answer where a date makes no sense.
+const TELLS_NOTHING: i64 = -2;
+
+/// One answer for each partition asked about. -1 where no record is as new as the time asked for, and -2
+/// where that cannot be told.
 pub type Answers = BTreeMap<Question, BTreeMap<String, BTreeMap<u32, Result<i64, Failure>>>>;
 
 // === impl Question ===
@@ -85,7 +96,7 @@ pub async fn ask(
     now: Timestamp,
     latest: Instant,
 ) -> Answers {
-    let mut answers = ask_leaders(brokers, metadata, questions, latest).await;
+    let mut answers = ask_leaders(brokers, metadata, questions, (now, latest)).await;
     let mut again = Questions::new();
     let mut topics = BTreeSet::new();
     for (question, by_topic) in &answers {
@@ -106,7 +117,7 @@ pub async fn ask(
     }
     if !again.is_empty() {
         metadata.refresh(brokers, &topics, now, latest).await;
-        for (question, by_topic) in ask_leaders(brokers, metadata, &again, latest).await {
+        for (question, by_topic) in ask_leaders(brokers, metadata, &again, (now, latest)).await {
             for (topic, partitions) in by_topic {
                 let known = answers
                     .entry(question)
@@ -125,8 +136,9 @@ async fn ask_leaders(
     brokers: &Brokers,
     metadata: &Metadata,
     questions: &Questions,
-    latest: Instant,
+    (now, latest): (Timestamp, Instant),
 ) -> Answers {
+    let ahead = i64::try_from(now.plus(DATED_AHEAD).as_millis()).unwrap_or(i64::MAX);
     let mut answers = Answers::new();
     let mut routed: BTreeMap<(i32, Question), Vec<(&str, u32)>> = BTreeMap::new();
     for (&question, by_topic) in questions {
@@ -156,6 +168,9 @@ async fn ask_leaders(
                     for p in &topic.partitions {
                         let offset = match ResponseError::try_from_code(p.error_code) {
                             Some(error) => Err(Failure::Broker(error)),
+                            None if question.timestamp >= 0 && p.timestamp > ahead => {
+                                Ok(TELLS_NOTHING)
+                            }
                             None => Ok(p.offset),
                         };
                         if let Ok(number) = u32::try_from(p.partition_index) {
