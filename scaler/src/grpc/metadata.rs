@@ -33,6 +33,9 @@ const HISTORY: Duration = Duration::from_secs(300);
 const MAX_NAME_BYTES: usize = 253;
 /// A group's name is a Kafka string; longer than a topic's name it is a mistake.
 const MAX_GROUP_BYTES: usize = 255;
+/// Said where no topic is named: KEDA drops a `topicFromEnv` that it cannot resolve without a word.
+const ALL_TOPICS: &str = "topic is not given, or KEDA could not resolve topicFromEnv: all topics that the group has \
+                          committed to or been assigned count.";
 /// Two polls have to fit into the staleness that a target bears, or one slow answer makes it stale.
 const POLLS_WITHIN_STALENESS: u32 = 2;
 
@@ -47,10 +50,13 @@ pub fn parse(
     config: &Config,
 ) -> Result<TargetSpec, Errors> {
     let pairs = sorted(metadata);
-    let (mut values, notes) = given::read(&pairs, Environment::Resolved);
+    let (mut values, mut notes) = given::read(&pairs, Environment::Resolved);
     let draft = draft(&mut values, namespace, name, Some(config));
     match draft {
         Some((cluster, subscription, prometheus, policy)) if values.errors.is_empty() => {
+            if matches!(subscription.topics, TopicSelection::OfGroup) {
+                notes.push(ALL_TOPICS.to_owned());
+            }
             Ok(TargetSpec {
                 key: key(namespace, name, metadata),
                 cluster,

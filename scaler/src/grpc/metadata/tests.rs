@@ -63,7 +63,7 @@ fn the_least_metadata_gets_every_default() {
     assert_eq!(spec.subscription.partitions, None);
     assert_eq!(spec.subscription.isolation, Isolation::ReadUncommitted);
     assert_eq!(spec.prometheus, None);
-    assert!(spec.notes.is_empty());
+    assert_eq!(spec.notes, [ALL_TOPICS]);
     let seconds = Duration::from_secs;
     assert_eq!(
         spec.policy,
@@ -364,6 +364,13 @@ fn addresses_are_host_and_port() {
         assert_eq!(errors.errors.len(), 1, "{wrong}: {errors}");
         assert_eq!(errors.errors[0].key, "bootstrapServers");
     }
+}
+
+#[test]
+fn a_topic_that_keda_dropped_is_said_to_be_missing() {
+    assert_eq!(parsed(&[("topic", "")]).notes, [ALL_TOPICS]);
+    let pattern = [("topic", ""), ("topicPattern", "orders.*")];
+    assert_eq!(parsed(&pattern).notes, [""; 0]);
 }
 
 #[test]

@@ -169,6 +169,13 @@ fn check_trigger(
     let mut pairs = HashMap::new();
     for entry in node.entries() {
         let path = format!("{path}.metadata.{}", entry.key);
+        if entry.key == "topicFromEnv" {
+            report.note(
+                entry.line,
+                format!("{path}: where the workload has no such variable KEDA drops the key without a word, and \
+                         all topics of the group count"),
+            );
+        }
         match &entry.node.value {
             Value::Text(text) => {
                 pairs.insert(entry.key.clone(), text.clone());
@@ -292,6 +299,19 @@ spec:
         let report = check(text, options);
         let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
         assert_eq!(findings, expected);
+    }
+
+    #[test]
+    fn what_keda_may_drop_is_said() {
+        let from_environment = RIGHT.replace("topic: orders", "topicFromEnv: TOPIC");
+        check_findings(
+            &from_environment,
+            None,
+            &[
+                "16: note: triggers[0].metadata.topicFromEnv: where the workload has no such variable KEDA \
+                 drops the key without a word, and all topics of the group count",
+            ],
+        );
     }
 
     #[test]
