@@ -6,8 +6,12 @@
     reason = "tests"
 )]
 
+#[path = "generated/example.rs"]
+mod example;
+
 use std::fmt::Write as _;
 
+use evenkeel_engine::decision::gates::{Forbidden, Gate, Longest};
 use evenkeel_scaler::schema::process::SETTINGS;
 use evenkeel_scaler::schema::trigger::METADATA;
 use evenkeel_scaler::schema::{Absent, Kind, Setting};
@@ -41,6 +45,64 @@ fn the_protocols_code_is_what_comes_of_its_proto() {
 #[test]
 fn docs_configuration_md_says_what_the_tables_say() {
     expect_file!["../docs/configuration.md"].assert_eq(&configuration());
+}
+
+#[test]
+fn the_example_and_the_gates_in_docs_algorithm_md_are_the_codes() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/ALGORITHM.md");
+    let mut text = std::fs::read_to_string(path).unwrap();
+    for (name, content) in [("example", example::rows()), ("gates", gates())] {
+        let begin = format!("<!-- {name}: by `make generate` -->\n");
+        let end = format!("<!-- end of {name} -->\n");
+        let (before, rest) = text.split_once(&begin).expect("a beginning");
+        let (_, after) = rest.split_once(&end).expect("an end");
+        text = format!("{before}{begin}{content}{end}{after}");
+    }
+    expect_file!["../docs/ALGORITHM.md"].assert_eq(&text);
+}
+
+#[test]
+fn docs_algorithm_md_can_be_read_in_one_sitting() {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/ALGORITHM.md"));
+    let words = text.unwrap().split_whitespace().count();
+    assert!(
+        words <= 2_500,
+        "{words} words: what explains a number belongs into docs/numbers.md"
+    );
+}
+
+/// Everything that keeps a change from being made, with the defaults of the metadata.
+fn gates() -> String {
+    let policy = evenkeel_sim::rivals::default_policy(None, 60);
+    let mut text = String::from(
+        "| keeps from | as long as | at most | then | verdict |\n|---|---|---|---|---|\n",
+    );
+    for gate in Gate::ALL {
+        let forbidden = match gate.forbids() {
+            Forbidden::MoreForTheBacklog => "more, by lag",
+            Forbidden::Fewer => "fewer",
+        };
+        let longest = match gate.longest(&policy) {
+            Longest::Time { from, key, time } => {
+                let seconds = time.as_secs();
+                let time = match key {
+                    Some(key) => format!("{seconds} s (`{key}`)"),
+                    None => format!("{seconds} s"),
+                };
+                format!("{time} from {from}")
+            }
+            Longest::Condition { costs } => costs.to_owned(),
+        };
+        let cells = [
+            forbidden,
+            gate.shut_while(),
+            &longest,
+            gate.then(),
+            gate.verdict().label(),
+        ];
+        row(&mut text, &cells);
+    }
+    text
 }
 
 fn configuration() -> String {

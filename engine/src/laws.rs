@@ -1,7 +1,7 @@
 //! The laws of the decision as property tests: one test a law, named after it.
 //!
 //! Each runs the decision in the small world of `world.rs`, where what it decides comes back to it.
-//! Each law has been seen to fail when its rule is broken; docs/ALGORITHM.md names the rules.
+//! Each law has been seen to fail when its rule is broken; docs/laws.md names them.
 
 mod damping;
 mod data;

@@ -1,4 +1,4 @@
-//! Writes the scoreboard, and its figures into ALGORITHM.md: `cargo run --release -p evenkeel-sim --bin scoreboard -- docs`.
+//! Writes the scoreboard, and its figures into numbers.md: `cargo run --release -p evenkeel-sim --bin scoreboard -- docs`.
 //!
 //! The one part of the simulator that reads arguments and writes files. Everything that it writes is
 //! made by the library, and committed.
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use evenkeel_sim::scoreboard::{Plan, pages, play, runs, told};
 
 /// The page in the folder whose figures beside each number are the scoreboard's.
-const ALGORITHM: &str = "ALGORITHM.md";
+const NUMBERS: &str = "numbers.md";
 
 const USAGE: &str = "usage: scoreboard FOLDER [SEEDS [SEEDS OF THE VARIANTS]]";
 
@@ -54,10 +54,10 @@ fn run() -> Result<(), String> {
         }
     };
     let boards = play(plan, &done).map_err(|error| error.to_string())?;
-    let written = folder.join(ALGORITHM);
-    let algorithm = std::fs::read_to_string(&written)
+    let written = folder.join(NUMBERS);
+    let numbers = std::fs::read_to_string(&written)
         .map_err(|error| format!("{}: {error}", written.display()))?;
-    let told = (ALGORITHM.to_owned(), told(&algorithm, &boards));
+    let told = (NUMBERS.to_owned(), told(&numbers, &boards));
     for (name, content) in pages(plan, &boards).into_iter().chain([told]) {
         let path = folder.join(name);
         if let Some(parent) = path.parent() {

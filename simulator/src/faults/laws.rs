@@ -1,6 +1,6 @@
 //! The laws of the decision as witnesses: each looks at every decision of a run and complains.
 //!
-//! One checker a law, in the words of docs/ALGORITHM.md and with the bounds that stand there. Laws
+//! One checker a law, in the words of docs/laws.md and with the bounds that stand there. Laws
 //! about one decision decide again from the same state; laws about the time after something keep a
 //! twin of the state beside the run and feed it what the run's own state gets.
 

@@ -1,4 +1,4 @@
-//! What the scoreboard says of each number, put beside it in docs/ALGORITHM.md.
+//! What the scoreboard says of each number, put beside it in docs/numbers.md.
 //!
 //! The table there is written by hand but for its last column, where each entry begins with the name
 //! of a variant: what follows the name is written here, so that the figures are always the
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn every_variant_stands_beside_a_number() {
-        let page = include_str!("../../../docs/ALGORITHM.md");
+        let page = include_str!("../../../docs/numbers.md");
         let mut untold = names();
         untold.retain(|name| !page.contains(&format!("{name}: ")));
         assert_eq!(untold, Vec::<String>::new());

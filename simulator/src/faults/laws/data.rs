@@ -22,10 +22,10 @@ pub(super) struct Data {
     last: Option<(u32, bool)>,
 }
 
-/// A restart knows the short window only after so many polls (ALGORITHM, The laws).
+/// A restart knows the short window only after so many polls (docs/laws.md).
 const SHORT_POLLS: u64 = 3;
 
-/// Slow windows that lie further apart than this divide the past differently (ALGORITHM, The laws).
+/// Slow windows that lie further apart than this divide the past differently (docs/laws.md).
 const SAME_PAST: f64 = 0.01;
 
 /// Law 10: a scaler that starts from nothing beside the one that goes on, for one window.

@@ -19,7 +19,7 @@ pub(super) struct Limits {
 
 /// Law 11: two twins, one with a load and a capacity that are larger by a power of two, for which
 /// every figure is exact. Neither asks whether a surge is chance: how much records scatter depends on
-/// how many they are (ALGORITHM, The laws).
+/// how many they are (docs/laws.md).
 #[derive(Debug)]
 pub(super) struct Larger {
     times: u64,
@@ -140,7 +140,7 @@ pub(super) fn more_never_lowers(tick: &mut Tick<'_>) {
         return;
     };
     // Until a capacity is known lagThreshold sizes, and the dead band of normal lag grows with the rate
-    // (ALGORITHM, The laws).
+    // (docs/laws.md).
     if tick.decision.inputs.capacity_per_replica.is_none() {
         return;
     }

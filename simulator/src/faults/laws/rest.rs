@@ -98,7 +98,7 @@ impl Steady {
             "no answer though nothing goes wrong".to_owned()
         });
         if tick.plan.policy.capacity_per_replica.is_some() {
-            // Up by chance, and back: once in some thousand hours (ALGORITHM, The laws).
+            // Up by chance, and back: once in some thousand hours (docs/laws.md).
             let most = most_changes(tick) + if self.chance { 2 } else { 0 };
             tick.check(13, !changed || changes <= most, || {
                 format!("change {changes} in an hour of constant load, from {last:?}")
