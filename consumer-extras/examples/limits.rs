@@ -12,14 +12,14 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use batch_consumer::batch::{Batch, DeadLetter, Row};
+use batch_consumer::batch::Batch;
 use batch_consumer::consume::{Stop, consume};
-use batch_consumer::group::AsConfigured;
 use batch_consumer::metrics::Metrics;
 use batch_consumer::options::seconds;
-use batch_consumer::postgres::{Columns, Database, Postgres, Table};
-use batch_consumer::sink::{Sink, Step, WriteError};
+use batch_consumer::postgres::{Columns, HEADER, Database, Postgres, Table};
+use batch_consumer::sink::{DeadLetter, Row, Sink, Step, Written};
 use batch_consumer::trade::Trade;
+use bytes::BufMut as _;
 use clap::{Parser, Subcommand};
 use evenkeel_consumer::options::ConsumerOptions;
 use evenkeel_consumer::sinks::Raw;
@@ -27,7 +27,7 @@ use evenkeel_consumer::trades::Trades;
 use futures_util::SinkExt as _;
 use rdkafka::Timestamp;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::OwnedMessage;
+use rdkafka::message::{Message as _, OwnedMessage};
 
 #[derive(Debug, Parser)]
 struct Options {
@@ -134,12 +134,7 @@ struct Null {
 }
 
 impl Sink<Raw> for Null {
-    async fn write(
-        &mut self,
-        rows: &[&Row<Raw>],
-        _: &[&DeadLetter],
-        _: &[Step],
-    ) -> Result<(), WriteError> {
+    async fn write(&mut self, rows: &[&Row<Raw>], _: &[&DeadLetter], _: &[Step]) -> Written {
         let mut seen = self.seen.lock().expect("one writer");
         if seen.1.is_none() {
             // The first batch only starts the clock.
@@ -163,8 +158,8 @@ fn null(servers: &str, topic: &str, options: &Options) -> f64 {
         stop: stop.clone(),
     };
     let client = consumer.client_config().expect("a configuration");
-    consumer.options.batch_size = options.batch_size;
-    consume::<Raw, _, AsConfigured>(consumer.options, client, sink, Metrics::default(), &stop)
+    consumer.options.limits.batch_size = options.batch_size;
+    consume::<Raw, _, ()>(consumer.options, client, sink, Metrics::default(), &stop)
         .expect("it consumes");
     let (count, began) = *seen.lock().expect("it has ended");
     per_second(count, began.expect("there were records"))
@@ -182,7 +177,7 @@ fn batch(options: &Options, partitions: i32) -> Batch<Trade> {
         let mut value = Vec::new();
         trades.next_into(&mut value, since_epoch);
         let (topic, at) = ("limits".to_owned(), Timestamp::NotAvailable);
-        batch.push(&OwnedMessage::new(
+        batch.push(OwnedMessage::new(
             Some(value),
             None,
             topic,
@@ -200,11 +195,12 @@ const KEY: &str = "ALTER TABLE trades ADD PRIMARY KEY (kafka_partition, kafka_of
 fn copy(url: &str, options: &Options, with_key: bool) -> f64 {
     let mut batch = batch(options, 1);
     let encode = |rows: &[Row<Trade>]| {
-        let mut columns = Columns::default();
+        let mut columns = Columns(HEADER.into());
         for row in rows {
-            columns.row(row, Trade::columns).expect("they are trades");
+            Trade::columns(row, &mut columns).expect("they are trades");
         }
-        columns.end()
+        columns.0.put_i16(-1);
+        columns.0.freeze()
     };
     let encoded = encode(&batch.rows);
     database(url, async |client| {
@@ -217,10 +213,11 @@ fn copy(url: &str, options: &Options, with_key: bool) -> f64 {
         while count < options.records {
             let rows = if with_key {
                 // Every row needs an offset of its own.
-                batch
-                    .rows
-                    .iter_mut()
-                    .for_each(|row| row.offset += 1_000_000_000);
+                for row in &mut batch.rows {
+                    let (topic, at) = (String::new(), Timestamp::NotAvailable);
+                    let offset = row.record.offset() + 1_000_000_000;
+                    row.record = OwnedMessage::new(None, None, topic, at, 0, offset, None);
+                }
                 encode(&batch.rows)
             } else {
                 encoded.clone()
@@ -248,7 +245,7 @@ fn sink(url: &str, options: &Options) -> f64 {
     let group = format!("limits-{}", std::process::id());
     let mut sink = Postgres::<Trade>::new(&database, &group, "limits").expect("a sink");
     let partitions: Vec<i32> = (0..PARTITIONS).collect();
-    let runtime = batch_consumer::writer::runtime().expect("a runtime");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         sink.positions("limits", &partitions)
             .await
@@ -258,6 +255,7 @@ fn sink(url: &str, options: &Options) -> f64 {
             let step = |partition: &i32| Step {
                 partition: *partition,
                 from: at,
+                first: at.max(0),
                 to: at + 1,
             };
             let steps: Vec<Step> = partitions.iter().map(step).collect();

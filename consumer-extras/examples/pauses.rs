@@ -17,11 +17,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use batch_consumer::batch::{DeadLetter, Row};
 use batch_consumer::consume::{Stop, consume};
-use batch_consumer::group::AsConfigured;
 use batch_consumer::metrics::Metrics;
-use batch_consumer::sink::{Sink, Step, WriteError};
+use batch_consumer::sink::{DeadLetter, Row, Sink, Step, Written};
 use clap::Parser;
 use evenkeel_consumer::options::ConsumerOptions;
 use evenkeel_consumer::sinks::Raw;
@@ -62,12 +60,7 @@ struct Member {
 }
 
 impl Sink<Raw> for Noting {
-    async fn write(
-        &mut self,
-        _: &[&Row<Raw>],
-        _: &[&DeadLetter],
-        steps: &[Step],
-    ) -> Result<(), WriteError> {
+    async fn write(&mut self, _: &[&Row<Raw>], _: &[&DeadLetter], steps: &[Step]) -> Written {
         let now = Instant::now();
         let mut writes = self.writes.lock().expect("no member panics");
         for step in steps {
@@ -102,8 +95,7 @@ impl Member {
         let thread = std::thread::spawn({
             let (stop, metrics, options) = (stop.clone(), metrics.clone(), consumer.options);
             move || {
-                consume::<Raw, _, AsConfigured>(options, client, sink, metrics, &stop)
-                    .expect("it consumes");
+                consume::<Raw, _, ()>(options, client, sink, metrics, &stop).expect("it consumes");
             }
         });
         Self {

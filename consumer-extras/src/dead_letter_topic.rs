@@ -6,10 +6,9 @@
 //! keeps anything. One that is larger than the topic takes goes without its value: the origin tells where
 //! that is. It is acknowledged by all in-sync replicas before the rows of its batch are written.
 
-use batch_consumer::batch::{DeadLetter, Row};
 use batch_consumer::group::Access;
-use batch_consumer::refusal::refusal;
-use batch_consumer::sink::{Positions, Sink, Step, WriteError};
+use batch_consumer::options::refusal;
+use batch_consumer::sink::{DeadLetter, Positions, Row, Sink, Step, WriteError, Written};
 use futures_util::future::try_join_all;
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
@@ -37,7 +36,7 @@ pub struct Tokens;
 pub type OurAccess = crate::msk_iam::Msk;
 /// How tokens are got.
 #[cfg(not(feature = "msk-iam"))]
-pub type OurAccess = batch_consumer::group::AsConfigured;
+pub type OurAccess = ();
 
 impl<S> DeadLetterTopic<S> {
     /// Letters go to `topic` by a producer with these properties, or, with none, to the sink.
@@ -123,17 +122,12 @@ fn headers(letter: &DeadLetter) -> OwnedHeaders {
     })
 }
 
-impl<T: 'static, S: Sink<T>> Sink<T> for DeadLetterTopic<S> {
+impl<T: Sync, S: Sink<T>> Sink<T> for DeadLetterTopic<S> {
     async fn positions(&mut self, cluster: &str, partitions: &[i32]) -> Positions {
         self.sink.positions(cluster, partitions).await
     }
 
-    async fn write(
-        &mut self,
-        rows: &[&Row<T>],
-        dead: &[&DeadLetter],
-        steps: &[Step],
-    ) -> Result<(), WriteError> {
+    async fn write(&mut self, rows: &[&Row<T>], dead: &[&DeadLetter], steps: &[Step]) -> Written {
         let Some(topic) = self.topic.clone() else {
             return self.sink.write(rows, dead, steps).await;
         };

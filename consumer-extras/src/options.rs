@@ -148,6 +148,14 @@ impl ConsumerOptions {
     /// # Errors
     /// When options do not go together.
     pub fn client_config(&self) -> Result<ClientConfig, ConfigError> {
+        self.consumer()?.client().map_err(ConfigError::Client)
+    }
+
+    /// The same as options of the copied consumer.
+    ///
+    /// # Errors
+    /// When options do not go together.
+    pub fn consumer(&self) -> Result<Options, ConfigError> {
         if self.report_json && self.sink == SinkKind::Stdout {
             return Err(ConfigError::StandardOutputTwice);
         }
@@ -157,22 +165,41 @@ impl ConsumerOptions {
         if self.max_poll_interval_seconds < MAX_POLL_INTERVAL_AT_LEAST {
             return Err(ConfigError::MaxPollIntervalTooShort);
         }
-        let mut more = vec![(
-            "max.poll.interval.ms",
-            milliseconds(self.max_poll_interval_seconds),
-        )];
-        if let Some(id) = &self.group_instance_id {
-            more.push(("group.instance.id", id.clone()));
-        }
+        let milliseconds = |time: Duration| time.as_millis().to_string();
+        let mut more = vec![
+            (
+                "max.poll.interval.ms",
+                Some(milliseconds(self.max_poll_interval_seconds)),
+            ),
+            ("group.instance.id", self.group_instance_id.clone()),
+        ];
         match self.group_protocol {
-            GroupProtocol::Classic => more.extend(self.classic()?),
-            GroupProtocol::Consumer => more.extend(self.kip_848()?),
+            GroupProtocol::Classic => self.check_classic()?,
+            GroupProtocol::Consumer => self.check_kip_848()?,
         }
-        let more: Vec<(&str, &str)> = more.iter().map(|(name, value)| (*name, &**value)).collect();
-        self.options.client(&more).map_err(ConfigError::Client)
+        let is_kip_848 = self.group_protocol == GroupProtocol::Consumer;
+        more.extend([
+            ("group.protocol", is_kip_848.then(|| "consumer".to_owned())),
+            ("partition.assignment.strategy", self.assignor.clone()),
+            (
+                "session.timeout.ms",
+                self.session_timeout_seconds.map(milliseconds),
+            ),
+            (
+                "heartbeat.interval.ms",
+                self.heartbeat_interval_seconds.map(milliseconds),
+            ),
+        ]);
+        let mut options = self.options.clone();
+        let given = more
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("{name}={}", value?)));
+        // Before those of -X, which count more.
+        options.connection.properties.splice(0..0, given);
+        Ok(options)
     }
 
-    fn classic(&self) -> Result<Vec<(&'static str, String)>, ConfigError> {
+    fn check_classic(&self) -> Result<(), ConfigError> {
         let session = self
             .session_timeout_seconds
             .unwrap_or(Duration::from_secs(10));
@@ -182,16 +209,11 @@ impl ConsumerOptions {
         if heartbeat >= session {
             return Err(ConfigError::HeartbeatTooLong);
         }
-        let assignor = self.assignor.as_deref().unwrap_or("cooperative-sticky");
-        Ok(vec![
-            ("partition.assignment.strategy", assignor.to_owned()),
-            ("session.timeout.ms", milliseconds(session)),
-            ("heartbeat.interval.ms", milliseconds(heartbeat)),
-        ])
+        Ok(())
     }
 
     /// With KIP-848 the broker decides all three, and librdkafka refuses to be told.
-    fn kip_848(&self) -> Result<Vec<(&'static str, String)>, ConfigError> {
+    fn check_kip_848(&self) -> Result<(), ConfigError> {
         for (name, is_given) in [
             ("--assignor", self.assignor.is_some()),
             (
@@ -207,12 +229,8 @@ impl ConsumerOptions {
                 return Err(ConfigError::ClassicOnly(name));
             }
         }
-        Ok(vec![("group.protocol", "consumer".to_owned())])
+        Ok(())
     }
-}
-
-fn milliseconds(duration: Duration) -> String {
-    duration.as_millis().to_string()
 }
 
 #[cfg(test)]

@@ -13,10 +13,8 @@ use std::time::{Duration, Instant};
 use batch_consumer::clock;
 use batch_consumer::consume::Stop;
 use batch_consumer::group::Access as _;
-use batch_consumer::options::{Connection, seconds};
-use batch_consumer::refusal::refusal;
+use batch_consumer::options::{Connection, refusal, seconds};
 use clap::Parser;
-use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
@@ -160,24 +158,31 @@ struct Producing {
     waiting: Option<(String, bool)>,
 }
 
+/// What the client is told unless somebody says otherwise.
+const PROPERTIES: [(&str, &str); 4] = [
+    ("enable.idempotence", "true"),
+    ("acks", "all"),
+    // The partition that Java's clients would choose for the same key.
+    ("partitioner", "murmur2_random"),
+    // By default null keys stick to one partition for a while, which is not an even spread.
+    ("sticky.partitioning.linger.ms", "0"),
+];
+
 /// Sends until the plan is over or a stop is asked for; then waits for what is under way.
 ///
 /// # Errors
 /// See [`ProduceError`].
 pub fn produce(options: &ProducerOptions, plan: Plan, stop: &Stop) -> Result<(), ProduceError> {
     let deliveries = Deliveries::default();
-    let mut client = ClientConfig::new();
-    client
-        .set("enable.idempotence", "true")
-        .set("acks", "all")
-        // The partition that Java's clients would choose for the same key.
-        .set("partitioner", "murmur2_random")
-        // By default null keys stick to one partition for a while, which is not an even spread.
-        .set("sticky.partitioning.linger.ms", "0");
-    options
+    let mut client = options
         .connection
-        .give(&mut client)
+        .client()
         .map_err(ProduceError::Configuration)?;
+    for (name, value) in PROPERTIES {
+        if client.get(name).is_none() {
+            client.set(name, value);
+        }
+    }
     let producer = client
         .create_with_context(deliveries.clone())
         .map_err(ProduceError::Create)?;

@@ -5,12 +5,10 @@
 //! is not sent a second time.
 
 use anyhow::Context as _;
-use batch_consumer::options::Connection;
+use batch_consumer::options::{Connection, refusal};
 use batch_consumer::postgres::Database;
-use batch_consumer::refusal::refusal;
 use clap::Parser;
 use futures_util::future::try_join_all;
-use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
@@ -44,25 +42,18 @@ pub struct RedriveOptions {
 /// # Errors
 /// When Kafka or the database does not take part. What was sent before and not deleted is sent again.
 pub async fn redrive(options: &RedriveOptions) -> anyhow::Result<u64> {
-    let mut client = ClientConfig::new();
+    let mut client = options.connection.client().map_err(anyhow::Error::msg)?;
     client
         .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("message.max.bytes", "1000000000");
     // The partition that Java's clients would choose for the same key.
     client.set("partitioner", "murmur2_random");
-    options
-        .connection
-        .give(&mut client)
-        .map_err(anyhow::Error::msg)?;
     let producer: FutureProducer<Tokens> = client
         .create_with_context(Tokens)
         .map_err(|error| anyhow::anyhow!("no Kafka client: {}", refusal(&error)))?;
-    let database = options
-        .database
-        .connect()
-        .await
-        .map_err(anyhow::Error::msg)?;
+    let session = options.database.connect().await;
+    let (database, _connection) = session.map_err(|error| anyhow::anyhow!("{error:?}"))?;
     let now = database.query_one("SELECT now()::text", &[]).await?;
     let now: String = now.get(0);
     let mut sent = 0;

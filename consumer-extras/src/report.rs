@@ -8,10 +8,10 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use batch_consumer::batch::{DeadLetter, Row};
 use batch_consumer::clock;
 use batch_consumer::metrics::{Metrics, label};
-use batch_consumer::sink::{Positions, Sink, Step, WriteError};
+use batch_consumer::sink::{DeadLetter, Positions, Row, Sink, Step, Written};
+use rdkafka::Message as _;
 use serde::Serialize;
 
 /// One line of the consumer. In the last line the figures "over the last second" are those over
@@ -76,23 +76,18 @@ pub struct Tally {
     age_max_seconds: f64,
 }
 
-impl<T: 'static, S: Sink<T>> Sink<T> for Tallied<S> {
+impl<T: Sync, S: Sink<T>> Sink<T> for Tallied<S> {
     async fn positions(&mut self, cluster: &str, partitions: &[i32]) -> Positions {
         self.sink.positions(cluster, partitions).await
     }
 
-    async fn write(
-        &mut self,
-        rows: &[&Row<T>],
-        dead: &[&DeadLetter],
-        steps: &[Step],
-    ) -> Result<(), WriteError> {
+    async fn write(&mut self, rows: &[&Row<T>], dead: &[&DeadLetter], steps: &[Step]) -> Written {
         self.sink.write(rows, dead, steps).await?;
         let now = clock::since_epoch();
         let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
         for tally in &mut *tallies {
             for row in rows {
-                tally.add(row.produced_at(), now);
+                tally.add(row.record.timestamp().to_millis(), now);
             }
         }
         Ok(())

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use batch_consumer::batch::{DeadLetter, Row};
-use batch_consumer::sink::{Decode, Positions, Sink, Step, WriteError};
-use rdkafka::Message;
+use batch_consumer::sink::{DeadLetter, Decode, Positions, Row, Sink, Step, WriteError, Written};
+use rdkafka::message::{Message, OwnedMessage};
 
-/// A value as it came.
+/// Nothing of a record: its bytes are the row's anyway.
 #[derive(Debug)]
-pub struct Raw(Vec<u8>);
+pub struct Raw;
 
 /// A stand-in for a write: batches are dropped. Behind [`Delayed`] it is the blueprint's consumer, whose
 /// batch of 100 takes a second.
@@ -36,33 +35,24 @@ pub struct Delayed<S> {
 }
 
 impl Decode for Raw {
-    fn decode(record: &impl Message) -> Result<Self, String> {
-        Ok(Self(record.payload().unwrap_or_default().to_vec()))
+    fn decode(_: &OwnedMessage) -> Result<Self, String> {
+        Ok(Self)
     }
 }
 
-impl<T: 'static> Sink<T> for Nowhere {
-    async fn write(
-        &mut self,
-        _: &[&Row<T>],
-        _: &[&DeadLetter],
-        _: &[Step],
-    ) -> Result<(), WriteError> {
+impl<T: Sync> Sink<T> for Nowhere {
+    async fn write(&mut self, _: &[&Row<T>], _: &[&DeadLetter], _: &[Step]) -> Written {
         Ok(())
     }
 }
 
 impl Sink<Raw> for Stdout {
-    async fn write(
-        &mut self,
-        rows: &[&Row<Raw>],
-        _: &[&DeadLetter],
-        _: &[Step],
-    ) -> Result<(), WriteError> {
+    async fn write(&mut self, rows: &[&Row<Raw>], _: &[&DeadLetter], _: &[Step]) -> Written {
         let mut output = std::io::stdout().lock();
         let printed = rows.iter().try_for_each(|row| {
-            let value = String::from_utf8_lossy(&row.value.0);
-            writeln!(output, "{} {} {value}", row.partition, row.offset)
+            let record = &row.record;
+            let value = String::from_utf8_lossy(record.payload().unwrap_or_default());
+            writeln!(output, "{} {} {value}", record.partition(), record.offset())
         });
         printed.and_then(|()| output.flush()).map_err(|error| {
             self.is_broken.store(true, Ordering::Release);
@@ -71,17 +61,12 @@ impl Sink<Raw> for Stdout {
     }
 }
 
-impl<T: 'static, S: Sink<T>> Sink<T> for Delayed<S> {
+impl<T: Sync, S: Sink<T>> Sink<T> for Delayed<S> {
     async fn positions(&mut self, cluster: &str, partitions: &[i32]) -> Positions {
         self.sink.positions(cluster, partitions).await
     }
 
-    async fn write(
-        &mut self,
-        rows: &[&Row<T>],
-        dead: &[&DeadLetter],
-        steps: &[Step],
-    ) -> Result<(), WriteError> {
+    async fn write(&mut self, rows: &[&Row<T>], dead: &[&DeadLetter], steps: &[Step]) -> Written {
         if !self.pause.is_zero() {
             tokio::time::sleep(self.pause).await;
         }

@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use batch_consumer::batch::{DeadLetter, Row};
-use batch_consumer::sink::{Positions, Sink, Step, WriteError};
+use batch_consumer::sink::{DeadLetter, Positions, Row, Sink, Step, WriteError, Written};
 use futures_util::future::join_all;
+use rdkafka::Message as _;
 
 /// Sinks that write side by side.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ impl<S> Writers<S> {
     ) -> Vec<Part<'a, T>> {
         let mut sizes = BTreeMap::<i32, usize>::new();
         for row in rows {
-            *sizes.entry(row.partition).or_default() += 1;
+            *sizes.entry(row.record.partition()).or_default() += 1;
         }
         let size = |step: &Step| sizes.get(&step.partition).copied().unwrap_or(0);
         let mut left: Vec<&Step> = steps
@@ -72,14 +72,14 @@ impl<S> Writers<S> {
         }
         for (index, row) in rows.iter().enumerate() {
             let part = part_of
-                .get(&row.partition)
+                .get(&row.record.partition())
                 .and_then(|part| parts.get_mut(*part));
             part.into_iter()
                 .for_each(|(_, part)| part.rows.push((index, row)));
         }
         for letter in dead {
             let part = part_of
-                .get(&letter.partition())
+                .get(&letter.record.partition())
                 .and_then(|part| parts.get_mut(*part));
             part.into_iter()
                 .for_each(|(_, part)| part.dead.push(letter));
@@ -102,7 +102,7 @@ fn key(step: &Step) -> (i32, i64, i64) {
     (step.partition, step.from, step.to)
 }
 
-impl<T: 'static, S: Sink<T>> Sink<T> for Writers<S> {
+impl<T: Sync, S: Sink<T>> Sink<T> for Writers<S> {
     async fn positions(&mut self, cluster: &str, partitions: &[i32]) -> Positions {
         match self.sinks.first_mut() {
             Some(sink) => sink.positions(cluster, partitions).await,
@@ -110,12 +110,7 @@ impl<T: 'static, S: Sink<T>> Sink<T> for Writers<S> {
         }
     }
 
-    async fn write(
-        &mut self,
-        rows: &[&Row<T>],
-        dead: &[&DeadLetter],
-        steps: &[Step],
-    ) -> Result<(), WriteError> {
+    async fn write(&mut self, rows: &[&Row<T>], dead: &[&DeadLetter], steps: &[Step]) -> Written {
         let ours: BTreeSet<_> = steps.iter().map(key).collect();
         self.written.retain(|step| ours.contains(step));
         let parts = self.deal(rows, dead, steps);
@@ -165,17 +160,17 @@ mod tests {
     struct Any;
 
     impl Decode for Any {
-        fn decode(_: &impl Message) -> Result<Self, String> {
+        fn decode(_: &OwnedMessage) -> Result<Self, String> {
             Ok(Self)
         }
     }
 
-    type Written = Arc<Mutex<Vec<(i32, i64)>>>;
+    type Rows = Arc<Mutex<Vec<(i32, i64)>>>;
 
     /// Notes what it writes, and fails once for a partition.
     #[derive(Clone)]
     struct Noting {
-        written: Written,
+        written: Rows,
         fails: Arc<Mutex<Option<(i32, WriteError)>>>,
     }
 
@@ -185,7 +180,7 @@ mod tests {
             rows: &[&Row<Any>],
             _: &[&DeadLetter],
             steps: &[Step],
-        ) -> Result<(), WriteError> {
+        ) -> Written {
             let mut fails = self.fails.lock().unwrap();
             if let Some((partition, _)) = &*fails
                 && steps.iter().any(|step| step.partition == *partition)
@@ -193,7 +188,10 @@ mod tests {
                 return Err(fails.take().unwrap().1);
             }
             let mut written = self.written.lock().unwrap();
-            written.extend(rows.iter().map(|row| (row.partition, row.offset)));
+            written.extend(
+                rows.iter()
+                    .map(|row| (row.record.partition(), row.record.offset())),
+            );
             Ok(())
         }
     }
@@ -204,19 +202,20 @@ mod tests {
             for offset in 0..*size {
                 let (topic, at) = ("t".to_owned(), Timestamp::NotAvailable);
                 let record = OwnedMessage::new(None, None, topic, at, partition, offset, None);
-                batch.push(&record);
+                batch.push(record);
             }
             steps.push(Step {
                 partition,
                 from: 0,
+                first: 0,
                 to: *size,
             });
         }
         (batch, steps)
     }
 
-    fn writers(count: usize, fails: Option<(i32, WriteError)>) -> (Writers<Noting>, Written) {
-        let written = Written::default();
+    fn writers(count: usize, fails: Option<(i32, WriteError)>) -> (Writers<Noting>, Rows) {
+        let written = Rows::default();
         let fails = Arc::new(Mutex::new(fails));
         let sink = Noting {
             written: Arc::clone(&written),
@@ -239,11 +238,7 @@ mod tests {
         );
     }
 
-    async fn write(
-        writers: &mut Writers<Noting>,
-        batch: &Batch<Any>,
-        steps: &[Step],
-    ) -> Result<(), WriteError> {
+    async fn write(writers: &mut Writers<Noting>, batch: &Batch<Any>, steps: &[Step]) -> Written {
         let rows: Vec<_> = batch.rows.iter().collect();
         writers.write(&rows, &[], steps).await
     }

@@ -5,14 +5,12 @@
 
 use std::time::Duration;
 
-use batch_consumer::batch::{DeadLetter, Row};
-use batch_consumer::consume::run;
-use batch_consumer::group::AsConfigured;
+use batch_consumer::consume::{Stop, run};
 use batch_consumer::metrics::Metrics;
 use batch_consumer::options::{Options, parse, refuse};
-use batch_consumer::sink::{Decode, Sink, Step, WriteError};
+use batch_consumer::sink::{DeadLetter, Decode, Row, Sink, Step, WriteError, Written};
 use clap::Parser;
-use rdkafka::Message;
+use rdkafka::message::{Message as _, OwnedMessage};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 
@@ -24,7 +22,7 @@ const WITHIN: Duration = Duration::from_secs(30);
 pub struct Event(Value);
 
 impl Decode for Event {
-    fn decode(record: &impl Message) -> Result<Self, String> {
+    fn decode(record: &OwnedMessage) -> Result<Self, String> {
         let payload = record.payload().ok_or("it has no value")?;
         serde_json::from_slice(payload).map(Self).map_err(|error| error.to_string())
     }
@@ -63,19 +61,15 @@ impl Http {
 }
 
 fn line(row: &Row<Event>) -> Value {
-    json!({"partition": row.partition, "offset": row.offset, "value": row.value.0})
+    let (partition, offset) = (row.record.partition(), row.record.offset());
+    json!({"partition": partition, "offset": offset, "value": row.value.0})
 }
 
 impl Sink<Event> for Http {
-    async fn write(
-        &mut self,
-        rows: &[&Row<Event>],
-        dead: &[&DeadLetter],
-        _: &[Step],
-    ) -> Result<(), WriteError> {
+    async fn write(&mut self, rows: &[&Row<Event>], dead: &[&DeadLetter], _: &[Step]) -> Written {
         let letters = dead.iter().map(|letter| {
             let value = String::from_utf8_lossy(letter.record.payload().unwrap_or_default());
-            let (partition, offset) = (letter.partition(), letter.record.offset());
+            let (partition, offset) = (letter.record.partition(), letter.record.offset());
             json!({"partition": partition, "offset": offset, "value": value, "reason": letter.reason})
         });
         let letters: Vec<Value> = letters.collect();
@@ -109,8 +103,6 @@ struct Given {
 #[allow(dead_code, reason = "the tests take the rest of this file")]
 fn main() -> anyhow::Result<()> {
     let Given { options, sink_url } = parse();
-    options.connection.start_logging();
-    let client = options.client(&[]).unwrap_or_else(|error| refuse(error));
     let sink = Http::new(&sink_url).unwrap_or_else(|error| refuse(error));
-    run::<Event, _, AsConfigured>(options, client, sink, &Metrics::default(), |_| true)
+    run::<_, _, ()>(options, sink, Metrics::default(), Stop::default())
 }

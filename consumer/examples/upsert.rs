@@ -10,15 +10,13 @@
 
 use std::fmt::Display;
 
-use batch_consumer::batch::Row;
-use batch_consumer::consume::run;
-use batch_consumer::group::AsConfigured;
+use batch_consumer::consume::{Stop, run};
 use batch_consumer::metrics::Metrics;
 use batch_consumer::options::{Options, parse, refuse};
 use batch_consumer::postgres::{Columns, Database, EncodeError, Postgres, Table};
-use batch_consumer::sink::Decode;
+use batch_consumer::sink::{Decode, Row};
 use clap::Parser;
-use rdkafka::Message;
+use rdkafka::message::{Message as _, OwnedMessage};
 use tokio_postgres::types::Type;
 
 /// The newest price of a symbol, or none.
@@ -33,7 +31,7 @@ fn said(error: impl Display) -> String {
 }
 
 impl Decode for Price {
-    fn decode(record: &impl Message) -> Result<Self, String> {
+    fn decode(record: &OwnedMessage) -> Result<Self, String> {
         let key = record.key().ok_or("it has no key")?;
         let symbol = String::from_utf8(key.to_vec()).map_err(said)?;
         let price = record.payload().map(serde_json::from_slice).transpose().map_err(said)?;
@@ -58,9 +56,11 @@ impl Table for Price {
         ON CONFLICT (symbol) DO UPDATE SET price = excluded.price";
 
     fn columns(row: &Row<Self>, columns: &mut Columns) -> Result<(), EncodeError> {
-        columns.add(&row.value.symbol, &Type::TEXT)?;
-        columns.add(&row.value.price, &Type::FLOAT8)?;
-        columns.add(&row.offset, &Type::INT8)
+        columns.row(&[
+            (&row.value.symbol, Type::TEXT),
+            (&row.value.price, Type::FLOAT8),
+            (&row.record.offset(), Type::INT8),
+        ])
     }
 }
 
@@ -75,9 +75,7 @@ struct Given {
 #[allow(dead_code, reason = "the tests take the rest of this file")]
 fn main() -> anyhow::Result<()> {
     let Given { options, database } = parse();
-    options.connection.start_logging();
-    let client = options.client(&[]).unwrap_or_else(|error| refuse(error));
     let sink = Postgres::<Price>::new(&database, &options.group, &options.topic);
     let sink = sink.unwrap_or_else(|error| refuse(error));
-    run::<Price, _, AsConfigured>(options, client, sink, &Metrics::default(), |_| true)
+    run::<_, _, ()>(options, sink, Metrics::default(), Stop::default())
 }

@@ -1,7 +1,6 @@
 //! The program: options, and the sink that batches go to. Everything else is in the library.
 
-use batch_consumer::consume::run;
-use batch_consumer::group::AsConfigured;
+use batch_consumer::consume::{Stop, run};
 use batch_consumer::metrics::Metrics;
 use batch_consumer::options::{Options, parse, refuse};
 use batch_consumer::postgres::{Database, Postgres};
@@ -20,9 +19,7 @@ struct Given {
 
 fn main() -> anyhow::Result<()> {
     let Given { options, database } = parse();
-    options.connection.start_logging();
-    let client = options.client(&[]).unwrap_or_else(|error| refuse(error));
     let sink = Postgres::<Trade>::new(&database, &options.group, &options.topic);
     let sink = sink.unwrap_or_else(|error| refuse(error));
-    run::<Trade, _, AsConfigured>(options, client, sink, &Metrics::default(), |_| true)
+    run::<_, _, ()>(options, sink, Metrics::default(), Stop::default())
 }

@@ -1,20 +1,20 @@
 //! The options, and the Kafka client's properties.
 //!
 //! Every option is also an environment variable. Everything else that librdkafka knows is set with
-//! `-X name=value` or as `KAFKA_NAME_WITH_UNDERSCORES`, TLS and SASL among it. No value of a property is ever repeated: it may be a password.
+//! `-X name=value` or as `KAFKA_NAME_WITH_UNDERSCORES`, TLS and SASL among it. No value of a property is
+//! ever repeated: it may be a password.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::{Args, Parser};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
 use tracing_subscriber::EnvFilter;
 
 use crate::batch::Limits;
 use crate::position::{OffsetReset, OnGap};
-use crate::refusal::refusal;
 
 /// What the client is told unless somebody says otherwise.
 ///
@@ -22,10 +22,7 @@ use crate::refusal::refusal;
 /// the memory of a catch-up. It is little, because a rebalance throws it away; a queue that is full must
 /// then be looked at again soon, which by default takes a second. And it takes part or is gone within a
 /// minute: a rebalance waits as long for a member that does not come back.
-const DEFAULTS: [(&str, &str); 9] = [
-    ("partition.assignment.strategy", "cooperative-sticky"),
-    ("session.timeout.ms", "10000"),
-    ("heartbeat.interval.ms", "1000"),
+const DEFAULTS: [(&str, &str); 6] = [
     ("max.poll.interval.ms", "60000"),
     ("queued.min.messages", "20000"),
     ("queued.max.messages.kbytes", "16384"),
@@ -34,21 +31,24 @@ const DEFAULTS: [(&str, &str); 9] = [
     ("statistics.interval.ms", "2000"),
 ];
 
+/// The same for classic groups. With KIP-848 the broker decides these, and librdkafka refuses to be told.
+const CLASSIC: [(&str, &str); 3] = [
+    ("partition.assignment.strategy", "cooperative-sticky"),
+    ("session.timeout.ms", "10000"),
+    ("heartbeat.interval.ms", "1000"),
+];
+
 /// What the loop depends on. The client commits by itself, but only what it is told to be written; and
 /// it never jumps over records that are there.
-pub const OWNED_PROPERTIES: [(&str, &str); 4] = [
+const OWNED: [(&str, &str); 4] = [
     ("enable.auto.commit", "true"),
     ("enable.auto.offset.store", "false"),
     ("auto.commit.interval.ms", "100"),
     ("auto.offset.reset", "earliest"),
 ];
 
-/// With KIP-848 the broker decides these, and librdkafka refuses to be told.
-const CLASSIC: [&str; 3] =
-    ["partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms"];
-
-/// Beginnings of variables that Kubernetes makes for a Service named `kafka`; no properties.
-const KUBERNETES_OWN: [&str; 2] = ["KAFKA_PORT", "KAFKA_SERVICE_"];
+/// The exit code for options that make no sense (`EX_USAGE` of BSD's sysexits).
+const EXIT_USAGE: i32 = 64;
 
 /// How to reach Kafka, and how to talk about it.
 #[derive(Args, Clone, Debug)]
@@ -83,15 +83,9 @@ pub struct Options {
     /// What follows from records that were deleted before they were read
     #[arg(long, env = "ON_GAP", value_enum, default_value = "continue")]
     pub on_gap: OnGap,
-    /// Records that make a batch full
-    #[arg(long, env = "BATCH_SIZE", default_value = "100")]
-    pub batch_size: NonZeroUsize,
-    /// Bytes of keys and values that make a batch full; up to three batches are in memory
-    #[arg(long, env = "BATCH_BYTES", default_value = "4194304")]
-    pub batch_bytes: NonZeroUsize,
-    /// How long the first record of a batch waits for company
-    #[arg(long, env = "BATCH_TIMEOUT_SECONDS", value_parser = seconds, default_value = "0.1")]
-    pub batch_timeout_seconds: Duration,
+    /// When a batch is due.
+    #[command(flatten)]
+    pub limits: Limits,
     /// Address of /metrics, /livez and /readyz; port 0 takes a free one, `none` serves nothing
     #[arg(long, env = "METRICS_LISTEN", default_value = "0.0.0.0:8000", value_parser = listen)]
     pub metrics_listen: Listen,
@@ -102,57 +96,46 @@ pub struct Options {
 pub struct Listen(pub Option<SocketAddr>);
 
 impl Options {
-    /// When a batch is due.
-    pub fn limits(&self) -> Limits {
-        let timeout = self.batch_timeout_seconds;
-        Limits { records: self.batch_size.get(), bytes: self.batch_bytes.get(), timeout }
-    }
-
-    /// The client's properties: what it is told by default, `more`, and what was given.
+    /// The client's properties.
     ///
     /// # Errors
     /// A sentence that repeats no value.
-    pub fn client(&self, more: &[(&str, &str)]) -> Result<ClientConfig, String> {
-        let mut client = ClientConfig::new();
-        client.set("group.id", &self.group);
-        for (name, value) in DEFAULTS.iter().chain(more) {
-            client.set(*name, *value);
-        }
-        let mut given = ClientConfig::new();
-        self.connection.give(&mut given)?;
-        let is_classic = |client: &ClientConfig| client.get("group.protocol") != Some("consumer");
-        let more = more.iter().any(|(_, value)| *value == "consumer");
-        if more || !is_classic(&given) {
-            for name in CLASSIC {
-                client.remove(name);
-            }
-        }
-        let mut owned = OWNED_PROPERTIES.iter().filter(|(name, _)| given.get(name).is_some());
-        if let Some((name, _)) = owned.next() {
+    pub fn client(&self) -> Result<ClientConfig, String> {
+        let mut client = self.connection.client()?;
+        if let Some((name, _)) = OWNED.iter().find(|(name, _)| client.get(name).is_some()) {
             return Err(format!("-X {name}: the consumer depends on it, and sets it itself"));
         }
-        self.connection.give(&mut client)?;
+        let is_classic = client.get("group.protocol") != Some("consumer");
+        let classic = CLASSIC.iter().filter(|_| is_classic);
+        for (name, value) in DEFAULTS.iter().chain(classic).chain(&OWNED) {
+            if client.get(name).is_none() {
+                client.set(*name, *value);
+            }
+        }
+        client.set("group.id", &self.group);
         Ok(client)
     }
 }
 
 impl Connection {
-    /// Sets what was given, the command line last.
+    /// The properties that were given, the command line last.
     ///
     /// # Errors
     /// A sentence that repeats no value.
-    pub fn give(&self, client: &mut ClientConfig) -> Result<(), String> {
+    pub fn client(&self) -> Result<ClientConfig, String> {
+        let mut client = ClientConfig::new();
         // Which lines are shown is for `RUST_LOG` to say.
         client.set_log_level(RDKafkaLogLevel::Debug);
         client.set("bootstrap.servers", &self.bootstrap_servers);
-        for (name, value) in properties_from(std::env::vars()) {
+        for (name, value) in std::env::vars().filter_map(|(name, value)| property(&name, value)) {
             client.set(name, value);
         }
         for property in &self.properties {
             let (name, value) = property.split_once('=').ok_or("-X: write NAME=VALUE")?;
             client.set(name, value);
         }
-        client.create_native_config().map(|_| ()).map_err(|error| refusal(&error))
+        client.create_native_config().map_err(|error| refusal(&error))?;
+        Ok(client)
     }
 
     /// Starts logging to standard error; librdkafka's own lines are among them.
@@ -165,15 +148,19 @@ impl Connection {
     }
 }
 
-/// `KAFKA_FETCH_MIN_BYTES=1` is `fetch.min.bytes=1`: librdkafka's names have only dots.
-fn properties_from(
-    variables: impl Iterator<Item = (String, String)>,
-) -> impl Iterator<Item = (String, String)> {
-    variables.filter_map(|(name, value)| {
-        let is_other = KUBERNETES_OWN.iter().any(|own| name.starts_with(own));
-        let name = name.strip_prefix("KAFKA_").filter(|_| !is_other)?;
-        Some((name.to_lowercase().replace('_', "."), value))
-    })
+/// `KAFKA_FETCH_MIN_BYTES=1` is `fetch.min.bytes=1`: librdkafka's names have only dots. What Kubernetes
+/// sets for a Service named `kafka` is none.
+fn property(variable: &str, value: String) -> Option<(String, String)> {
+    let name = variable.strip_prefix("KAFKA_")?;
+    let is_other = name.starts_with("PORT") || name.starts_with("SERVICE_");
+    (!is_other).then(|| (name.to_lowercase().replace('_', "."), value))
+}
+
+/// Why a client could not be made. What librdkafka and its binding say of a property that is refused
+/// repeats its value, which may be a password: it is named without.
+pub fn refusal(error: &KafkaError) -> String {
+    let KafkaError::ClientConfig(_, _, name, _) = error else { return error.to_string() };
+    format!("librdkafka knows no property {name}, or does not take its value")
 }
 
 /// Parses the command line; ends the process for `--help`, `--version` and mistakes.
@@ -183,9 +170,6 @@ pub fn parse<Given: Parser>() -> Given {
         std::process::exit(if error.use_stderr() { EXIT_USAGE } else { 0 })
     })
 }
-
-/// The exit code for options that make no sense (`EX_USAGE` of BSD's sysexits).
-const EXIT_USAGE: i32 = 64;
 
 /// Ends the process because of options that do not go together.
 pub fn refuse(error: impl std::fmt::Display) -> ! {
@@ -224,29 +208,25 @@ mod tests {
 
     #[test]
     fn the_environment_sets_properties_and_kubernetes_own_variables_do_not() {
-        let variables = [
-            ("KAFKA_SSL_CA_LOCATION", "/ca.pem"),
-            ("KAFKA_PORT_9092_TCP_ADDR", "10.0.0.1"),
-            ("KAFKA_SERVICE_HOST", "10.0.0.1"),
-            ("TOPIC", "trades"),
-        ];
-        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let found: Vec<_> = properties_from(variables.into_iter()).collect();
-        assert_eq!(found, [("ssl.ca.location".to_owned(), "/ca.pem".to_owned())]);
+        let found = |name| property(name, "value".to_owned()).map(|(name, _)| name);
+        assert_eq!(found("KAFKA_SSL_CA_LOCATION").as_deref(), Some("ssl.ca.location"));
+        for other in ["KAFKA_PORT_9092_TCP_ADDR", "KAFKA_SERVICE_HOST", "TOPIC"] {
+            assert_eq!(found(other), None);
+        }
     }
 
     #[test]
     fn any_property_can_be_set_but_those_that_the_consumer_owns() {
         let given = options(&["-X", "fetch.wait.max.ms=50", "-X", "sasl.password=a=b"]).unwrap();
-        let client = given.client(&[]).unwrap();
+        let client = given.client().unwrap();
         assert_eq!(client.get("fetch.wait.max.ms"), Some("50"));
         assert_eq!(client.get("sasl.password"), Some("a=b"));
-        for (name, value) in OWNED_PROPERTIES {
+        for (name, value) in OWNED {
             let given = options(&["-X", &format!("{name}={value}")]).unwrap();
-            assert!(given.client(&[]).unwrap_err().contains(name));
+            assert!(given.client().unwrap_err().contains(name));
         }
-        let client = options(&["-X", "group.protocol=consumer"]).unwrap().client(&[]).unwrap();
-        assert!(CLASSIC.iter().all(|name| client.get(name).is_none()));
+        let client = options(&["-X", "group.protocol=consumer"]).unwrap().client().unwrap();
+        assert!(CLASSIC.iter().all(|(name, _)| client.get(name).is_none()));
         client.create_native_config().unwrap();
     }
 
@@ -261,7 +241,15 @@ mod tests {
         ] {
             assert!(options(&more).is_err(), "{more:?}");
         }
-        assert!(options(&[]).unwrap().client(&[]).is_ok());
+        assert!(options(&[]).unwrap().client().is_ok());
         assert_eq!(options(&["--metrics-listen", "none"]).unwrap().metrics_listen, Listen(None));
+    }
+
+    #[test]
+    fn a_property_that_is_refused_is_named_without_its_value() {
+        for name in ["security.protocol", "sasl.pasword", "session.timeout.ms"] {
+            let said = options(&["-X", &format!("{name}=hush")]).unwrap().client().unwrap_err();
+            assert!(said.contains(name) && !said.contains("hush"), "{said}");
+        }
     }
 }

@@ -7,25 +7,53 @@
 
 use std::collections::BTreeMap;
 
-pub use crate::batch::Decode;
-use crate::batch::{DeadLetter, Row};
+use rdkafka::message::OwnedMessage;
 
-/// The stored offset of each partition, or why it cannot be told.
-pub type Positions = Result<BTreeMap<i32, i64>, WriteError>;
+/// A row that can be made of a record.
+pub trait Decode: Sized + Send + Sync + 'static {
+    /// Reads key, value and headers of one record.
+    ///
+    /// # Errors
+    /// Why this can never be a row: the record becomes a dead letter, and the sentence goes with it. It
+    /// is not logged, since it may quote the record.
+    fn decode(record: &OwnedMessage) -> Result<Self, String>;
+}
+
+/// A record, and what was decoded of it.
+#[derive(Clone, Debug)]
+pub struct Row<T> {
+    /// The record as it came.
+    pub record: OwnedMessage,
+    /// What was decoded.
+    pub value: T,
+}
+
+/// A record that can never be written.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    /// The record as it came.
+    pub record: OwnedMessage,
+    /// `undecodable` or `refused`.
+    pub kind: &'static str,
+    /// Why it is here; it may quote the record.
+    pub reason: String,
+}
+
+/// The stored offset of a partition of which nothing has been written yet.
+pub const NOTHING_STORED: i64 = -1;
 
 /// What a batch does to one partition; an offset says what to read next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     /// The partition.
     pub partition: i32,
-    /// Where the batch begins: what was stored last, [`NOTHING_STORED`] at first.
+    /// What was stored last, [`NOTHING_STORED`] at first.
     pub from: i64,
+    /// Where the batch begins: at `from`, or behind what Kafka no longer had.
+    pub first: i64,
     /// Where it ends.
     pub to: i64,
 }
-
-/// The stored offset of a partition of which nothing has been written yet.
-pub const NOTHING_STORED: i64 = -1;
 
 /// What came of a write that did not work.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,17 +67,25 @@ pub enum WriteError {
     Moved,
 }
 
-/// Writes batches somewhere durable.
-#[expect(async_fn_in_trait, reason = "a sink stays on its one thread")]
-pub trait Sink<T>: Send + 'static {
+/// What came of a write.
+pub type Written = Result<(), WriteError>;
+
+/// The stored offset of each partition, or why it cannot be told.
+pub type Positions = Result<BTreeMap<i32, i64>, WriteError>;
+
+/// Writes batches somewhere durable. A clone has connections of its own.
+pub trait Sink<T>: Clone + Send + 'static {
     /// The stored offset of each partition, [`NOTHING_STORED`] where it is nothing. Left as it is, Kafka's
     /// own committed offsets count. `cluster` is Kafka's cluster id.
     ///
     /// # Errors
     /// [`WriteError::Retry`] when it cannot be told.
-    async fn positions(&mut self, cluster: &str, partitions: &[i32]) -> Positions {
-        let _ = (cluster, partitions);
-        Ok(BTreeMap::new())
+    fn positions(
+        &mut self,
+        _cluster: &str,
+        _partitions: &[i32],
+    ) -> impl Future<Output = Positions> + Send {
+        async { Ok(BTreeMap::new()) }
     }
 
     /// Writes all of the batch, and returns once it is durable. Dropped in the middle when the partitions
@@ -60,10 +96,10 @@ pub trait Sink<T>: Send + 'static {
     ///
     /// # Errors
     /// When the batch is not known to be written; the kind decides what happens next.
-    async fn write(
+    fn write(
         &mut self,
         rows: &[&Row<T>],
         dead: &[&DeadLetter],
         steps: &[Step],
-    ) -> Result<(), WriteError>;
+    ) -> impl Future<Output = Written> + Send;
 }

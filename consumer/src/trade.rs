@@ -3,13 +3,12 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use rdkafka::Message;
+use rdkafka::message::{Message, OwnedMessage};
 use serde::Deserialize;
 use tokio_postgres::types::Type;
 
-use crate::batch::Row;
 use crate::postgres::{Columns, EncodeError, Table};
-use crate::sink::Decode;
+use crate::sink::{Decode, Row};
 
 /// PostgreSQL's times end later, those of most readers here.
 const YEAR_9999_MILLISECONDS: u64 = 253_402_300_799_999;
@@ -31,7 +30,7 @@ pub struct Trade {
 }
 
 impl Decode for Trade {
-    fn decode(record: &impl Message) -> Result<Self, String> {
+    fn decode(record: &OwnedMessage) -> Result<Self, String> {
         let payload = record.payload().ok_or("it has no value")?;
         let trade: Self = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
         let is_past = trade.timestamp <= YEAR_9999_MILLISECONDS;
@@ -44,16 +43,17 @@ impl Table for Trade {
         traded_at, kafka_partition, kafka_offset) FROM STDIN (FORMAT binary)";
 
     fn columns(row: &Row<Self>, columns: &mut Columns) -> Result<(), EncodeError> {
-        let trade = &row.value;
-        let traded_at = UNIX_EPOCH + Duration::from_millis(trade.timestamp);
-        columns.add(&trade.account_id, &Type::TEXT)?;
-        columns.add(&trade.trade_id, &Type::TEXT)?;
-        columns.add(&trade.symbol, &Type::TEXT)?;
-        columns.add(&trade.trade_type, &Type::TEXT)?;
-        columns.add(&trade.quantity, &Type::INT8)?;
-        columns.add(&trade.price, &Type::FLOAT8)?;
-        columns.add(&traded_at, &Type::TIMESTAMPTZ)?;
-        columns.add(&row.partition, &Type::INT4)?;
-        columns.add(&row.offset, &Type::INT8)
+        let (trade, record) = (&row.value, &row.record);
+        columns.row(&[
+            (&trade.account_id, Type::TEXT),
+            (&trade.trade_id, Type::TEXT),
+            (&trade.symbol, Type::TEXT),
+            (&trade.trade_type, Type::TEXT),
+            (&trade.quantity, Type::INT8),
+            (&trade.price, Type::FLOAT8),
+            (&(UNIX_EPOCH + Duration::from_millis(trade.timestamp)), Type::TIMESTAMPTZ),
+            (&record.partition(), Type::INT4),
+            (&record.offset(), Type::INT8),
+        ])
     }
 }

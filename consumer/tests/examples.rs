@@ -27,7 +27,7 @@ fn batch(payloads: &[&str]) -> Batch<Event> {
     for (offset, payload) in (0..).zip(payloads) {
         let payload = Some(payload.as_bytes().to_vec());
         let (topic, now) = ("t".to_owned(), Timestamp::NotAvailable);
-        batch.push(&OwnedMessage::new(payload, None, topic, now, 3, offset, None));
+        batch.push(OwnedMessage::new(payload, None, topic, now, 3, offset, None));
     }
     batch
 }

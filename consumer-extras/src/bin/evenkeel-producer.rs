@@ -1,7 +1,7 @@
 //! The load producer: signals around [`produce`].
 
 use anyhow::Context;
-use batch_consumer::consume::{Stop, raise_on_signals};
+use batch_consumer::consume::{Stop, stop_on_signals};
 use batch_consumer::options::{parse, refuse};
 use evenkeel_consumer::produce::{ProducerOptions, produce};
 
@@ -15,6 +15,6 @@ fn main() -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime: raise the process's thread limit")?;
-    runtime.block_on(async { raise_on_signals(&stop) })?;
+    runtime.spawn(stop_on_signals(stop.clone()));
     Ok(produce(&options, plan, &stop)?)
 }

@@ -17,8 +17,11 @@ async fn what_retention_deleted_before_the_stored_offset_is_told_and_nothing_els
 
         // A person may want to decide.
         let member = world.join(&["--auto-offset-reset", reset, "--on-gap", "stop"]);
-        wait_for("the gap", async || member.metrics.stuck_partitions() == 1).await;
-        assert_eq!(member.metrics.missed_records(), 5);
+        wait_for("the gap", async || {
+            member.metrics.stuck_partitions.get() == 1
+        })
+        .await;
+        assert_eq!(member.metrics.missed_records.get(), 5);
         assert_eq!(
             member.metrics.readyz(clock::now()).0,
             StatusCode::SERVICE_UNAVAILABLE
@@ -28,7 +31,7 @@ async fn what_retention_deleted_before_the_stored_offset_is_told_and_nothing_els
 
         let member = world.join(&["--auto-offset-reset", reset]);
         world.wait_for_rows(20).await;
-        assert_eq!(member.metrics.missed_records(), 5);
+        assert_eq!(member.metrics.missed_records.get(), 5);
         let (status, text) = member.metrics.readyz(clock::now());
         assert!(
             status == StatusCode::OK && text.contains("5 records were deleted"),
@@ -36,7 +39,7 @@ async fn what_retention_deleted_before_the_stored_offset_is_told_and_nothing_els
         );
         world.send((30..40).map(trade));
         world.wait_for_rows(30).await;
-        assert_eq!(member.metrics.missed_records(), 5);
+        assert_eq!(member.metrics.missed_records.get(), 5);
         member.leave();
     }
 }
@@ -65,7 +68,7 @@ async fn what_retention_deletes_before_a_member_that_runs_is_told_too() {
         world.number("SELECT max(kafka_offset) FROM trades").await == Some(2099)
     })
     .await;
-    let missed = i64::try_from(member.metrics.missed_records()).unwrap();
+    let missed = i64::try_from(member.metrics.missed_records.get()).unwrap();
     assert!(missed > 0, "nothing was missed");
     world.wait_for_rows(2100 - missed).await;
     member.leave();
@@ -118,7 +121,7 @@ async fn a_topic_that_is_made_anew_under_a_member_stops_until_a_person_says_wher
     .await;
     world.send((100..110).map(trade));
     wait_for("it to be told", async || {
-        member.metrics.stuck_partitions() == 1
+        member.metrics.stuck_partitions.get() == 1
     })
     .await;
     world.wait_for_rows(40).await;

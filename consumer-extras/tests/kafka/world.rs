@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use batch_consumer::clock;
 use batch_consumer::consume::{Stop, consume};
-use batch_consumer::group::AsConfigured;
 use batch_consumer::metrics::Metrics;
 use batch_consumer::options::Options;
 use batch_consumer::postgres::{Database, Postgres};
@@ -113,7 +112,7 @@ impl World {
         self.join_with(self.postgres(), more)
     }
 
-    pub fn join_with(&self, sink: impl Sink<Trade> + Clone, more: &[&str]) -> Member {
+    pub fn join_with(&self, sink: impl Sink<Trade>, more: &[&str]) -> Member {
         let servers = self.broker.bootstrap_servers();
         let given = [
             "test",
@@ -126,11 +125,11 @@ impl World {
         ];
         let batches = ["--batch-size", "10", "--batch-timeout-seconds", "0.02"];
         let options = Given::parse_from(given.iter().chain(&batches).chain(more)).options;
-        let client = options.client(&[]).unwrap();
+        let client = options.client().unwrap();
         let (stop, metrics) = (Stop::default(), Metrics::default());
         let thread = std::thread::spawn({
             let (stop, metrics) = (stop.clone(), metrics.clone());
-            move || consume::<Trade, _, AsConfigured>(options, client, sink, metrics, &stop)
+            move || consume::<Trade, _, ()>(options, client, sink, metrics, &stop)
         });
         Member {
             metrics,

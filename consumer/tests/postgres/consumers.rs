@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use batch_consumer::clock;
 use batch_consumer::consume::{Stop, consume};
-use batch_consumer::group::AsConfigured;
 use batch_consumer::metrics::{Metrics, label};
 use batch_consumer::options::Options;
 use batch_consumer::postgres::Postgres;
@@ -86,14 +85,15 @@ impl World {
             ["test", "--topic", "trades", "--group", "workers", "--bootstrap-servers", &servers];
         let batches = ["--batch-size", "25", "--batch-timeout-seconds", "0.02"];
         let begin = ["--auto-offset-reset", beginning];
-        let options = Given::parse_from(given.iter().chain(&batches).chain(&begin)).options;
-        let more = [("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "100")];
-        let client = options.client(&more).unwrap();
+        let timing = ["-X", "session.timeout.ms=6000", "-X", "heartbeat.interval.ms=100"];
+        let given = given.iter().chain(&batches).chain(&begin).chain(&timing);
+        let options = Given::parse_from(given).options;
+        let client = options.client().unwrap();
         let sink = Postgres::<Trade>::new(&self.database.given(), "workers", "trades").unwrap();
         let (stop, metrics) = (Stop::default(), Metrics::default());
         let thread = std::thread::spawn({
             let (stop, metrics) = (stop.clone(), metrics.clone());
-            move || consume::<Trade, _, AsConfigured>(options, client, sink, metrics, &stop)
+            move || consume::<Trade, _, ()>(options, client, sink, metrics, &stop)
         });
         Member { stop, metrics, thread }
     }
@@ -243,14 +243,14 @@ fn without_a_place_to_begin_a_partition_waits_for_a_person() {
     world.send(40, unchanged);
     let member = world.join_from("error");
     wait_for("the partitions to be told", || {
-        member.metrics.stuck_partitions() == i64::from(PARTITIONS)
+        member.metrics.stuck_partitions.get() == i64::from(PARTITIONS)
     });
     assert_eq!(world.database.number(COUNT), 0);
     // Who then says where, is heard without a restart.
     let owner = world.database.connect().unwrap();
     world.database.run(&owner, "UPDATE consumer_offsets SET next_offset = 3");
     world.wait_for_rows(40 - 4 * 3);
-    assert_eq!(member.metrics.stuck_partitions(), 0);
+    assert_eq!(member.metrics.stuck_partitions.get(), 0);
     member.leave();
 }
 
@@ -289,7 +289,7 @@ fn a_topic_that_ends_before_what_is_stored_is_left_alone_until_that_is_set_by_ha
     let stored = "INSERT INTO consumer_offsets VALUES ('workers', 'trades', 0, 1000)";
     world.database.run(&owner, stored);
     let member = world.join();
-    wait_for("the partition to be told", || member.metrics.stuck_partitions() == 1);
+    wait_for("the partition to be told", || member.metrics.stuck_partitions.get() == 1);
     world.wait_for_rows(30);
     let by_hand = "UPDATE consumer_offsets SET next_offset = 0 WHERE kafka_partition = 0";
     world.database.run(&owner, by_hand);

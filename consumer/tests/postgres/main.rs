@@ -19,9 +19,9 @@ mod processes;
 
 use std::collections::BTreeMap;
 
-use batch_consumer::batch::{Batch, Row};
+use batch_consumer::batch::Batch;
 use batch_consumer::postgres::Postgres;
-use batch_consumer::sink::{NOTHING_STORED, Sink, Step, WriteError};
+use batch_consumer::sink::{NOTHING_STORED, Row, Sink, Step, WriteError};
 use batch_consumer::trade::Trade;
 use database::Database;
 use rdkafka::Timestamp;
@@ -45,7 +45,7 @@ impl Writer {
 
     pub fn at(given: &batch_consumer::postgres::Database) -> Self {
         let sink = Postgres::new(given, "workers", "trades").unwrap();
-        let runtime = batch_consumer::writer::runtime().unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
         Self { sink, runtime }
     }
 
@@ -93,7 +93,7 @@ pub fn batch(records: &[(i32, i64, String)]) -> Batch<Trade> {
         let payload = Some(payload.clone().into_bytes());
         let now = Timestamp::CreateTime(1_700_000_000_000);
         let topic = "trades".to_owned();
-        batch.push(&OwnedMessage::new(payload, None, topic, now, *partition, *offset, None));
+        batch.push(OwnedMessage::new(payload, None, topic, now, *partition, *offset, None));
     }
     batch
 }
@@ -104,7 +104,7 @@ pub fn trades(of: &[(i32, i64)]) -> Batch<Trade> {
 }
 
 pub fn step(partition: i32, from: i64, to: i64) -> Step {
-    Step { partition, from, to }
+    Step { partition, from, first: from.max(0), to }
 }
 
 #[test]

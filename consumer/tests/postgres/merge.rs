@@ -22,7 +22,7 @@ fn batch(records: &[(i64, &str, Option<&str>)]) -> Batch<Price> {
         let [key, value] =
             [Some(*key), *value].map(|part| part.map(|text| text.as_bytes().to_vec()));
         let (topic, now) = ("prices".to_owned(), Timestamp::NotAvailable);
-        batch.push(&OwnedMessage::new(value, key, topic, now, 0, *offset, None));
+        batch.push(OwnedMessage::new(value, key, topic, now, 0, *offset, None));
     }
     batch
 }
@@ -35,7 +35,7 @@ fn the_newest_value_counts_a_tombstone_deletes_and_poison_is_found() {
         price double precision NOT NULL CHECK (price > 0))";
     database.run(&owner, table);
     let mut sink = Postgres::<Price>::new(&database.given(), "workers", "prices").unwrap();
-    let runtime = batch_consumer::writer::runtime().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(sink.positions("kafka", &[0])).unwrap();
     let mut write = |records: &[(i64, &str, Option<&str>)], from, to| {
         let batch = batch(records);
