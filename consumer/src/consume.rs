@@ -86,7 +86,8 @@ pub fn run<T: Decode, S: Sink<T>, A: Access>(
     runtime.spawn(async {
         asked.await;
         tokio::time::sleep(LEAVE_WITHIN).await;
-        refuse("could not leave the group in time: Kafka is probably away")
+        tracing::error!("could not leave the group in time: Kafka is probably away");
+        std::process::exit(1)
     });
     consume::<T, S, A>(options, client, sink, metrics, &stop)
 }

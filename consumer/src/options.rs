@@ -47,6 +47,9 @@ const OWNED: [(&str, &str); 4] = [
     ("auto.offset.reset", "earliest"),
 ];
 
+/// What is logged without `RUST_LOG`; PostgreSQL's notices of a rollback are none of it.
+const DEFAULT_LOG: &str = "info,tokio_postgres=warn";
+
 /// The exit code for options that make no sense (`EX_USAGE` of BSD's sysexits).
 const EXIT_USAGE: i32 = 64;
 
@@ -141,7 +144,9 @@ impl Connection {
     /// Starts logging to standard error; librdkafka's own lines are among them.
     pub fn start_logging(&self) {
         let lines = tracing_subscriber::fmt()
-            .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
+            .with_env_filter(
+                EnvFilter::try_from_default_env().unwrap_or_else(|_| DEFAULT_LOG.into()),
+            )
             .with_writer(std::io::stderr)
             .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
         if self.log_format == "json" { lines.json().init() } else { lines.init() }

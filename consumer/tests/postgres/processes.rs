@@ -10,8 +10,13 @@ use super::{COUNT, LETTERS};
 const TABLES: &str = "SELECT count(*) FROM pg_tables WHERE tablename = 'trades'";
 
 fn start(servers: &str, url: &str, environment: &[(&str, &str)]) -> Child {
+    start_with(servers, url, environment, &["--metrics-listen", "none"])
+}
+
+fn start_with(servers: &str, url: &str, environment: &[(&str, &str)], more: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_batch-consumer"))
-        .args(["--topic", "trades", "--group", "workers", "--metrics-listen", "none"])
+        .args(["--topic", "trades", "--group", "workers"])
+        .args(more)
         .args(["--bootstrap-servers", servers, "--create-tables", "--database-url", url])
         .envs(environment.iter().copied())
         .stdout(Stdio::null())
@@ -66,6 +71,44 @@ fn tls_is_spoken_where_it_is_asked_for_and_the_certificate_is_checked() {
         let owner = database.connect().unwrap();
         database.run(&owner, "DROP TABLE trades");
     }
+}
+
+/// A page of the consumer's, and its status.
+fn page(port: u16, path: &str) -> Option<String> {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
+#[test]
+fn a_database_that_hangs_is_no_reason_to_restart_and_is_told_by_readyz() {
+    let mut world = World::new();
+    world.send(4, |_, payload| payload);
+    let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let more = [("METRICS_LISTEN", format!("127.0.0.1:{port}"))];
+    let more = more.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let consumer =
+        start_with(&world.cluster.bootstrap_servers(), &world.database.url(), &more, &[]);
+    let says = |path, status: &str, word: &str| {
+        page(port, path).is_some_and(|page| page.contains(status) && page.contains(word))
+    };
+    wait_for("the rows", || world.database.number(COUNT) == 4);
+    wait_for("readiness", || says("/readyz", "200 OK", "ok"));
+    assert!(says("/metrics", "200 OK", "kafka_messages_processed_total{status=\"success\"} 4"));
+    let blocker = world.database.connect().unwrap();
+    world.database.run(&blocker, "BEGIN; LOCK TABLE trades IN ACCESS EXCLUSIVE MODE");
+    world.send(4, |_, payload| payload);
+    wait_for("it to be told", || says("/readyz", "503", "sink: canceling statement"));
+    assert!(says("/livez", "200 OK", "ok"));
+    world.database.run(&blocker, "COMMIT");
+    wait_for("the rest", || world.database.number(COUNT) == 8);
+    wait_for("readiness", || says("/readyz", "200 OK", "ok"));
+    end(consumer);
 }
 
 #[test]
