@@ -16,7 +16,7 @@ use batch_consumer::batch::Batch;
 use batch_consumer::consume::{Stop, consume};
 use batch_consumer::metrics::Metrics;
 use batch_consumer::options::seconds;
-use batch_consumer::postgres::{Columns, HEADER, Database, Postgres, Table};
+use batch_consumer::postgres::{Columns, Database, HEADER, Postgres, Table};
 use batch_consumer::sink::{DeadLetter, Row, Sink, Step, Written};
 use batch_consumer::trade::Trade;
 use bytes::BufMut as _;

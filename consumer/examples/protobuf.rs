@@ -116,8 +116,10 @@ impl<S> Registered<S> {
         let status = answer.status();
         let text = answer.bytes().await.map_err(|error| retry(error.to_string()))?;
         let said: Value = serde_json::from_slice(&text).map_err(|_| retry(status.to_string()))?;
-        let is_ours = match (said.as_array(), said["error_code"].as_u64()) {
-            (Some(versions), _) => versions.iter().any(|one| one["subject"] == *self.subject),
+        let code = said.get("error_code").and_then(Value::as_u64);
+        let is_of = |one: &Value| one.get("subject").is_some_and(|is| *is == *self.subject);
+        let is_ours = match (said.as_array(), code) {
+            (Some(versions), _) => versions.iter().any(is_of),
             (None, Some(NO_SUCH_SCHEMA)) => false,
             _ => return Err(retry(said.to_string())),
         };
