@@ -126,7 +126,7 @@ impl<T: Decode, S: Sink<T>, A: Access> Group<T, S, A> {
         waiting: BTreeMap<i32, Position>,
     ) -> anyhow::Result<BTreeMap<i32, Position>> {
         let (mut placed, mut back) = (BTreeMap::new(), BTreeMap::new());
-        if waiting.is_empty() {
+        if waiting.is_empty() || self.hand().leave_by.is_some() {
             return Ok(placed);
         }
         let until = clock::now() + ASK_WITHIN;
@@ -144,16 +144,19 @@ impl<T: Decode, S: Sink<T>, A: Access> Group<T, S, A> {
         };
         let (starts, ends) = (reaches(Offset::Beginning)?, reaches(Offset::End)?);
         for (partition, was) in waiting {
-            let [start, end] = [&starts, &ends].map(|of| of.get(&partition).copied());
-            let start = start.zip(end).context("Kafka does not say from where to where its log is");
-            let (start, end) = start?;
+            let name = format!("{PARTITION} {partition}");
+            let (Some(start), Some(end)) = (starts.get(&partition), ends.get(&partition)) else {
+                self.metrics.set_trouble(name, Some("its log cannot be looked at yet".to_owned()));
+                continue;
+            };
+            let (start, end) = (*start, *end);
             let (from, committed) = (stored.get(&partition), committed.get(&partition));
             let mut known = [from, Some(&was.next), committed].into_iter().flatten();
             let left = known.find(|at| **at >= 0).copied();
             let rules = (self.options.auto_offset_reset, self.options.on_gap);
             let decided = decide((left, was.refused), (start, end), rules);
             let why = decided.as_ref().err().cloned();
-            let is_new = self.metrics.set_trouble(format!("{PARTITION} {partition}"), why);
+            let is_new = self.metrics.set_trouble(name, why);
             if let Some(at) = left.filter(|at| *at < start && (decided.is_ok() || is_new)) {
                 self.metrics.missed(partition, at, start);
             }
@@ -165,7 +168,7 @@ impl<T: Decode, S: Sink<T>, A: Access> Group<T, S, A> {
             placed.insert(partition, at);
         }
         if !back.is_empty() {
-            consumer.commit(&self.list(back), CommitMode::Async)?;
+            let _ = consumer.commit(&self.list(back), CommitMode::Async);
         }
         Ok(placed)
     }
