@@ -6,29 +6,13 @@
 //! row that the sink refuses becomes a dead letter.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use clap::Args;
 use rdkafka::message::{Message, OwnedMessage};
 
 use crate::clock;
-use crate::options::seconds;
+use crate::options::Limits;
 use crate::sink::{DeadLetter, Decode, Row};
-
-/// When a batch is due.
-#[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Records that make a batch full
-    #[arg(long, env = "BATCH_SIZE", default_value = "100")]
-    pub batch_size: NonZeroUsize,
-    /// Bytes of keys and values that make a batch full; up to three batches are in memory
-    #[arg(long, env = "BATCH_BYTES", default_value = "4194304")]
-    pub batch_bytes: NonZeroUsize,
-    /// How long the first record of a batch waits for company
-    #[arg(long, env = "BATCH_TIMEOUT_SECONDS", value_parser = seconds, default_value = "0.1")]
-    pub batch_timeout_seconds: Duration,
-}
 
 /// A batch; also the one that is being filled.
 #[derive(Debug)]
@@ -105,6 +89,9 @@ impl<T> Batch<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+    use std::time::Duration;
+
     use super::*;
     use rdkafka::Timestamp;
 

@@ -14,9 +14,10 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::batch::{Batch, Limits};
+use crate::batch::Batch;
 use crate::clock;
 use crate::metrics::Metrics;
+use crate::options::Limits;
 use crate::position::Position;
 use crate::sink::{Decode, Sink, Step, WriteError};
 use crate::writer::write;

@@ -5,6 +5,7 @@
 //! ever repeated: it may be a password.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::{Args, Parser};
@@ -13,7 +14,6 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use tracing_subscriber::EnvFilter;
 
-use crate::batch::Limits;
 use crate::position::{OffsetReset, OnGap};
 
 /// What the client is told unless somebody says otherwise.
@@ -92,6 +92,20 @@ pub struct Options {
     /// Address of /metrics, /livez and /readyz; port 0 takes a free one, `none` serves nothing
     #[arg(long, env = "METRICS_LISTEN", default_value = "0.0.0.0:8000", value_parser = listen)]
     pub metrics_listen: Listen,
+}
+
+/// When a batch is due.
+#[derive(Args, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Records that make a batch full
+    #[arg(long, env = "BATCH_SIZE", default_value = "100")]
+    pub batch_size: NonZeroUsize,
+    /// Bytes of keys and values that make a batch full; up to three batches are in memory
+    #[arg(long, env = "BATCH_BYTES", default_value = "4194304")]
+    pub batch_bytes: NonZeroUsize,
+    /// How long the first record of a batch waits for company
+    #[arg(long, env = "BATCH_TIMEOUT_SECONDS", value_parser = seconds, default_value = "0.1")]
+    pub batch_timeout_seconds: Duration,
 }
 
 /// An address to serve at, or none.

@@ -81,7 +81,7 @@ fn consume<T: Decode, S: Sink<T>>(
         let (line, stop, mut before) = (line.clone(), Arc::clone(&stop), clock::now());
         move || {
             loop {
-                std::thread::sleep(EVERY_SECOND);
+                std::thread::park_timeout(EVERY_SECOND);
                 let now = clock::now();
                 if !line(now - before, false) {
                     // Nobody reads it any more.
