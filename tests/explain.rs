@@ -7,6 +7,8 @@ mod admin_server;
 #[path = "support/decisions.rs"]
 mod decisions;
 
+use std::time::Duration;
+
 use admin_server::Server;
 use evenkeel_scaler::admin::api;
 use evenkeel_scaler::cli::explain::client::AdminClient;
@@ -27,6 +29,7 @@ fn wanted(target: &TargetName, with_history: bool, as_json: bool) -> Wanted<'_> 
         target,
         trigger: None,
         with_history,
+        ahead: Duration::ZERO,
         as_json,
     }
 }
@@ -70,7 +73,39 @@ async fn explain_tells_the_trail_in_words() {
 
         Notes
           version is accepted and ignored: versions are negotiated.
-    "#]].assert_eq(&render::detail(&detail));
+    "#]].assert_eq(&render::detail(&detail, Duration::ZERO));
+}
+
+#[tokio::test]
+async fn explain_lists_what_is_known_ahead() {
+    let server = Server::start().await.with_orders();
+    let mut detail = detail_at_two_seconds(&server, "orders").await;
+    let now = detail.now_millis;
+    let occurrence = |event, minutes: i64, words: &str| api::OccurrenceView {
+        event,
+        starts_at_millis: now.saturating_add_signed(minutes * 60_000),
+        ends_at_millis: now + 36_000_000,
+        replicas: Some(12),
+        records_per_second: None,
+        words: words.to_owned(),
+    };
+    detail.calendar = vec![
+        occurrence(1, -5, "12 replicas from 08:00"),
+        occurrence(1, 90, "12 replicas from 09:30"),
+        occurrence(1, 300, "12 replicas from 13:00"),
+        occurrence(2, 3_000, "1500 records/s from 10:00"),
+    ];
+    let section = |ahead: u64| {
+        let text = render::detail(&detail, Duration::from_secs(ahead));
+        let (_, rest) = text.split_once("Known ahead\n").unwrap();
+        let (section, _) = rest.split_once("\n\n").unwrap();
+        section.to_owned()
+    };
+    let next = "  12 replicas from 08:00 (goes on)\n  1500 records/s from 10:00 (in 50 h)";
+    assert_eq!(section(0), next);
+    let hours = "  12 replicas from 08:00 (goes on)\n  12 replicas from 09:30 (in 90 min)\n  1500 records/s \
+                 from 10:00 (in 50 h)";
+    assert_eq!(section(2 * 3_600), hours);
 }
 
 #[tokio::test]
@@ -92,7 +127,7 @@ async fn explain_says_why_there_is_no_answer() {
         Notes
           version is accepted and ignored: versions are negotiated.
     "#]]
-    .assert_eq(&render::detail(&detail));
+    .assert_eq(&render::detail(&detail, Duration::ZERO));
 }
 
 #[tokio::test]

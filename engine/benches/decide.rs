@@ -78,6 +78,7 @@ fn observation(partitions: u32, seconds: u64, assignor: &str) -> Observation {
         }),
         prometheus: PrometheusObservation::NotConfigured,
         workload: WorkloadObservation::NotConfigured,
+        events: Vec::new(),
     }
 }
 

@@ -20,6 +20,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use crate::calendar::CalendarMemory;
 use crate::capacity::CapacityMemory;
 use crate::group::GroupMemory;
 use crate::observation::{Cause, Observation};
@@ -62,6 +63,7 @@ pub struct State {
     surplus_at: Option<Timestamp>,
     up: Window,
     effect: Effect,
+    pub(crate) calendar: CalendarMemory,
     /// Since when a configured Prometheus has been no witness.
     prometheus_missing_since: Option<Timestamp>,
     /// What was last asked for.
@@ -123,6 +125,8 @@ pub enum Verdict {
     LagUp,
     /// The backlog asks for more, and a rebalance explains it: not counted for now.
     LagHeld,
+    /// An event that is known ahead asks for more than the load does now.
+    Ahead,
     /// Less is enough, and was for the whole window.
     ScaleDown,
     /// Less is enough, but not for long enough, or now is not the time.
@@ -192,6 +196,8 @@ pub enum Stage {
     Hold,
     /// Windows and the order of up and down.
     Stabilize,
+    /// The floor of what is known ahead. Only where something is.
+    Calendar,
     /// min, max and the number of partitions.
     Limit,
 }
@@ -205,6 +211,9 @@ pub struct Inputs {
     pub replicas_read: bool,
     /// Replicas asked for that have not joined yet.
     pub replicas_in_flight: u32,
+    /// What an event takes that is known ahead, while its floor stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar_floor: Option<u32>,
     /// Partitions that count.
     pub partitions: u32,
     /// Records not yet committed, all partitions, undamped.
@@ -269,11 +278,12 @@ impl Decision {
 
 impl Verdict {
     /// Every verdict, in the order of the documentation.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::SteadyState,
         Self::RateUp,
         Self::LagUp,
         Self::LagHeld,
+        Self::Ahead,
         Self::ScaleDown,
         Self::DownHeld,
         Self::ColdStart,
@@ -299,6 +309,7 @@ impl Verdict {
             Self::RateUp => "RateUp",
             Self::LagUp => "LagUp",
             Self::LagHeld => "LagHeld",
+            Self::Ahead => "Ahead",
             Self::ScaleDown => "ScaleDown",
             Self::DownHeld => "DownHeld",
             Self::ColdStart => "ColdStart",

@@ -3,6 +3,7 @@
 //! Each runs the decision in the small world of `world.rs`, where what it decides comes back to it.
 //! Each law has been seen to fail when its rule is broken; docs/laws.md names them.
 
+mod calendar;
 mod damping;
 mod data;
 mod gates;

@@ -8,10 +8,11 @@
 //! (the numbers that no user sets),
 //! [`decision`] (what comes out, and the pipeline), then the rooms of the pipeline: `partition` and
 //! `group` (what is remembered), `replicas` (who is there), `history`, `rate`, `lag`, `capacity`, `assignor`, `sizing`,
-//! `rebalance`, `stabilizer`; at last `learned` (what of all that outlives a restart) and [`coarse`]
-//! (what a number of partitions costs).
+//! `rebalance`, `stabilizer`, `calendar`; at last `learned` (what of all that outlives a restart) and
+//! [`coarse`] (what a number of partitions costs).
 
 mod assignor;
+mod calendar;
 mod capacity;
 pub mod coarse;
 pub mod decision;
@@ -34,12 +35,13 @@ pub mod tuning;
 #[cfg(test)]
 mod world;
 
+pub use calendar::MOST_EVENTS;
 pub use decision::{Decision, Desired, Finding, Inputs, Stage, State, Step, Verdict, decide};
 pub use learned::Learned;
 pub use observation::{
-    AssignedTopic, Cause, Committed, GroupObservation, GroupProtocol, GroupState, LogOffsets,
-    Member, Observation, PartitionHistory, PartitionObservation, Paused, PrometheusObservation,
-    Reading, Scaling, TopicObservation, Workload, WorkloadObservation,
+    AssignedTopic, Cause, Committed, Event, EventLoad, GroupObservation, GroupProtocol, GroupState,
+    LogOffsets, Member, Observation, PartitionHistory, PartitionObservation, Paused,
+    PrometheusObservation, Reading, Scaling, TopicObservation, Workload, WorkloadObservation,
 };
 pub use policy::{OffsetReset, Policy, PolicyError};
 pub use rate::SLOW_WINDOW;

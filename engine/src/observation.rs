@@ -54,6 +54,30 @@ pub struct Observation {
     pub prometheus: PrometheusObservation,
     /// The workload that is scaled.
     pub workload: WorkloadObservation,
+    /// What is known to come: of each event the occurrence that goes on, or else the next one. At most
+    /// [`crate::MOST_EVENTS`] count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<Event>,
+}
+
+/// One occurrence of something that its user knows ahead, and the past cannot tell.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When its load begins.
+    pub starts_at: Timestamp,
+    /// When it is over.
+    pub ends_at: Timestamp,
+    /// How much it is.
+    pub load: EventLoad,
+}
+
+/// How much an event is, everything included that comes in meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum EventLoad {
+    /// So many records come in each second.
+    RecordsPerSecond(f64),
+    /// It takes so many replicas.
+    Replicas(u32),
 }
 
 /// One topic of the target.

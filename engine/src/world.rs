@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use crate::rate::whole_records;
 use crate::{
-    AssignedTopic, Committed, Decision, Desired, GroupObservation, GroupProtocol, GroupState,
-    LogOffsets, Member, Observation, OffsetReset, PartitionHistory, PartitionObservation, Paused,
-    Policy, PrometheusObservation, Reading, Scaling, State, Timestamp, TopicObservation, Tuning,
-    Workload, WorkloadObservation, decide,
+    AssignedTopic, Committed, Decision, Desired, Event, GroupObservation, GroupProtocol,
+    GroupState, LogOffsets, Member, Observation, OffsetReset, PartitionHistory,
+    PartitionObservation, Paused, Policy, PrometheusObservation, Reading, Scaling, State,
+    Timestamp, TopicObservation, Tuning, Workload, WorkloadObservation, decide,
 };
 
 /// The policy of the tests: the product's defaults with a configured capacity.
@@ -62,6 +62,8 @@ pub(crate) struct World {
     /// A partition whose record cannot be processed.
     pub poison: Option<usize>,
     pub prometheus: PrometheusObservation,
+    /// What is known to come.
+    pub events: Vec<Event>,
     /// What a rebalance looks like from outside.
     pub assignor: &'static str,
     /// All pods are behind one address, and Kubernetes says how many there are.
@@ -98,6 +100,7 @@ impl World {
             downstream: f64::INFINITY,
             poison: None,
             prometheus: PrometheusObservation::NotConfigured,
+            events: Vec::new(),
             assignor: "range-free",
             behind_one_address: false,
             follow: true,
@@ -251,6 +254,7 @@ impl World {
             } else {
                 WorkloadObservation::NotConfigured
             },
+            events: self.events.clone(),
         }
     }
 

@@ -199,6 +199,9 @@ async fn serve_target(
             .map(|published| published.problems.clone())
             .unwrap_or_default(),
         notices: shared.notices(|setting| views::concerns(&target.spec, setting)),
+        calendar: published.as_ref().map_or_else(Vec::new, |published| {
+            views::calendar(&target.spec.calendar, &published.upcoming, now)
+        }),
         notes: target.spec.notes.clone(),
         triggers: shared.triggers(&namespace, &name),
     })

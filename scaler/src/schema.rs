@@ -17,7 +17,7 @@ pub mod values;
 use std::time::Duration;
 
 pub use error::{Error, Errors, Place, closest, shorten};
-pub use text::boolean;
+pub use text::{boolean, duration};
 pub use values::{Content, Given, Values};
 
 /// Stands for a profile's name in the keys of [`process`].
@@ -116,6 +116,8 @@ pub enum Kind {
     Pattern,
     /// A list of partition numbers and ranges (`1,2,10-20`).
     Partitions,
+    /// Events that are known ahead, in YAML.
+    Events,
     /// A list of globs; absent or empty it matches everything.
     Globs,
     /// For KEDA, not for the scaler.
@@ -235,6 +237,7 @@ impl Kind {
             Self::Topics => "a list of topic names".to_owned(),
             Self::Pattern => "a regular expression".to_owned(),
             Self::Partitions => "partition numbers and ranges such as 1,2,10-20".to_owned(),
+            Self::Events => "a YAML list of events".to_owned(),
             Self::Globs => "a list of globs".to_owned(),
             Self::Passed | Self::Ignored | Self::Credential { .. } => "anything".to_owned(),
         }

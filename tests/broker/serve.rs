@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::process::Output;
 
 use evenkeel_scaler::admin::api::{History, PointView, TargetDetail};
+use evenkeel_scaler::clock::Clock;
 use evenkeel_scaler::control::recording::Recording;
 use evenkeel_scaler::grpc::METRIC_NAME;
 use evenkeel_scaler::grpc::wire::external_scaler_client::ExternalScalerClient;
@@ -192,6 +193,66 @@ async fn replicas_follow_the_inbound_rate_to_sleep_and_the_first_record_wakes_th
     assert!(next.expect("the first record wakes it").result);
     assert!(keda.is_active().await.expect("an answer"));
     assert!(keda.replicas().await.expect("an answer") >= 1);
+}
+
+#[tokio::test]
+async fn an_event_wakes_who_sleeps_before_it_begins() {
+    let broker = shared_broker();
+    let servers = &broker.bootstrap_servers;
+    broker.create_topic("expected", 4).await;
+    // It begins in 2 to 3 minutes. Until a start was seen its lead is 2.5 times what is told, and 40 s:
+    // told so that the target sleeps for a while from now.
+    let now = Clock::start().now().as_millis() / 1_000;
+    let begins = (now / 60 + 3) * 60;
+    let told = (begins - now - 55) * 2 / 5;
+    let prepared_at_millis = (begins - 40) * 1_000 - told * 2_500;
+    let (hour, minute) = (begins / 3_600 % 24, begins / 60 % 60);
+    let event = format!(
+        "- timezone: UTC\n  start: {minute} {hour} * * *\n  duration: 1h\n  recordsPerSecond: 250\n"
+    );
+    let metadata = [
+        ("capacityPerReplica", "100"),
+        ("startupSeconds", &told.to_string()),
+        ("calendarEvents", &event),
+    ];
+    let serve = Serve::start(BRISK).await;
+    let mut keda = Keda::new(&serve, servers, "expected", &metadata).await;
+    keda.until_replicas(|_| true).await;
+    let stream = in_time(keda.client.stream_is_active(keda.object.clone())).await;
+    let mut stream = stream.expect("a stream").into_inner();
+    keda.until_active(true).await;
+    keda.until_replicas(|replicas| replicas == 4).await;
+    let pushed = eventually("the stream says it, too", async || {
+        let message = in_time(stream.message()).await.expect("it is open");
+        let active = message.expect("it is open").result;
+        if active {
+            Ok(active)
+        } else {
+            Err("asleep".to_owned())
+        }
+    });
+    assert!(pushed.await);
+
+    let detail: TargetDetail = keda.fetch("").await.expect("an answer");
+    assert_eq!(detail.calendar[0].starts_at_millis, begins * 1_000);
+    assert_eq!(detail.calendar[0].records_per_second, Some(250.0));
+    for point in keda.decisions(0).await.expect("an answer") {
+        let Some(desired) = point.desired_replicas else {
+            continue;
+        };
+        let is_prepared = point.at_millis >= prepared_at_millis;
+        assert_eq!(desired, if is_prepared { 4 } else { 0 }, "{point:?}");
+        assert_eq!(
+            point.observed_replicas,
+            Some(0),
+            "nobody is there: {point:?}"
+        );
+        let verdict = if is_prepared { "Ahead" } else { "SteadyState" };
+        assert!(
+            point.verdict == verdict || point.verdict == "Warmup",
+            "{point:?}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -94,6 +94,7 @@ impl Watch {
             group: reading.group.clone(),
             prometheus: PrometheusObservation::NotConfigured,
             workload: WorkloadObservation::NotConfigured,
+            events: Vec::new(),
         };
         let state = std::mem::take(&mut self.state);
         let (state, decision) = decide(&self.spec.policy, state, &observation, self.clock.now());

@@ -98,6 +98,7 @@ impl World {
                 .iter()
                 .map(|problem| (*problem).to_owned())
                 .collect(),
+            upcoming: Arc::from([]),
             data_at: now,
         });
     }

@@ -13,6 +13,7 @@ use evenkeel_engine::{
     LogOffsets, Observation, PartitionObservation, Policy, PrometheusObservation, Reading, State,
     Timestamp, TopicObservation, Verdict, WorkloadObservation,
 };
+use evenkeel_scaler::calendar::Calendar;
 use evenkeel_scaler::clock::Clock;
 use evenkeel_scaler::config::PollConfig;
 use evenkeel_scaler::control::announcements::Announcements;
@@ -450,6 +451,7 @@ fn spec(name: &str, cluster: &str, prometheus: Option<&str>) -> TargetSpec {
             query: "sum(rate(orders[1m]))".to_owned(),
         }),
         policy: decisions::policy(),
+        calendar: Calendar::default(),
         notes: Vec::new(),
     }
 }

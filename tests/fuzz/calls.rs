@@ -15,7 +15,7 @@ use crate::bend::{bend_all, bend_text, bends};
 use crate::{cases, panics};
 
 /// Values as people write them, each wrong for most keys.
-const VALUES: [&str; 26] = [
+const VALUES: [&str; 27] = [
     "",
     "0",
     "1",
@@ -42,6 +42,7 @@ const VALUES: [&str; 26] = [
     "sum(rate(in[1m]))",
     "main",
     "18446744073709551616",
+    "{timezone: UTC, start: 0 8 * * 1-5, end: 0 9 * * *, desiredReplicas: 3}",
 ];
 
 const PROFILES: &str = "\

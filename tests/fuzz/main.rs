@@ -15,6 +15,7 @@
 
 mod answers;
 mod bend;
+mod calendar;
 mod calls;
 mod configuration;
 #[path = "../support/fake_broker.rs"]

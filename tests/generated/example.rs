@@ -149,6 +149,7 @@ impl World {
             }),
             prometheus: PrometheusObservation::NotConfigured,
             workload: WorkloadObservation::NotConfigured,
+            events: Vec::new(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use evenkeel_scaler::calendar::Calendar;
 use evenkeel_scaler::control::target::Target;
 
 use crate::admin_server::Server;
@@ -73,6 +74,31 @@ async fn what_is_unknown_is_a_gap_and_rebalances_are_shaded() {
     let key = browser.text("#key").await;
     assert!(key.contains("Violet: a rebalance was going on."), "{key}");
     assert!(key.contains("Red: too little was known"), "{key}");
+    browser.complained_about_nothing().await;
+}
+
+#[tokio::test]
+async fn what_is_known_ahead_is_listed_with_when_it_comes() {
+    let server = Server::start().await;
+    let browser = Browser::open(&server, "").await;
+    let now = server.clock.now();
+    let event = "{timezone: Europe/Berlin, start: 0 6 L 2 *, duration: 90m, desiredReplicas: 12}";
+    let mut spec = decisions::spec("shop", "orders", 1);
+    spec.calendar = Calendar::read(event).unwrap();
+    let mut published = world::steady(now, 3);
+    published.upcoming = spec.calendar.occurrences(now, Duration::ZERO).into();
+    let target = server.targets.register(spec, now).unwrap();
+    target.publish(published);
+    browser.goto(server.address, "/shop/orders").await;
+    let listed = "document.querySelectorAll('#calendar li').length === 1";
+    browser.until("the event is listed", listed).await;
+    let words = browser.text("#calendar").await;
+    assert!(words.starts_with("Known ahead"), "{words}");
+    assert!(words.contains("12 replicas from "), "{words}");
+    assert!(
+        words.contains(" 06:00 to 07:30, Europe/Berlin ("),
+        "{words}"
+    );
     browser.complained_about_nothing().await;
 }
 

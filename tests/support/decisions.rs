@@ -12,6 +12,7 @@ use evenkeel_engine::{
     Cause, Decision, Desired, Inputs, Observation, Policy, PrometheusObservation, Reading, Step,
     Timestamp, Verdict, WorkloadObservation,
 };
+use evenkeel_scaler::calendar::Calendar;
 use evenkeel_scaler::config::Limits;
 use evenkeel_scaler::control::target::{
     ClusterRef, PrometheusRef, Published, TargetKey, TargetSpec,
@@ -41,6 +42,7 @@ pub fn spec(namespace: &str, name: &str, metadata_hash: u64) -> TargetSpec {
             query: "sum(rate(orders_total[1m]))".to_owned(),
         }),
         policy: policy(),
+        calendar: Calendar::default(),
         notes: vec!["version is accepted and ignored: versions are negotiated.".to_owned()],
     }
 }
@@ -105,6 +107,7 @@ pub fn rising(at: Timestamp) -> Published {
                 observed_replicas: 12,
                 replicas_read: false,
                 replicas_in_flight: 2,
+                calendar_floor: None,
                 partitions: 24,
                 lag_records: 48_000,
                 lag_counted_records: 12_000,
@@ -125,6 +128,7 @@ pub fn rising(at: Timestamp) -> Published {
             valid_until: at.plus(Duration::from_secs(120)),
         },
         problems: Vec::new(),
+        upcoming: Arc::from([]),
         data_at: at,
     }
 }
@@ -148,6 +152,7 @@ pub fn unreachable(at: Timestamp, data_at: Timestamp) -> Published {
             "No connection to broker-1:9092: connection refused. Check bootstrapServers."
                 .to_owned(),
         ],
+        upcoming: Arc::from([]),
         data_at,
     }
 }
@@ -160,6 +165,7 @@ pub fn unread(at: Timestamp) -> Observation {
         group: Reading::Unknown(Cause::Unreachable),
         prometheus: PrometheusObservation::NotConfigured,
         workload: WorkloadObservation::NotConfigured,
+        events: Vec::new(),
     }
 }
 

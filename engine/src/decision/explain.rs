@@ -7,6 +7,7 @@
 //! a change that was made now; something that keeps a wanted change from being made; something that
 //! is wrong with the consumers; a reason for not going down; something wrong with a witness.
 
+mod calendar;
 mod findings;
 mod reason;
 
@@ -139,14 +140,19 @@ impl Speaker<'_> {
             after,
             why,
         };
-        vec![
+        let mut trail = vec![
             step(Stage::Observed, it.base, observed, self.observed()),
             step(Stage::Rate, observed, it.by_rate, self.rate()),
             step(Stage::Lag, it.by_rate, it.by_lag, self.lag()),
             step(Stage::Hold, it.by_lag, it.held, self.hold()),
             step(Stage::Stabilize, it.held, it.stabilized, self.stabilize()),
-            step(Stage::Limit, it.stabilized, it.limited, self.limit()),
-        ]
+        ];
+        if self.picture.outlook.knows() {
+            let why = self.calendar();
+            trail.push(step(Stage::Calendar, it.stabilized, it.raised, why));
+        }
+        trail.push(step(Stage::Limit, it.raised, it.limited, self.limit()));
+        trail
     }
 
     fn observed(&self) -> String {
@@ -401,7 +407,7 @@ impl Speaker<'_> {
             }
             Some(Bound::Tolerance) => format!(
                 "The HPA takes {} for the {} that are there: {}.",
-                it.stabilized,
+                it.raised,
                 self.picture
                     .replicas
                     .workload()
@@ -416,9 +422,8 @@ impl Speaker<'_> {
     /// What has changed the count last, if a bound did.
     fn bound(&self) -> Option<Bound> {
         let it = self.recommendation;
-        let by_tolerance =
-            it.limited != it.stabilized && self.picture.replicas.tolerates(it.stabilized);
-        match it.limited.cmp(&it.stabilized) {
+        let by_tolerance = it.limited != it.raised && self.picture.replicas.tolerates(it.raised);
+        match it.limited.cmp(&it.raised) {
             _ if by_tolerance => Some(Bound::Tolerance),
             Ordering::Less if self.policy.max_replicas == Some(it.most) => Some(Bound::MaxReplicas),
             Ordering::Less

@@ -12,6 +12,7 @@ use super::throughput::{note_processed, processing_rate};
 use super::usable::{Usable, usable};
 use super::{Decision, Desired, Inputs, State};
 use crate::assignor::{Assignor, Layout, Present};
+use crate::calendar::Outlook;
 use crate::capacity::Source;
 use crate::group::{GroupChange, GroupMemory};
 use crate::lag::{Hold, Lag, LagQuestion};
@@ -62,16 +63,28 @@ pub(super) struct Picture {
     pub inbound: Inbound,
     pub inbound_up: Vec<f64>,
     pub inbound_down: Vec<f64>,
+    /// Each partition's part of the inbound rate.
+    pub shares: Vec<f64>,
     pub holding: Holding,
     pub flight: Flight,
     pub lag: Lag,
     pub commit_interval: Duration,
     pub processing_rate: Option<f64>,
+    /// What is known to come.
+    pub outlook: Outlook,
+    /// There is work, or it cannot be seen that there is none.
     pub active: bool,
     /// There is work, as far as can be seen.
     pub works: bool,
     /// Until when the backlog may not ask for more.
     pub blocked_until: Option<Timestamp>,
+}
+
+impl Picture {
+    /// There is work, or there will be before a replica that is asked for now is there.
+    pub fn awake(&self) -> bool {
+        self.active || self.outlook.stands()
+    }
 }
 
 /// Runs the pipeline.
@@ -154,6 +167,7 @@ pub(super) fn run(
     }
     if let Some(cause) = part
         && !picture.works
+        && !picture.outlook.stands()
     {
         let decision = none(policy, &mut state, &picture.intake, cause, now);
         return (state, decision);
@@ -240,7 +254,7 @@ fn look(
     let group = &*group;
     let asked = replicas.workload().map(|workload| workload.asked);
     let flight = state.flight.follow((replicas.observed, asked), policy, now);
-    let (inbound, inbound_up, inbound_down) =
+    let (inbound, inbound_up, inbound_down, shares) =
         rates(policy, state, group, observation.prometheus, now);
     note_prometheus(state, observation.prometheus, &inbound, now);
     let hold = if flight.replicas > 0 {
@@ -275,6 +289,8 @@ fn look(
         policy.tuning.effective_share,
         now,
     );
+    let lead = (state.flight.lead(policy), state.rebalance.pause());
+    let outlook = state.calendar.follow(&observation.events, lead, now);
     let mut picture = Picture {
         layout: Layout {
             assignor: if policy.tuning.know_assignor {
@@ -305,6 +321,8 @@ fn look(
         inbound,
         inbound_up,
         inbound_down,
+        shares,
+        outlook,
         holding,
         flight,
         lag,
@@ -370,7 +388,7 @@ fn rates(
     group: &GroupMemory,
     prometheus: PrometheusObservation,
     now: Timestamp,
-) -> (Inbound, Vec<f64>, Vec<f64>) {
+) -> (Inbound, Vec<f64>, Vec<f64>, Vec<f64>) {
     let tuning = &policy.tuning;
     let mut total: Option<Slopes> = None;
     let mut usual_total = 0.0;
@@ -416,7 +434,7 @@ fn rates(
         shares.iter().map(|share| share * rate).collect()
     };
     let (up, down) = (times(inbound.up), times(inbound.down));
-    (inbound, up, down)
+    (inbound, up, down, shares)
 }
 
 /// Remembers since when Prometheus has been missing.
@@ -537,10 +555,11 @@ fn conclude(
 ) -> Decision {
     let replicas = recommendation.limited;
     state.desired = Some(replicas);
-    state.active = picture.active;
+    let active = picture.awake();
+    state.active = active;
     state.unanswered = None;
     state.valid_until = picture.data_at.plus(policy.max_staleness);
-    let wanted = if picture.active { replicas } else { 0 };
+    let wanted = if active { replicas } else { 0 };
     let wanted = picture.replicas.may_come(wanted);
     state.flight.ask(wanted, picture.observed, now);
     let Told {
@@ -551,10 +570,7 @@ fn conclude(
     } = tell(policy, state, &picture, recommendation, now);
     Decision {
         at: now,
-        desired: Desired::Known {
-            replicas,
-            active: picture.active,
-        },
+        desired: Desired::Known { replicas, active },
         verdict,
         reason,
         findings,
@@ -570,6 +586,7 @@ fn inputs(state: &State, picture: Picture, recommendation: &Recommendation) -> I
         observed_replicas: picture.observed,
         replicas_read: picture.replicas.workload().is_some(),
         replicas_in_flight: picture.flight.replicas,
+        calendar_floor: recommendation.floor.map(|floor| floor.replicas),
         partitions: picture.partitions,
         lag_records: picture.lag.total_records,
         lag_counted_records: picture.lag.counted_records,

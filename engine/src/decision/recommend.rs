@@ -5,11 +5,13 @@
 //! ask unless it is held, spent its one step, or has asked in vain. Down: only when everything that
 //! could be wrong is known to be right.
 
+mod ahead;
 mod tolerance;
 
 use super::State;
 use super::gates::{Gate, STALLED_HOLD, settles};
 use super::pipeline::Picture;
+use crate::calendar::Floor;
 use crate::capacity::Capacity;
 use crate::policy::Policy;
 use crate::sizing::{Demand, whole_replicas};
@@ -30,6 +32,12 @@ pub(super) struct Recommendation {
     pub held: u32,
     /// What the windows let through.
     pub stabilized: u32,
+    /// What an event takes that is known ahead, before the limits.
+    pub floor: Option<Floor>,
+    /// What the windows let through, and no less than the floor.
+    pub raised: u32,
+    /// The floor explains the count: the load would do with less.
+    pub is_ahead: bool,
     /// What is asked for: between the limits.
     pub limited: u32,
     /// Which way it went, and for what.
@@ -110,22 +118,38 @@ pub(super) fn recommend(
         down(policy, state, picture, (base, lower, capacity), now)
     };
     // A part that cannot be read must not make the target look smaller than it is.
-    let floor = if picture.whole { 0 } else { base };
+    let whole = if picture.whole { 0 } else { base };
     let least = fewest(policy, picture);
-    let limited = stabilized
-        .min(most)
-        .max(least)
-        .max(floor.min(policy.max_replicas.unwrap_or(floor)))
-        .min(scaled_to(picture));
+    let bounded = |replicas: u32| {
+        replicas
+            .min(most)
+            .max(least)
+            .max(whole.min(policy.max_replicas.unwrap_or(whole)))
+            .min(scaled_to(picture))
+    };
+    let floor = ahead::floor(policy, state, picture, capacity);
+    let raised = |replicas: u32| floor.map_or(replicas, |floor| floor.replicas.max(replicas));
+    let by_load = bounded(stabilized);
+    let limited = bounded(raised(stabilized));
     let direction = match direction {
         Direction::UpForRate | Direction::UpForLag if limited <= base => Direction::Stay,
         other => other,
     };
+    let is_ahead = floor.is_some_and(|floor| {
+        let lower = match direction {
+            Direction::StayThoughLower(_) => lower,
+            _ => by_load,
+        };
+        lower < limited && limited == bounded(floor.replicas)
+    });
     let (limited, direction, tolerated) = tolerance::heed(
         (policy, state, picture, capacity),
         (base, limited, most.min(scaled_to(picture))),
-        direction,
+        (direction, is_ahead),
     );
+    if let Some(floor) = floor.filter(|_| is_ahead) {
+        state.calendar.note(floor.event, limited);
+    }
     let stabilized = match direction {
         Direction::StayThoughLower(Gate::Tolerated) => base,
         _ => stabilized,
@@ -137,7 +161,7 @@ pub(super) fn recommend(
         });
     note_outgrown(state, picture, direction, (base, too_few_now), now);
     if matches!(direction, Direction::UpForRate | Direction::UpForLag)
-        && capacity.is_some_and(|capacity| limited > settled(policy, state, picture, capacity))
+        && capacity.is_some_and(|capacity| by_load > settled(policy, state, picture, capacity))
     {
         state.surplus_at = Some(now);
     }
@@ -156,6 +180,9 @@ pub(super) fn recommend(
         by_lag: up.by_lag,
         held: up.held,
         stabilized,
+        floor,
+        raised: raised(stabilized),
+        is_ahead,
         limited,
         direction,
         refused: up.refused,
@@ -244,7 +271,7 @@ fn scaled_to(picture: &Picture) -> u32 {
 /// The fewest that may be asked for. KEDA keeps `minReplicaCount` asleep too, unless it is to idle.
 fn fewest(policy: &Policy, picture: &Picture) -> u32 {
     let scaling = picture.replicas.scaling();
-    let scaling = scaling.filter(|scaling| picture.active || scaling.idle.is_none());
+    let scaling = scaling.filter(|scaling| picture.awake() || scaling.idle.is_none());
     let kept = scaling.map_or(0, |scaling| scaling.min);
     policy
         .min_replicas

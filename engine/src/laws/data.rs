@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use super::{cases, settled, shapes};
 use crate::world::{World, is_active, policy, replicas};
 use crate::{
-    AssignedTopic, Cause, Committed, Desired, GroupObservation, GroupProtocol, GroupState,
-    LogOffsets, Member, Observation, PartitionHistory, PartitionObservation, Paused,
+    AssignedTopic, Cause, Committed, Desired, Event, EventLoad, GroupObservation, GroupProtocol,
+    GroupState, LogOffsets, Member, Observation, PartitionHistory, PartitionObservation, Paused,
     PrometheusObservation, Reading, Scaling, State, Timestamp, TopicObservation, Workload,
     WorkloadObservation, decide,
 };
@@ -362,14 +362,33 @@ fn observations() -> impl Strategy<Value = Observation> {
         groups(),
         prometheus,
         workloads(),
+        prop::collection::vec(events(), 0..4),
     )
-        .prop_map(|(at, topics, group, prometheus, workload)| Observation {
-            at: Timestamp::from_millis(at),
-            topics,
-            group,
-            prometheus,
-            workload,
-        })
+        .prop_map(
+            |(at, topics, group, prometheus, workload, events)| Observation {
+                at: Timestamp::from_millis(at),
+                topics,
+                group,
+                prometheus,
+                workload,
+                events,
+            },
+        )
+}
+
+/// Any event, those that make no sense included.
+fn events() -> impl Strategy<Value = Event> {
+    let at = || prop_oneof![4 => 0_u64..1_200_000, 1 => any::<u64>()];
+    let load = prop_oneof![
+        any::<f64>().prop_map(EventLoad::RecordsPerSecond),
+        (0.0..1e6).prop_map(EventLoad::RecordsPerSecond),
+        any::<u32>().prop_map(EventLoad::Replicas),
+    ];
+    (at(), at(), load).prop_map(|(starts, ends, load)| Event {
+        starts_at: Timestamp::from_millis(starts),
+        ends_at: Timestamp::from_millis(ends),
+        load,
+    })
 }
 
 proptest! {

@@ -124,10 +124,31 @@ pub struct TargetDetail {
     /// What has to be known about certificates and credentials on its ways, each a sentence.
     #[serde(default)]
     pub notices: Vec<String>,
+    /// What is known ahead: of each event what goes on or comes next, and what follows within a day; absent
+    /// where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calendar: Vec<OccurrenceView>,
     /// What the trigger's metadata says that was accepted and ignored, each a sentence.
     pub notes: Vec<String>,
     /// The ScaledObject's triggers that are registered, this one included.
     pub triggers: Vec<String>,
+}
+
+/// One occurrence of an event that is known ahead.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OccurrenceView {
+    /// Which event of the trigger, from 1.
+    pub event: usize,
+    /// When it starts.
+    pub starts_at_millis: u64,
+    /// When it ends.
+    pub ends_at_millis: u64,
+    /// The replicas that it takes, where it says so.
+    pub replicas: Option<u32>,
+    /// The records that come in each second, where it says so.
+    pub records_per_second: Option<f64>,
+    /// The same as people say it, by the clocks of its time zone.
+    pub words: String,
 }
 
 /// What is observed for a target.
@@ -220,6 +241,9 @@ pub struct StepView {
 pub struct InputsView {
     pub observed_replicas: u32,
     pub replicas_in_flight: u32,
+    /// What an event takes that is known ahead; absent while none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar_floor_replicas: Option<u32>,
     pub partitions: u32,
     pub lag_records: u64,
     pub lag_counted_records: u64,

@@ -96,7 +96,7 @@ struct TargetGauge {
     value: fn(&Scraped) -> Option<f64>,
 }
 
-const TARGET_GAUGES: [TargetGauge; 18] = [
+const TARGET_GAUGES: [TargetGauge; 19] = [
     TargetGauge {
         name: "evenkeel_target_valid",
         help: "1 while KEDA is answered a decision, 0 while it is answered an error",
@@ -129,6 +129,11 @@ const TARGET_GAUGES: [TargetGauge; 18] = [
         name: "evenkeel_target_in_flight_replicas",
         help: "Replicas asked for that have not joined the group yet",
         value: |it| Some(f64::from(it.inputs()?.replicas_in_flight)),
+    },
+    TargetGauge {
+        name: "evenkeel_target_calendar_floor_replicas",
+        help: "Replicas that an event takes which is known ahead, while it is prepared for or goes on",
+        value: |it| it.inputs()?.calendar_floor.map(f64::from),
     },
     TargetGauge {
         name: "evenkeel_target_min_replicas",

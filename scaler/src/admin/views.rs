@@ -5,12 +5,15 @@
 use std::time::Duration;
 
 use evenkeel_engine::decision::Stage;
-use evenkeel_engine::{Decision, Desired, Inputs, OffsetReset, Policy, Timestamp, Verdict};
+use evenkeel_engine::{
+    Decision, Desired, EventLoad, Inputs, OffsetReset, Policy, Timestamp, Verdict,
+};
 
 use super::api::{
-    Attention, DecisionView, FindingView, InputsView, PointView, PolicyView, Severity, Source,
-    Status, StepView, TargetSummary,
+    Attention, DecisionView, FindingView, InputsView, OccurrenceView, PointView, PolicyView,
+    Severity, Source, Status, StepView, TargetSummary,
 };
+use crate::calendar::{Calendar, Occurrence};
 use crate::control::announcements::is_calm;
 use crate::control::history::HistoryPoint;
 use crate::control::target::{ClusterRef, Published, Target, TargetSpec};
@@ -185,6 +188,31 @@ pub fn decision(published: &Published) -> DecisionView {
     }
 }
 
+/// What is known ahead and not over at `now`.
+pub fn calendar(
+    calendar: &Calendar,
+    upcoming: &[Occurrence],
+    now: Timestamp,
+) -> Vec<OccurrenceView> {
+    let upcoming = upcoming.iter().filter(|one| now < one.event.ends_at);
+    upcoming
+        .map(|one| OccurrenceView {
+            event: one.nth + 1,
+            starts_at_millis: one.event.starts_at.as_millis(),
+            ends_at_millis: one.event.ends_at.as_millis(),
+            replicas: match one.event.load {
+                EventLoad::Replicas(replicas) => Some(replicas),
+                EventLoad::RecordsPerSecond(_) => None,
+            },
+            records_per_second: match one.event.load {
+                EventLoad::RecordsPerSecond(rate) => Some(rate),
+                EventLoad::Replicas(_) => None,
+            },
+            words: calendar.words(*one),
+        })
+        .collect()
+}
+
 /// One point of the history.
 pub fn point(point: &HistoryPoint) -> PointView {
     let desired_replicas = match point.desired {
@@ -210,6 +238,7 @@ fn inputs(inputs: &Inputs) -> InputsView {
     InputsView {
         observed_replicas: inputs.observed_replicas,
         replicas_in_flight: inputs.replicas_in_flight,
+        calendar_floor_replicas: inputs.calendar_floor,
         partitions: inputs.partitions,
         lag_records: inputs.lag_records,
         lag_counted_records: inputs.lag_counted_records,
@@ -243,6 +272,7 @@ pub const fn stage(stage: Stage) -> &'static str {
         Stage::Lag => "lag",
         Stage::Hold => "hold",
         Stage::Stabilize => "stabilize",
+        Stage::Calendar => "calendar",
         Stage::Limit => "limit",
     }
 }
@@ -254,6 +284,7 @@ const fn meaning(verdict: Verdict) -> &'static str {
         Verdict::RateUp => "the inbound rate asks for more",
         Verdict::LagUp => "the backlog asks for more",
         Verdict::LagHeld => "a rebalance explains the backlog, which does not count for now",
+        Verdict::Ahead => "an event that is known ahead asks for more than the load does now",
         Verdict::ScaleDown => "less was enough for the whole window",
         Verdict::DownHeld => "less is enough, but not for long enough yet, or not just now",
         Verdict::ColdStart => "the capacity of a replica is not known yet, so lagThreshold sizes",

@@ -10,15 +10,18 @@ pub mod render;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use self::client::{AdminClient, Refused, ServerArgs};
-use crate::schema::closest;
+use crate::calendar::LISTED;
+use crate::schema::{closest, duration};
 
 /// Arguments of `evenkeel explain`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     evenkeel explain shop/orders\n  \
     evenkeel explain shop/orders --history --server http://127.0.0.1:18080\n  \
+    evenkeel explain shop/orders --ahead 24h\n  \
     evenkeel explain shop/orders --trigger 5d2f0c9b1a7e4c33\n  \
     evenkeel explain shop/orders --record orders.json --decisions 30\n  \
     evenkeel explain --replay orders.json\n  \
@@ -39,6 +42,10 @@ pub struct Args {
     /// Also what changed over the last decisions.
     #[arg(long)]
     history: bool,
+    /// Of what is known ahead everything that starts within this time, 24h at most; without it what comes
+    /// next of each event.
+    #[arg(long, value_name = "DURATION", value_parser = parse_ahead)]
+    ahead: Option<Duration>,
     /// The server's answer as it is, instead of words.
     #[arg(long)]
     json: bool,
@@ -94,6 +101,7 @@ impl Args {
             target,
             trigger,
             with_history: self.history,
+            ahead: self.ahead.unwrap_or_default(),
             as_json: self.json,
         };
         let text = explain(&client, wanted).await?;
@@ -111,6 +119,8 @@ pub struct Wanted<'a> {
     pub trigger: Option<&'a str>,
     /// Also what changed.
     pub with_history: bool,
+    /// How far ahead all occurrences of events are listed.
+    pub ahead: Duration,
     /// The server's answer instead of words.
     pub as_json: bool,
 }
@@ -136,7 +146,7 @@ pub async fn explain(client: &AdminClient, wanted: Wanted<'_>) -> anyhow::Result
         }
         return Ok(format!("{answer:#}\n"));
     }
-    let mut text = render::detail(&detail);
+    let mut text = render::detail(&detail, wanted.ahead);
     if let Some(history) = history {
         text.push_str(&render::history(&history));
     }
@@ -198,6 +208,13 @@ pub fn write_out(text: &str) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
+}
+
+/// At most as far as a server lists what is known ahead.
+fn parse_ahead(text: &str) -> Result<Duration, String> {
+    duration(text)
+        .filter(|ahead| *ahead <= LISTED)
+        .ok_or_else(|| "it has to be a duration such as 90m or 24h, 24h at most".to_owned())
 }
 
 fn parse_target(text: &str) -> Result<TargetName, String> {

@@ -59,6 +59,7 @@ pub const fn is_calm(verdict: Verdict) -> bool {
         | Verdict::RateUp
         | Verdict::LagUp
         | Verdict::LagHeld
+        | Verdict::Ahead
         | Verdict::ScaleDown
         | Verdict::DownHeld
         | Verdict::ColdStart

@@ -324,6 +324,7 @@ mod tests {
             }),
             prometheus: PrometheusObservation::NotConfigured,
             workload: WorkloadObservation::NotConfigured,
+            events: Vec::new(),
         }
     }
 

@@ -8,6 +8,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::history::{History, HistoryPoint};
 use super::recording::{Recorder, Tick};
+use crate::calendar::{Calendar, Occurrence};
 use crate::observe::Subscription;
 
 /// Who a target is: the same ScaledObject with other metadata is another target.
@@ -63,6 +64,8 @@ pub struct TargetSpec {
     pub prometheus: Option<PrometheusRef>,
     /// How it is decided.
     pub policy: Policy,
+    /// What is known to come.
+    pub calendar: Calendar,
     /// Sentences about keys that were accepted and ignored, said once.
     pub notes: Vec<String>,
 }
@@ -74,6 +77,8 @@ pub struct Published {
     pub decision: Decision,
     /// What went wrong while observing for it.
     pub problems: Vec<String>,
+    /// What comes next of what is known ahead.
+    pub upcoming: Arc<[Occurrence]>,
     /// When the data behind it was read; stands still while sources are unknown.
     pub data_at: Timestamp,
 }

@@ -18,6 +18,7 @@ use super::announcements::{Announcement, Announcements, needs_a_person};
 use super::kept::{Found, Kept, Subject};
 use super::recording::Tick;
 use super::target::{Published, Recorded, Target};
+use crate::calendar::{Upcoming, first_of_each};
 use crate::observe::prometheus::{BaselineReading, PrometheusQuery};
 use crate::observe::{Depth, KafkaReading, Problem, Request, TopicSelection, WorkloadReading};
 
@@ -34,6 +35,7 @@ pub(super) struct Watched {
     /// Its baseline's query, where it has one.
     pub(super) query: Option<PrometheusQuery>,
     state: State,
+    upcoming: Upcoming,
     /// No reading was ever asked for.
     new: bool,
     /// No log was ever read: its history is still wanted.
@@ -88,6 +90,7 @@ impl Watched {
             looks_since: Some(now),
             noted_at: now,
             worries: BTreeSet::new(),
+            upcoming: Upcoming::new(target.spec.calendar.clone()),
             target,
             query,
             state: State::default(),
@@ -180,12 +183,14 @@ impl Watched {
             .group
             .known()
             .is_some_and(|group| group.members.is_empty());
+        let upcoming = Arc::clone(self.upcoming.at(now));
         let observation = Observation {
             at: reading.at,
             topics: reading.topics,
             group: reading.group,
             prometheus,
             workload: workload.observation,
+            events: first_of_each(&upcoming),
         };
         self.remember(&observation);
         let mut changed = self.recall(kept, now);
@@ -247,6 +252,7 @@ impl Watched {
                 .into_iter()
                 .map(|problem| problem.sentence)
                 .collect(),
+            upcoming,
             data_at: self.data_at,
         });
         Ok(verdict)

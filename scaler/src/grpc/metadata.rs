@@ -19,6 +19,7 @@ use evenkeel_engine::{OffsetReset, Policy, Tuning};
 use given::Environment;
 use sources::Asker;
 
+use crate::calendar::Calendar;
 use crate::config::Config;
 use crate::control::target::{ClusterRef, PrometheusRef, TargetKey, TargetSpec, fnv_1a};
 use crate::observe::{Isolation, PartitionSelection, Subscription, TopicSelection};
@@ -53,16 +54,17 @@ pub fn parse(
     let (mut values, mut notes) = given::read(&pairs, Environment::Resolved);
     let draft = draft(&mut values, namespace, name, Some(config));
     match draft {
-        Some((cluster, subscription, prometheus, policy)) if values.errors.is_empty() => {
-            if matches!(subscription.topics, TopicSelection::OfGroup) {
+        Some(draft) if values.errors.is_empty() => {
+            if matches!(draft.subscription.topics, TopicSelection::OfGroup) {
                 notes.push(ALL_TOPICS.to_owned());
             }
             Ok(TargetSpec {
                 key: key(namespace, name, metadata),
-                cluster,
-                subscription: Arc::new(subscription),
-                prometheus,
-                policy,
+                cluster: draft.cluster,
+                subscription: Arc::new(draft.subscription),
+                prometheus: draft.prometheus,
+                policy: draft.policy,
+                calendar: draft.calendar,
                 notes,
             })
         }
@@ -71,8 +73,8 @@ pub fn parse(
 }
 
 /// Checks metadata as it stands in a file, where `…FromEnv` values are not known yet; with a
-/// configuration also its profiles. Returns where Kafka and Prometheus are, which topics are read and how
-/// it is decided; none where one of those values would tell.
+/// configuration also its profiles. Returns where Kafka and Prometheus are, which topics are read, how it is
+/// decided and what is known ahead; none where one of those values would tell.
 ///
 /// # Errors
 /// Everything that is wrong with it.
@@ -128,8 +130,20 @@ fn sorted(metadata: &HashMap<String, String>) -> BTreeMap<&str, &str> {
         .collect()
 }
 
-/// Where Kafka is, what is read of it, where the rate is, and how it is decided.
-pub type Draft = (ClusterRef, Subscription, Option<PrometheusRef>, Policy);
+/// What metadata lead to.
+#[derive(Debug)]
+pub struct Draft {
+    /// Where Kafka is.
+    pub cluster: ClusterRef,
+    /// What is read of it.
+    pub subscription: Subscription,
+    /// Where the inbound rate is asked for, if anywhere.
+    pub prometheus: Option<PrometheusRef>,
+    /// How it is decided.
+    pub policy: Policy,
+    /// What is known to come.
+    pub calendar: Calendar,
+}
 
 /// Everything but the key; none where a part is missing. What is wrong is noted in `values`.
 fn draft(
@@ -157,6 +171,7 @@ fn draft(
     let prometheus = sources::prometheus(values, config, asker);
     let policy = policy(values, config);
     combinations(values, &policy, config);
+    let calendar = calendar(values);
     let subscription = Subscription {
         consumer_group: consumer_group?,
         topics,
@@ -164,7 +179,13 @@ fn draft(
         isolation,
         history: HISTORY,
     };
-    Some((cluster?, subscription, prometheus, policy))
+    Some(Draft {
+        cluster: cluster?,
+        subscription,
+        prometheus,
+        policy,
+        calendar,
+    })
 }
 
 /// Refuses what is no Kubernetes name: it becomes a label and part of a path.
@@ -245,6 +266,21 @@ fn policy(values: &mut Values, config: Option<&Config>) -> Policy {
         poll_interval,
         tuning: Tuning::default(),
     }
+}
+
+/// What is known ahead. Each error says which event it is about, so the whole is not repeated.
+fn calendar(values: &mut Values) -> Calendar {
+    let Some(text) = values.text("calendarEvents") else {
+        return Calendar::default();
+    };
+    Calendar::read(&text).unwrap_or_else(|errors| {
+        for why in errors {
+            let mut error = values.about("calendarEvents", why);
+            error.value = None;
+            values.errors.push(error);
+        }
+        Calendar::default()
+    })
 }
 
 /// Which keys go together.

@@ -25,7 +25,7 @@ pub fn boolean(text: &str) -> Option<bool> {
 }
 
 /// `5s`, `500ms`, `2m`, `1h` or plain seconds.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     let number_ends = text
         .find(|character: char| !character.is_ascii_digit() && character != '.')
         .unwrap_or(text.len());

@@ -166,6 +166,12 @@ pub const METADATA: &[Setting] = &[
         "Never ask for more. Without it the number of partitions is the limit, or none with \
          `allowIdleConsumers`.",
     ),
+    own("calendarEvents", Kind::Events, Optional).means(
+        "What is known ahead: a YAML list of events, each with `timezone`, `start` and `end` (cron \
+         expressions of five fields; or `duration`, such as `2h`), and `desiredReplicas` or \
+         `recordsPerSecond`, as in KEDA's cron trigger. Before an event starts its replicas are asked for, \
+         and until it ends never fewer. See [calendar.md](calendar.md).",
+    ),
     ignored(
         "version",
         "Kafka's protocol versions are negotiated with each broker.",

@@ -73,6 +73,7 @@ impl World {
             group: Reading::Known(self.describe()),
             prometheus,
             workload: WorkloadObservation::NotConfigured,
+            events: Vec::new(),
         }
     }
 

@@ -5,6 +5,7 @@
 //! do; warnings are what works and does something else than people expect. Only ScaledObjects with a
 //! trigger of ours are looked at. Nothing is asked of Kafka, and of Kubernetes only with `--live`.
 
+mod calendar;
 mod connection;
 mod live;
 mod report;

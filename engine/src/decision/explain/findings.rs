@@ -22,6 +22,7 @@ impl Speaker<'_> {
         self.say_data(&mut say);
         self.say_witnesses(&mut say);
         self.say_consumers(&mut say);
+        self.say_ahead(&mut say);
         self.say_limited(&mut say);
         self.say_held(&mut say);
         self.say_coarse(&mut say);
@@ -277,7 +278,7 @@ impl Speaker<'_> {
                 Verdict::ScalingLimited,
                 format!(
                     "{} replicas are right and the ScaledObject's maxReplicaCount is {}.",
-                    it.stabilized, workload.scaling.max
+                    it.raised, workload.scaling.max
                 ),
             );
         }
@@ -366,13 +367,17 @@ impl Speaker<'_> {
         if found(Verdict::Stale) {
             return Verdict::Stale;
         }
-        match self.recommendation.direction {
+        let it = self.recommendation;
+        if it.is_ahead && it.limited > it.base {
+            return Verdict::Ahead;
+        }
+        match it.direction {
             Direction::UpForRate => return Verdict::RateUp,
             Direction::UpForLag => return Verdict::LagUp,
-            Direction::Down => return Verdict::ScaleDown,
-            Direction::Stay | Direction::StayThoughLower(_) => {}
+            Direction::Down if !it.is_ahead || it.limited < it.base => return Verdict::ScaleDown,
+            Direction::Down | Direction::Stay | Direction::StayThoughLower(_) => {}
         }
-        const ORDER: [Verdict; 14] = [
+        const ORDER: [Verdict; 15] = [
             Verdict::DownstreamLimited,
             Verdict::LagHeld,
             Verdict::RebalanceStorm,
@@ -381,6 +386,7 @@ impl Speaker<'_> {
             Verdict::MembersStalled,
             Verdict::HotPartition,
             Verdict::StuckPartition,
+            Verdict::Ahead,
             Verdict::ColdStart,
             Verdict::Warmup,
             Verdict::DownHeld,

@@ -18,15 +18,15 @@ impl Speaker<'_> {
         match self.bound() {
             Some(Bound::MaxReplicas) => format!(
                 "{} would be right, and maxReplicas is {}: {why}",
-                it.stabilized, it.most
+                it.raised, it.most
             ),
             Some(Bound::Partitions) => format!(
                 "{} would be right, and there are {} partitions: {why}",
-                it.stabilized, it.most
+                it.raised, it.most
             ),
             Some(Bound::MaxReplicaCount) => format!(
                 "{} would be right, and the ScaledObject's maxReplicaCount is {}: {why}",
-                it.stabilized, it.most
+                it.raised, it.most
             ),
             Some(Bound::MinReplicas) => {
                 format!("minReplicas is {}: {why}", self.policy.min_replicas)
@@ -36,7 +36,7 @@ impl Speaker<'_> {
             }
             Some(Bound::Tolerance) => format!(
                 "{} would be right, and the HPA takes that for what is there: {why}",
-                it.stabilized
+                it.raised
             ),
             None => why,
         }
@@ -44,6 +44,9 @@ impl Speaker<'_> {
 
     fn why(&self) -> String {
         let (it, picture) = (self.recommendation, self.picture);
+        if let Some(why) = self.ahead() {
+            return why;
+        }
         if let Direction::StayThoughLower(gate) = it.direction {
             let lower = it.lower.unwrap_or(it.base);
             return format!("{lower} would do, and {}", self.shut(gate));

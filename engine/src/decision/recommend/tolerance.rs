@@ -19,7 +19,7 @@ use crate::policy::Policy;
 pub(super) fn heed(
     (policy, state, picture, capacity): (&Policy, &State, &Picture, Option<Capacity>),
     (base, limited, most): (u32, u32, u32),
-    direction: Direction,
+    (direction, is_ahead): (Direction, bool),
 ) -> (u32, Direction, Option<u32>) {
     let same = (limited, direction, None);
     let Some(workload) = picture.replicas.workload() else {
@@ -36,7 +36,7 @@ pub(super) fn heed(
             _ => (limited, direction, Some(limited)),
         };
     }
-    let needed = if is_up {
+    let needed = if is_up || is_ahead {
         Some(direction)
     } else {
         capacity.and_then(|capacity| needed(policy, state, picture, capacity, workload.exist))

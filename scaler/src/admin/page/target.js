@@ -108,6 +108,14 @@ function sourceOf({ source, target, triggers }) {
   return lines;
 }
 
+// What comes next of each event, and what follows it within a day.
+function ahead({ calendar = [], now_millis }) {
+  return calendar.map(({ starts_at_millis, words }) => {
+    const wait = (starts_at_millis - now_millis) / 1000;
+    return `${words} (${wait > 0 ? "in " + span(wait) : "goes on"})`;
+  });
+}
+
 function draw() {
   const { target, decision } = detail;
   byId("picture").hidden = false;
@@ -117,6 +125,7 @@ function draw() {
   mark(byId("freshness"), target.data_age_seconds > OLD_SECONDS ? "bad" : "quiet");
   section("problems", "What is wrong", detail.problems, sentences);
   section("notices", "Notices", detail.notices, sentences);
+  section("calendar", "Known ahead", ahead(detail), sentences);
   drawCharts();
   section("trail", "How it came to that", decision?.trail, trail);
   section("findings", "Also", decision?.findings.map((finding) => `${finding.verdict}: ${finding.why}`), sentences);

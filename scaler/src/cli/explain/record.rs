@@ -8,6 +8,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use evenkeel_engine::{Decision, Desired};
@@ -71,6 +72,7 @@ pub fn replay(file: &Path) -> anyhow::Result<ExitCode> {
     let view = views::decision(&Published {
         decision: decision.clone(),
         problems: Vec::new(),
+        upcoming: Arc::default(),
         data_at: tick.observation.at,
     });
     let title = format!("{}/{}", recording.namespace, recording.name);

@@ -4,12 +4,14 @@
 //! are shown as escapes rather than obeyed by the terminal.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use crate::admin::api::{DecisionView, History, InputsView, PointView, StepView, TargetDetail};
 use crate::cli::table::{Side, Table};
 
-/// Everything about a target's last decision.
-pub fn detail(detail: &TargetDetail) -> String {
+/// Everything about a target's last decision, and of what is known ahead all that starts within `ahead`, or
+/// else what comes next of each event.
+pub fn detail(detail: &TargetDetail, ahead: Duration) -> String {
     let mut text = String::new();
     let target = &detail.target;
     let title = format!("{}/{}", target.namespace, target.name);
@@ -48,6 +50,7 @@ pub fn detail(detail: &TargetDetail) -> String {
     sentences(&mut text, "Notices", &detail.notices);
     if let Some(decision) = &detail.decision {
         made_of(&mut text, decision);
+        sentences(&mut text, "Known ahead", &known_ahead(detail, ahead));
     }
     sentences(&mut text, "Notes", &detail.notes);
     text
@@ -59,6 +62,28 @@ pub fn replayed(title: &str, answer: Option<(u32, bool)>, decision: &DecisionVie
     line(&mut text, &says(title, answer, decision));
     made_of(&mut text, decision);
     text
+}
+
+/// What goes on or comes, and when.
+fn known_ahead(detail: &TargetDetail, ahead: Duration) -> Vec<String> {
+    let now = detail.now_millis;
+    let latest = now.saturating_add(u64::try_from(ahead.as_millis()).unwrap_or(u64::MAX));
+    let mut event = 0;
+    let mut words = Vec::new();
+    for one in &detail.calendar {
+        let is_next = one.event != event;
+        event = one.event;
+        if !is_next && one.starts_at_millis > latest {
+            continue;
+        }
+        let when = if one.starts_at_millis > now {
+            format!("in {}", age(millis_between(now, one.starts_at_millis)))
+        } else {
+            "goes on".to_owned()
+        };
+        words.push(format!("{} ({when})", one.words));
+    }
+    words
 }
 
 /// The history where something changed: the verdict, the replicas, a rebalance; and the newest point.
@@ -324,7 +349,7 @@ fn line(text: &mut String, words: &str) {
 
 /// Seconds from one moment to a later one; 0 where it is not later.
 fn millis_between(earlier: u64, later: u64) -> f64 {
-    std::time::Duration::from_millis(later.saturating_sub(earlier)).as_secs_f64()
+    Duration::from_millis(later.saturating_sub(earlier)).as_secs_f64()
 }
 
 /// Digits in threes; sign and decimals stay.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use evenkeel_engine::Policy;
 use evenkeel_engine::coarse::EvenLoad;
 
+use super::calendar;
 use super::connection;
 use super::report::Report;
 use super::traps;
@@ -205,18 +206,22 @@ fn check_trigger(
     }
     let checked = metadata::check(place.namespace, place.name, &pairs, options.config);
     match checked {
-        Ok(Some((cluster, subscription, prometheus, policy))) => {
+        Ok(Some(checked)) => {
+            for words in calendar::words(&checked.calendar) {
+                report.note(trigger.line, format!("{path} {words}"));
+            }
+            let topics = &checked.subscription.topics;
             if let Some(load) = options.load
-                && matches!(&subscription.topics, TopicSelection::Named(names) if names.len() == 1)
+                && matches!(topics, TopicSelection::Named(names) if names.len() == 1)
             {
-                partitions(load, &policy, (trigger.line, &path), report);
+                partitions(load, &checked.policy, (trigger.line, &path), report);
             }
             if let Some(config) = options.config {
                 let mut note = |words: String| {
                     report.note(trigger.line, format!("{path} reads {words}"));
                 };
-                note(connection::words(&cluster, config));
-                if let Some(prometheus) = prometheus {
+                note(connection::words(&checked.cluster, config));
+                if let Some(prometheus) = checked.prometheus {
                     note(connection::rate_words(&prometheus, config));
                 }
             }
@@ -440,6 +445,47 @@ spec:
                 "13: error: triggers[0].metadata.cluster = \"main\": no such connection profile; there \
                are mian, did you mean mian?",
             ],
+        );
+    }
+
+    #[test]
+    fn events_are_checked_and_their_next_occurrence_is_said() {
+        let events = |events: &str| {
+            let key = format!("topic: orders\n        calendarEvents: |\n{events}");
+            RIGHT.replace("topic: orders", &key)
+        };
+        let wrong = events(
+            "          - {timezone: Mars/Olympus, start: 0 8 31 4 *, duration: 1h, desiredReplicas: 2}\n",
+        );
+        check_findings(
+            &wrong,
+            None,
+            &[
+                "16: error: triggers[0].metadata.calendarEvents: event 1: timezone = \"Mars/Olympus\": is no \
+                 time zone of the IANA database",
+                "16: error: triggers[0].metadata.calendarEvents: event 1: start = \"0 8 31 4 *\": never \
+                 comes: there is no such day",
+            ],
+        );
+        let right = events(
+            "          - timezone: Asia/Tokyo\n            start: 0 8 L 2 *\n            end: 30 9 * * *\n            \
+             recordsPerSecond: 1500\n",
+        );
+        let options = Options {
+            config: None,
+            namespace: "default",
+            load: None,
+        };
+        let report = check(&right, options);
+        let [finding] = report.findings.as_slice() else {
+            panic!("{report:?}")
+        };
+        let finding = finding.to_string();
+        let expected = "9: note: triggers[0] expects 1500 records/s from ";
+        assert!(finding.starts_with(expected), "{finding}");
+        assert!(
+            finding.ends_with(" 08:00 to 09:30, Asia/Tokyo"),
+            "{finding}"
         );
     }
 

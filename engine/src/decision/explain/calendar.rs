@@ -1,0 +1,108 @@
+//! What is known ahead, in words: when the next event begins, what it takes, and since when that stands.
+//!
+//! The engine knows no time of day, so it says how long it is until then; pages and the command line add
+//! the date. It decides nothing.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{Figure, Speaker};
+use crate::calendar::Floor;
+use crate::decision::Verdict;
+use crate::observation::{Event, EventLoad};
+
+/// Longer than this is said in minutes, and in hours.
+const SHORT: Duration = Duration::from_secs(600);
+const LONG: Duration = Duration::from_secs(7_200);
+
+/// A span of time as people say it.
+struct Span(Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        if self.0 < SHORT {
+            write!(f, "{seconds} s")
+        } else if self.0 < LONG {
+            write!(f, "{} min", seconds / 60)
+        } else {
+            write!(f, "{} h", seconds / 3_600)
+        }
+    }
+}
+
+impl fmt::Display for EventLoad {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RecordsPerSecond(rate) => write!(f, "{} records/s", Figure(*rate)),
+            Self::Replicas(1) => f.write_str("1 replica"),
+            Self::Replicas(replicas) => write!(f, "{replicas} replicas"),
+        }
+    }
+}
+
+impl Speaker<'_> {
+    /// What the stage says.
+    pub(super) fn calendar(&self) -> String {
+        let outlook = &self.picture.outlook;
+        match (self.recommendation.floor, outlook.next) {
+            (Some(floor), _) => format!("An {}.", self.stands(floor)),
+            (None, Some(next)) => format!(
+                "The next event, of {}, begins in {}: what it takes is asked for {} ahead.",
+                next.load,
+                Span(next.starts_at.since(self.now)),
+                Span(outlook.lead)
+            ),
+            (None, None) => String::new(),
+        }
+    }
+
+    /// Why the count is what it is, where the calendar explains it.
+    pub(super) fn ahead(&self) -> Option<String> {
+        let floor = self.recommendation.floor;
+        let floor = floor.filter(|_| self.recommendation.is_ahead)?;
+        Some(format!("an {}", self.stands(floor)))
+    }
+
+    pub(super) fn say_ahead(&self, say: &mut impl FnMut(Verdict, String)) {
+        if let Some(floor) = self.recommendation.floor
+            && (self.recommendation.is_ahead || floor.is_unsized)
+        {
+            say(Verdict::Ahead, format!("An {}.", self.stands(floor)));
+        }
+    }
+
+    /// What stands, to follow the article.
+    fn stands(&self, floor: Floor) -> String {
+        let event = floor.event;
+        let when = self.when(event);
+        let replicas = floor.replicas;
+        match event.load {
+            _ if floor.is_unsized => format!(
+                "event of {} {when}; what a replica can do is not known yet, so there is one for it: \
+                 give capacityPerReplica, or the event desiredReplicas",
+                event.load
+            ),
+            EventLoad::Replicas(asked) if replicas < asked => format!(
+                "event of {} {when}; over {} partitions {replicas} carry no less",
+                event.load, self.picture.partitions
+            ),
+            EventLoad::Replicas(asked) if replicas == asked => {
+                format!("event of {} {when}", event.load)
+            }
+            _ => format!("event of {} {when}, which takes {replicas}", event.load),
+        }
+    }
+
+    fn when(&self, event: Event) -> String {
+        if self.now < event.starts_at {
+            format!(
+                "begins in {} and is prepared for {} ahead",
+                Span(event.starts_at.since(self.now)),
+                Span(self.picture.outlook.lead)
+            )
+        } else {
+            format!("goes on for {} more", Span(event.ends_at.since(self.now)))
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! How many replicas an event takes that is known ahead: the floor under the recommendation.
+//!
+//! A rate is sized as the same rate would be if it came in now, without a backlog and with everybody
+//! there; it divides over partitions as the load has done so far. Replicas that were asked for by number
+//! are as many as carry no less: 13 over 24 partitions are 12.
+//!
+//! What this does not do: bound it by maxReplicas and the partitions, which is done to all that is asked for.
+
+use super::demand;
+use crate::calendar::Floor;
+use crate::capacity::Capacity;
+use crate::decision::State;
+use crate::decision::pipeline::Picture;
+use crate::observation::EventLoad;
+use crate::policy::Policy;
+use crate::sizing::Demand;
+
+/// The floor, where one stands.
+pub(super) fn floor(
+    policy: &Policy,
+    state: &mut State,
+    picture: &Picture,
+    capacity: Option<Capacity>,
+) -> Option<Floor> {
+    if !picture.outlook.stands() {
+        return None;
+    }
+    let mut calendar = std::mem::take(&mut state.calendar);
+    let floor = calendar.floor(|load| match load {
+        EventLoad::Replicas(replicas) if policy.allow_idle_consumers => Some(replicas),
+        EventLoad::Replicas(replicas) => Some(picture.layout.useful_at_most(replicas)),
+        EventLoad::RecordsPerSecond(rate) => capacity.map(|capacity| {
+            let inbound: Vec<f64> = picture.shares.iter().map(|share| share * rate).collect();
+            let demand = demand(policy, state, picture, &inbound, capacity.up);
+            let then = Demand {
+                present: f64::INFINITY,
+                ..demand.as_of_now().without_lag()
+            };
+            then.size()
+        }),
+    });
+    state.calendar = calendar;
+    floor
+}
