@@ -73,6 +73,20 @@ fn starts_that_are_learned_meanwhile_end_no_floor() {
 }
 
 #[test]
+fn a_floor_that_stands_does_not_fall_whatever_is_learned_of_the_capacity() {
+    let events = [of_rate(0, 1_000, 500.0)];
+    let mut memory = CalendarMemory::default();
+    let mut sized = |now: u64, replicas: u32| {
+        memory.follow(&events, (Duration::ZERO, Duration::ZERO), at(now));
+        memory.floor(|_| Some(replicas)).map(|floor| floor.replicas)
+    };
+    assert_eq!(sized(0, 6), Some(6));
+    assert_eq!(sized(10, 4), Some(6));
+    assert_eq!(sized(20, 8), Some(8));
+    assert_eq!(sized(1_000, 8), None);
+}
+
+#[test]
 fn an_event_whose_replicas_are_not_known_wakes_with_one() {
     let mut memory = CalendarMemory::default();
     assert_eq!(floor(&mut memory, &[of_rate(0, 100, 50.0)], 0), Some(1));
