@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::explain::{Told, tell};
 use super::recommend::{self, Recommendation};
 use super::standing::{group_state, last_stands, unknown};
-use super::throughput::{note_processed, processing_rate};
-use super::usable::{Usable, usable};
+use super::throughput::{commit_interval, note_processed, processing_rate};
+use super::usable::{Usable, awaits_kubernetes, usable};
 use super::{Decision, Desired, Inputs, State};
 use crate::assignor::{Assignor, Layout, Present};
 use crate::calendar::Outlook;
@@ -25,19 +25,6 @@ use crate::replicas::{Known, Replicas};
 use crate::stabilizer::TrialView;
 use crate::time::Timestamp;
 use crate::tuning::Tuning;
-
-/// A longer gap than this between two commits is not an interval but an incident.
-const LONGEST_COMMIT_INTERVAL: Duration = Duration::from_secs(3_600);
-
-/// ... and nor is one of a minute or more that is so many times the known interval.
-const LONGEST_COMMIT_GAIN: f64 = 4.0;
-const SHORTEST_INCIDENT: Duration = Duration::from_secs(60);
-
-/// The weight of a new gap in the commit interval: some ten polls of memory.
-const COMMIT_WEIGHT: f64 = 0.1;
-
-/// How long a target's first answer waits for what Kubernetes says: it is being asked.
-const WORKLOAD_WITHIN: Duration = Duration::from_secs(10);
 
 /// A picture older than this many polls is not fresh enough to lower anything by.
 const FRESH_POLLS: u32 = 3;
@@ -151,11 +138,7 @@ pub(super) fn run(
     );
     state.group = Some(group);
     picture.part = part;
-    // The first answer of all goes by what was asked for before, and Kubernetes knows that.
-    let starts = state
-        .first_at
-        .is_some_and(|first| now.since(first) <= WORKLOAD_WITHIN);
-    if starts && state.desired.is_none() && picture.replicas.unread == Some(Cause::NotYetObserved) {
+    if awaits_kubernetes(&state, &picture.replicas, now) {
         let decision = none(
             policy,
             &mut state,
@@ -503,23 +486,6 @@ fn learn_capacity(
         tuning,
         at,
     );
-}
-
-/// How often the group commits.
-fn commit_interval(state: &mut State, intake: &Intake, lately_whole: bool) -> Duration {
-    // Over a hole in the data a gap between commits is as long as the hole.
-    if let Some(gap) = intake.commit_gap_seconds
-        && lately_whole
-        && state.rebalance.episode.is_none()
-    {
-        let known = state.commit_interval_seconds.unwrap_or(gap);
-        let incident = (known * LONGEST_COMMIT_GAIN).max(SHORTEST_INCIDENT.as_secs_f64());
-        let gap = gap.min(incident).min(LONGEST_COMMIT_INTERVAL.as_secs_f64());
-        state.commit_interval_seconds = Some(known + (gap - known) * COMMIT_WEIGHT);
-    }
-    // Until one gap has been seen only the poll itself excuses lag: a restarted scaler may ask for
-    // more than one that knows the group, never for less.
-    Duration::from_secs_f64(state.commit_interval_seconds.unwrap_or(0.0).max(0.0))
 }
 
 /// Whether there is work: undamped lag or a rate above its threshold. Where only the lag has one, less

@@ -3,11 +3,17 @@
 //! What is known may ask for more and wake a target; what is unknown lowers nothing and sends nobody to
 //! sleep. What comes of either is decided in `pipeline` and `recommend`.
 
+use std::time::Duration;
+
 use super::State;
 use crate::observation::Cause;
 use crate::partition::Intake;
 use crate::policy::Policy;
+use crate::replicas::Replicas;
 use crate::time::Timestamp;
+
+/// How long a target's first answer waits for what Kubernetes says: it is being asked.
+const WORKLOAD_WITHIN: Duration = Duration::from_secs(10);
 
 /// Whether there is a picture to decide by.
 pub(super) enum Usable {
@@ -57,4 +63,12 @@ pub(super) fn usable(policy: &Policy, state: &State, intake: &Intake, now: Times
         Some((_, cause @ (Cause::NotFound | Cause::Refused))) => cause,
         _ => Cause::Stale,
     })
+}
+
+/// Whether the first answer of all still waits: it goes by what was asked for before, which Kubernetes knows.
+pub(super) fn awaits_kubernetes(state: &State, replicas: &Replicas, now: Timestamp) -> bool {
+    let starts = state
+        .first_at
+        .is_some_and(|first| now.since(first) <= WORKLOAD_WITHIN);
+    starts && state.desired.is_none() && replicas.unread == Some(Cause::NotYetObserved)
 }
