@@ -313,7 +313,7 @@ spec:
             &from_environment,
             None,
             &[
-                "16: note: triggers[0].metadata.topicFromEnv: where the workload has no such variable KEDA \
+                "15: note: triggers[0].metadata.topicFromEnv: where the workload has no such variable KEDA \
                  drops the key without a word, and all topics of the group count",
             ],
         );
