@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The checkers that `make lint` needs beside the toolchain, each in the version that is named here: two
-# from crates.io, two as programs in Python wheels (setup/linters.txt).
+# from source, two as programs in Python wheels (setup/linters.txt).
 set -euo pipefail
 
 # has PROGRAM VERSION: whether it is there in this version.
