@@ -1,7 +1,8 @@
 //! What people and Prometheus see: the web page, `/metrics`, health, and the JSON API.
 //!
 //! It reads published decisions and computes nothing. Read-only: every route is a GET that takes no
-//! body and answers from memory; only a recording waits, for the decisions that it is asked for. What is shown are names, figures and sentences, never credentials; who
+//! body and answers from memory; only a recording waits, for the decisions that it is asked for. What is
+//! shown are names, figures and sentences, never credentials; who
 //! may see it is decided in `access`. Looking at a target does not keep it alive: only KEDA's asking does.
 
 mod access;
@@ -64,6 +65,10 @@ struct Selection {
     since: Option<u64>,
     decisions: Option<usize>,
 }
+
+/// An answer that is no success, and its sentence.
+#[derive(Debug)]
+struct Refusal(StatusCode, String);
 
 /// The routes of the admin server; with a `token` the page and the API only for those who show it.
 pub fn router(
@@ -181,14 +186,11 @@ async fn serve_target(
     State(shared): State<Arc<Shared>>,
     Path((namespace, name)): Path<(String, String)>,
     Query(selection): Query<Selection>,
-) -> Response {
+) -> Result<Response, Refusal> {
     let now = shared.clock.now();
-    let target = match shared.find(&namespace, &name, selection.trigger.as_deref()) {
-        Ok(target) => target,
-        Err(sentence) => return refuse(StatusCode::NOT_FOUND, sentence),
-    };
+    let target = shared.find(&namespace, &name, selection.trigger.as_deref())?;
     let published = target.published();
-    Json(TargetDetail {
+    let detail = TargetDetail {
         now_millis: now.as_millis(),
         target: views::summary(&target, published.as_deref(), now),
         source: views::source(&target.spec),
@@ -204,22 +206,19 @@ async fn serve_target(
         }),
         notes: target.spec.notes.clone(),
         triggers: shared.triggers(&namespace, &name),
-    })
-    .into_response()
+    };
+    Ok(Json(detail).into_response())
 }
 
 async fn serve_history(
     State(shared): State<Arc<Shared>>,
     Path((namespace, name)): Path<(String, String)>,
     Query(selection): Query<Selection>,
-) -> Response {
-    let target = match shared.find(&namespace, &name, selection.trigger.as_deref()) {
-        Ok(target) => target,
-        Err(sentence) => return refuse(StatusCode::NOT_FOUND, sentence),
-    };
+) -> Result<Response, Refusal> {
+    let target = shared.find(&namespace, &name, selection.trigger.as_deref())?;
     let since = selection.since.map(Timestamp::from_millis);
     let history = target.history();
-    Json(History {
+    let history = History {
         now_millis: shared.clock.now().as_millis(),
         namespace,
         name,
@@ -229,23 +228,20 @@ async fn serve_history(
             .filter(|point| since.is_none_or(|since| point.at > since))
             .map(views::point)
             .collect(),
-    })
-    .into_response()
+    };
+    Ok(Json(history).into_response())
 }
 
 async fn serve_recording(
     State(shared): State<Arc<Shared>>,
     Path((namespace, name)): Path<(String, String)>,
     Query(selection): Query<Selection>,
-) -> Response {
-    let target = match shared.find(&namespace, &name, selection.trigger.as_deref()) {
-        Ok(target) => target,
-        Err(sentence) => return refuse(StatusCode::NOT_FOUND, sentence),
-    };
+) -> Result<Response, Refusal> {
+    let target = shared.find(&namespace, &name, selection.trigger.as_deref())?;
     let Some(recorded) = target.record(selection.decisions.unwrap_or(1)) else {
         let sentence =
             format!("{namespace}/{name} is being recorded already: wait for that to end.");
-        return refuse(StatusCode::CONFLICT, sentence);
+        return Err(Refusal(StatusCode::CONFLICT, sentence));
     };
     let Ok(Ok(ticks)) = tokio::time::timeout(RECORDING_TIMEOUT, recorded).await else {
         let sentence = format!(
@@ -253,7 +249,7 @@ async fn serve_recording(
              ask for fewer.",
             RECORDING_TIMEOUT.as_secs()
         );
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, sentence);
+        return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, sentence));
     };
     let recording = Recording {
         namespace,
@@ -262,11 +258,11 @@ async fn serve_recording(
         ticks,
     };
     match recording.to_text() {
-        Ok(text) => with_type("application/json", text),
-        Err(error) => refuse(
+        Ok(text) => Ok(with_type("application/json", text)),
+        Err(error) => Err(Refusal(
             StatusCode::INTERNAL_SERVER_ERROR,
             format!("The recording could not be written: {error}."),
-        ),
+        )),
     }
 }
 
@@ -288,26 +284,27 @@ impl Shared {
         standing.into_iter().chain(sentences).collect()
     }
 
-    /// The target, or a sentence that names those there are.
+    /// The target, or a 404 that names those there are.
     fn find(
         &self,
         namespace: &str,
         name: &str,
         trigger: Option<&str>,
-    ) -> Result<Arc<Target>, String> {
-        let Some(trigger) = trigger else {
-            return self
-                .targets
-                .find(namespace, name)
-                .ok_or_else(|| self.unknown(&format!("There is no target {namespace}/{name}.")));
+    ) -> Result<Arc<Target>, Refusal> {
+        let found = match trigger {
+            None => self.targets.find(namespace, name),
+            Some(trigger) => self
+                .of_object(namespace, name)
+                .into_iter()
+                .find(|target| views::trigger(target) == trigger),
         };
-        self.of_object(namespace, name)
-            .into_iter()
-            .find(|target| views::trigger(target) == trigger)
-            .ok_or_else(|| {
-                let what = format!("The target {namespace}/{name} has no trigger {trigger}.");
-                self.unknown(&what)
-            })
+        found.ok_or_else(|| {
+            let what = match trigger {
+                None => format!("There is no target {namespace}/{name}."),
+                Some(trigger) => format!("The target {namespace}/{name} has no trigger {trigger}."),
+            };
+            Refusal(StatusCode::NOT_FOUND, self.unknown(&what))
+        })
     }
 
     fn unknown(&self, what: &str) -> String {
@@ -348,6 +345,12 @@ impl Shared {
             .iter()
             .map(|target| views::trigger(target))
             .collect()
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        refuse(self.0, self.1)
     }
 }
 
