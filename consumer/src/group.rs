@@ -220,6 +220,13 @@ impl<T: Decode, S: Sink<T>, A: Access> ClientContext for Group<T, S, A> {
     }
 
     fn stats(&self, mut statistics: Statistics) {
+        // With KIP-848 a member that gets no partition stays at "init".
+        let is_member = statistics.cgrp.take().is_some_and(|group| {
+            group.join_state == "steady" || group.join_state == "init" && group.state == "up"
+        });
+        if is_member || statistics.brokers.values().all(|broker| broker.state != "UP") {
+            self.metrics.beat("group", clock::now());
+        }
         let topic = statistics.topics.remove(&self.options.topic);
         for (partition, of) in topic.map(|topic| topic.partitions).unwrap_or_default() {
             if let Some(at) = self.hand().positions.get(&partition).filter(|at| at.is_read) {

@@ -25,8 +25,11 @@ use tokio::time::interval;
 use crate::batch::Batch;
 use crate::clock;
 
-/// How long the consuming thread or the sink's may be silent before `/livez` fails. Either is bounded by
-/// the waits of a rebalance (15 s); a sink that does not answer, but waits as it should, is not silent.
+/// How long the consuming thread, the sink's or the group may be silent before `/livez` fails. The threads
+/// are bounded by the waits of a rebalance (15 s); a sink that does not answer, but waits as it should, is
+/// not silent. The group is if we are not a member of it though Kafka answers: a rebalance waits for its
+/// slowest member, but no longer than `max.poll.interval.ms` (60 s), and a client of which a coordinator
+/// was taken away has been seen to ask nothing of the next one.
 const SILENT_AT_MOST: Duration = Duration::from_secs(120);
 
 /// Seconds: from a healthy write to a database in trouble.
@@ -171,12 +174,12 @@ impl Shown {
         self.lag.remove(&label("partition", partition));
     }
 
-    /// Notes that a thread is alive.
-    pub fn beat(&self, thread: &'static str, now: Instant) {
-        self.health().beats.insert(thread, now);
+    /// Notes that a thread, or the group, is alive.
+    pub fn beat(&self, who: &'static str, now: Instant) {
+        self.health().beats.insert(who, now);
     }
 
-    /// Whether the consuming thread and the sink's turn.
+    /// Whether the consuming thread and the sink's turn, and the group has us.
     pub fn livez(&self, now: Instant) -> (StatusCode, String) {
         let is_old = |at: &Instant| now.saturating_duration_since(*at) >= SILENT_AT_MOST;
         match self.health().beats.iter().find(|(_, at)| is_old(at)) {
