@@ -1,6 +1,7 @@
 //! Members, assignments and rebalances, in all three kinds of groups.
 
 use evenkeel_engine::{GroupProtocol, GroupState};
+use evenkeel_scaler::observe::KafkaReading;
 
 use crate::cluster::{SharedBroker, shared_broker};
 use crate::members::{Program, QUICK, SLOW, join, produce};
@@ -266,6 +267,29 @@ async fn a_cooperative_rebalance_that_hangs_is_seen_in_progress() {
 #[tokio::test]
 async fn a_kip_848_rebalance_that_hangs_is_seen_in_progress() {
     check_in_progress(KIP_848).await;
+}
+
+#[tokio::test]
+async fn a_share_group_is_no_group_of_consumers_that_has_gone() {
+    let broker = shared_broker();
+    let servers = &broker.bootstrap_servers;
+    broker.create_topic("shared", 1).await;
+    let joined = [
+        "--bootstrap-server",
+        servers,
+        "--topic",
+        "shared",
+        "--group",
+        "sharing",
+    ];
+    let _member = tools::start(tools::SHARE_CONSUMER, &joined).await;
+    let mut watch = Watch::of(servers, "shared", "sharing");
+    let told = |reading: &KafkaReading| {
+        let mut said = reading.problems.iter().map(|problem| &problem.sentence);
+        said.any(|said| said.contains("group sharing: it is a share group"))
+    };
+    watch.until("it is called what it is", told).await;
+    assert!(watch.observe().await.group.known().is_none());
 }
 
 #[tokio::test]

@@ -2,13 +2,18 @@
 //! `kafka-consumer-groups.sh`.
 
 use std::collections::BTreeMap;
+use std::process::Stdio;
 
 use evenkeel_tools::demo::broker::KafkaTools;
+use tokio::process::Child;
 
 const CONSUMER_GROUPS: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
 
 /// Kafka's producer of test load: the one writer here that knows transactions.
 pub const PRODUCER_PERFORMANCE: &str = "org.apache.kafka.tools.ProducerPerformance";
+
+/// The one member of share groups here.
+pub const SHARE_CONSUMER: &str = "org.apache.kafka.tools.consumer.ConsoleShareConsumer";
 
 /// One line of its table, by the table's own headings. `-` is its word for none.
 #[derive(Debug)]
@@ -46,6 +51,19 @@ pub async fn run(class: &str, arguments: &[&str]) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     said
+}
+
+/// Starts a tool that runs on. It is killed when the child is dropped.
+pub async fn start(class: &str, arguments: &[&str]) -> Child {
+    let tools = KafkaTools::provision()
+        .await
+        .expect("Kafka's tools are there (make setup)");
+    let mut command = tools.command(class);
+    command
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.spawn().expect("the tool starts")
 }
 
 /// Every table begins with a line of headings; words within a line never hold spaces, but for

@@ -236,7 +236,7 @@ async fn a_group_that_changes_its_protocol_is_followed_in_the_same_tick() {
         let reading = one(&mut observer, &named("g", &["t"])).await;
         let expected = match kind {
             Kind::Classic => GroupProtocol::Classic,
-            Kind::Consumer => GroupProtocol::Consumer,
+            _ => GroupProtocol::Consumer,
         };
         assert_eq!(group(&reading).protocol, expected);
         assert_eq!(group(&reading).state, GroupState::Stable);
@@ -249,7 +249,7 @@ async fn a_group_that_changes_its_protocol_is_followed_in_the_same_tick() {
         );
         let one_question = match kind {
             Kind::Classic => (1, 0),
-            Kind::Consumer => (0, 1),
+            _ => (0, 1),
         };
         assert_eq!(
             described, one_question,
@@ -304,6 +304,15 @@ async fn a_group_that_is_none_of_consumers_is_reported() {
     let reading = one(&mut observer(&cluster), &named("g", &["t"])).await;
     assert_eq!(group(&reading).members[0].assigned, []);
     check_problem(&reading, Cause::Failed, "not a group of consumers");
+}
+
+#[tokio::test]
+async fn a_share_group_is_called_that_and_is_not_read_as_one_that_has_gone() {
+    let cluster = cluster().await;
+    cluster.world().group("g").kind = Kind::Share;
+    let reading = one(&mut observer(&cluster), &named("g", &["t"])).await;
+    assert_eq!(reading.group, Reading::Unknown(Cause::Failed));
+    check_problem(&reading, Cause::Failed, "group g: it is a share group");
 }
 
 #[tokio::test]

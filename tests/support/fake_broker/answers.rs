@@ -341,7 +341,11 @@ fn describe_groups(
             } else {
                 0
             };
-            return answer.with_group_state(text("Dead")).with_error_code(error);
+            let message = not_a(world, id, "classic").filter(|_| version >= 6);
+            return answer
+                .with_group_state(text("Dead"))
+                .with_error_message(message)
+                .with_error_code(error);
         };
         let stable = group.state == "Stable";
         let members = group.members.iter().map(|member| {
@@ -363,6 +367,12 @@ fn describe_groups(
             .with_members(members.collect())
     });
     DescribeGroupsResponse::default().with_groups(groups.collect())
+}
+
+/// Kafka's sentence about a group of another kind than asked for.
+fn not_a(world: &World, id: &GroupId, kind: &str) -> Option<StrBytes> {
+    let known = world.groups.contains_key(id.as_str());
+    known.then(|| text(&format!("Group {} is not a {kind} group.", id.as_str())))
 }
 
 fn consumer_group_describe(
@@ -390,7 +400,9 @@ fn consumer_group_describe(
             .get(id.as_str())
             .filter(|group| group.kind == Kind::Consumer);
         let Some(group) = known else {
-            return answer.with_error_code(E::GroupIdNotFound.code());
+            return answer
+                .with_error_message(not_a(world, id, "consumer"))
+                .with_error_code(E::GroupIdNotFound.code());
         };
         let members = group.members.iter().map(|member| {
             let described = consumer::Member::default()

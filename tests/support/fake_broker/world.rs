@@ -78,6 +78,7 @@ pub enum Kind {
     #[default]
     Classic,
     Consumer,
+    Share,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -122,6 +122,12 @@ pub enum Failure {
     /// The broker named an error.
     #[error("the broker says {0}")]
     Broker(ResponseError),
+    /// The group is none of consumers.
+    #[error(
+        "it is a share group or a streams group, which commits nothing that could be read as \
+         consumers' lag: set consumerGroup to a group of consumers"
+    )]
+    OfAnotherKind,
     /// The answer leaves out what was asked for.
     #[error("the broker's answer does not mention it")]
     Unanswered,
@@ -147,7 +153,7 @@ impl Failure {
             | Self::ClosedOff(_) => Cause::Refused,
             Self::Timeout { .. } => Cause::Timeout,
             Self::Oversized { .. } | Self::Malformed { .. } | Self::Unanswered => Cause::Malformed,
-            Self::Unsupported { .. } => Cause::Failed,
+            Self::Unsupported { .. } | Self::OfAnotherKind => Cause::Failed,
             Self::NotAsked => Cause::NotYetObserved,
             Self::Broker(error) => cause_of(*error),
         }
@@ -157,7 +163,11 @@ impl Failure {
     pub const fn is_of_connection(&self) -> bool {
         !matches!(
             self,
-            Self::Broker(_) | Self::Unanswered | Self::NotAsked | Self::Unsupported { .. }
+            Self::Broker(_)
+                | Self::Unanswered
+                | Self::NotAsked
+                | Self::OfAnotherKind
+                | Self::Unsupported { .. }
         )
     }
 

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::brokers::Brokers;
 use super::coordinators::Coordinators;
 use super::failure::Failure;
-use super::members::{self, Described, Description};
+use super::members::{self, Absent, Described, Description};
 use super::offsets::{self, GroupOffsets, Wanted};
 
 /// Groups of one describing request. A member takes some four hundred bytes (its ids, subscription
@@ -171,7 +171,7 @@ async fn describe(
     // Those that no longer speak what they spoke before are asked in the other protocol.
     let changed = |answers: &BTreeMap<String, Described>, was: GroupProtocol| -> Vec<&str> {
         let is = |group: &&str| {
-            protocols.get(*group) == Some(&was) && matches!(answers.get(*group), Some(Ok(None)))
+            protocols.get(*group) == Some(&was) && matches!(answers.get(*group), Some(Ok(Err(_))))
         };
         groups.iter().copied().filter(is).collect()
     };
@@ -203,10 +203,13 @@ async fn describe(
 /// One description of a group from its answers in both protocols, each absent if not asked.
 fn either(consumer: Option<Described>, classic: Option<Described>) -> Result<Description, Failure> {
     match (consumer, classic) {
-        (Some(Ok(Some(description))), _) | (_, Some(Ok(Some(description)))) => Ok(description),
+        (Some(Ok(Ok(description))), _) | (_, Some(Ok(Ok(description)))) => Ok(description),
         (Some(Err(failure)), _) | (_, Some(Err(failure))) => Err(failure),
         (None, None) => Err(Failure::Unanswered),
-        (Some(Ok(None)) | None, Some(Ok(None)) | None) => Ok(Description {
+        (Some(Ok(Err(Absent::OfAnotherKind))), Some(Ok(Err(Absent::OfAnotherKind)))) => {
+            Err(Failure::OfAnotherKind)
+        }
+        (Some(Ok(Err(_))) | None, Some(Ok(Err(_))) | None) => Ok(Description {
             observation: GroupObservation {
                 protocol: GroupProtocol::Classic,
                 state: GroupState::Dead,
@@ -247,7 +250,9 @@ async fn describe_consumer(
             // A broker without KIP-848 has no groups that speak it.
             Err(Failure::Unsupported { .. }) => all_of(
                 chunk,
-                chunk.iter().map(|&group| (group.to_owned(), Ok(None))),
+                chunk
+                    .iter()
+                    .map(|&group| (group.to_owned(), Ok(Err(Absent::Unknown)))),
             ),
             Err(failure) => all_failed(chunk, &failure),
         }

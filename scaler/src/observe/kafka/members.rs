@@ -13,6 +13,7 @@ use kafka_protocol::messages::consumer_group_describe_response::{
     Assignment, DescribedGroup as ConsumerGroup,
 };
 use kafka_protocol::messages::describe_groups_response::DescribedGroup as ClassicGroup;
+use kafka_protocol::protocol::StrBytes;
 
 use super::failure::Failure;
 use super::protocol::decode;
@@ -34,14 +35,23 @@ pub struct Description {
     pub problems: Vec<Problem>,
 }
 
-/// A group in one protocol: none when the coordinator knows no such group in that protocol.
-pub type Described = Result<Option<Description>, Failure>;
+/// A group in one protocol, or why the coordinator has none in that protocol.
+pub type Described = Result<Result<Description, Absent>, Failure>;
+
+/// Why there is no group in the protocol that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// None of that name is known.
+    Unknown,
+    /// One is, of another kind.
+    OfAnotherKind,
+}
 
 /// A group from an answer to DescribeGroups.
 pub fn classic(group: &ClassicGroup) -> (String, Described) {
     let id = group.group_id.to_string();
     let described = match ResponseError::try_from_code(group.error_code) {
-        Some(error) if is_absent(error) => Ok(None),
+        Some(error) if is_absent(error) => Ok(Err(Absent::of(group.error_message.as_ref()))),
         Some(error) => Err(Failure::Broker(error)),
         None => read_classic(&id, group),
     };
@@ -51,7 +61,7 @@ pub fn classic(group: &ClassicGroup) -> (String, Described) {
 fn read_classic(id: &str, group: &ClassicGroup) -> Described {
     let state = state(&group.group_state)?;
     if state == GroupState::Dead {
-        return Ok(None);
+        return Ok(Err(Absent::Unknown));
     }
     let mut problems = Vec::new();
     let of_consumers = group.protocol_type.as_str() == CONSUMER_PROTOCOL_TYPE;
@@ -93,7 +103,7 @@ fn read_classic(id: &str, group: &ClassicGroup) -> Described {
         })
         .collect();
     members.sort_by(|one, other| one.id.cmp(&other.id));
-    Ok(Some(Description {
+    Ok(Ok(Description {
         observation: GroupObservation {
             protocol: GroupProtocol::Classic,
             state,
@@ -108,7 +118,7 @@ fn read_classic(id: &str, group: &ClassicGroup) -> Described {
 pub fn consumer(group: &ConsumerGroup) -> (String, Described) {
     let id = group.group_id.to_string();
     let described = match ResponseError::try_from_code(group.error_code) {
-        Some(error) if is_absent(error) => Ok(None),
+        Some(error) if is_absent(error) => Ok(Err(Absent::of(group.error_message.as_ref()))),
         Some(error) => Err(Failure::Broker(error)),
         None => read_consumer(group),
     };
@@ -118,7 +128,7 @@ pub fn consumer(group: &ConsumerGroup) -> (String, Described) {
 fn read_consumer(group: &ConsumerGroup) -> Described {
     let state = state(&group.group_state)?;
     if state == GroupState::Dead {
-        return Ok(None);
+        return Ok(Err(Absent::Unknown));
     }
     let mut members: Vec<Member> = group
         .members
@@ -131,7 +141,7 @@ fn read_consumer(group: &ConsumerGroup) -> Described {
         })
         .collect();
     members.sort_by(|one, other| one.id.cmp(&other.id));
-    Ok(Some(Description {
+    Ok(Ok(Description {
         observation: GroupObservation {
             protocol: GroupProtocol::Consumer,
             state,
@@ -214,6 +224,22 @@ fn sorted<'a>(owned: impl Iterator<Item = (&'a str, &'a [i32])>) -> Vec<Assigned
             }
         })
         .collect()
+}
+
+// === impl Absent ===
+
+impl Absent {
+    /// By the coordinator's sentence: it has one error code for both.
+    fn of(said: Option<&StrBytes>) -> Self {
+        let said = said
+            .map(|text| text.trim_end_matches('.'))
+            .unwrap_or_default();
+        let kinds = [" is not a classic group", " is not a consumer group"];
+        match kinds.iter().any(|kind| said.ends_with(kind)) {
+            true => Self::OfAnotherKind,
+            false => Self::Unknown,
+        }
+    }
 }
 
 /// Whether an error says that there is no such group in the protocol asked for.
