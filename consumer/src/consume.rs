@@ -15,13 +15,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock;
 use crate::group::{Access, Group};
-use crate::metrics::{Metrics, serve, show_rate};
+use crate::metrics::{Metrics, TOPIC, serve, show_rate};
 use crate::options::{Options, refusal, refuse};
 use crate::position::Position;
 use crate::sink::{Decode, Sink};
@@ -126,6 +126,7 @@ pub fn consume<T: Decode, S: Sink<T>, A: Access>(
         .create_with_context(group)
         .map_err(|error| anyhow::anyhow!("no Kafka client: {}", refusal(&error)))?;
     consumer.subscribe(&[&options.topic])?;
+    tracing::info!(group = %options.group, topic = %options.topic, "joining");
     let mut consuming = Consuming { consumer, options, metrics, paused: BTreeSet::new() };
     while !stop.load(Ordering::Acquire) {
         consuming.turn()?;
@@ -143,6 +144,9 @@ impl<T: Decode, S: Sink<T>, A: Access> Consuming<T, S, A> {
             self.group().hand().ask_at = now + ASK_EVERY;
             self.place();
             self.pass_over();
+            if self.group().hand().look_at <= now {
+                self.group().look(&self.consumer);
+            }
         }
         let (is_full, due_at, busy_since) = {
             let mut hand = self.group().hand();
@@ -180,8 +184,15 @@ impl<T: Decode, S: Sink<T>, A: Access> Consuming<T, S, A> {
                 Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
                     return Err(error.into());
                 }
-                // Brokers away, a topic not there yet: the client tries again by itself, and says so.
-                Some(Err(error)) => tracing::debug!(%error, "polled an error"),
+                // The client tries again by itself, and says so; brokers that are away, for example.
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "polled an error");
+                    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition)
+                    {
+                        let missing = format!("{} does not exist", self.options.topic);
+                        self.metrics.set_trouble(TOPIC, Some(missing));
+                    }
+                }
             }
             wait = Duration::ZERO;
         }

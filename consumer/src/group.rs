@@ -21,7 +21,7 @@ use std::error::Error;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use rdkafka::client::{ClientContext, DefaultClientContext, OAuthToken};
@@ -32,7 +32,7 @@ use rdkafka::{Offset, Statistics, TopicPartitionList};
 
 use crate::clock;
 use crate::hand::Hand;
-use crate::metrics::{Metrics, OFFSETS, PARTITION, label};
+use crate::metrics::{Metrics, OFFSETS, PARTITION, TOPIC, label};
 use crate::options::Options;
 use crate::position::{Position, decide};
 use crate::sink::{Decode, Sink};
@@ -44,6 +44,9 @@ pub const FINISH_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long it may take to find out where partitions go on, before others have their turn.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether somebody else has moved what is stored, where nothing shows it.
+const LOOK_EVERY: Duration = Duration::from_secs(20);
 
 /// How a client gets tokens for SASL OAUTHBEARER; [`()`](unit) leaves it to librdkafka's properties.
 pub trait Access: Send + Sync + 'static {
@@ -114,10 +117,44 @@ impl<T: Decode, S: Sink<T>, A: Access> Group<T, S, A> {
         consumer: &BaseConsumer<Self>,
         waiting: BTreeMap<i32, Position>,
     ) -> BTreeMap<i32, Position> {
-        let placed = self.try_to_place(consumer, waiting);
-        let trouble = placed.as_ref().err().map(|error| format!("{error:#}"));
+        if waiting.is_empty() || self.hand().leave_by.is_some() {
+            return BTreeMap::new();
+        }
+        self.told(self.try_to_place(consumer, waiting))
+    }
+
+    /// Looks whether what is stored of partitions with nothing in hand is what this member believes: a
+    /// person may have moved it. Those of which it is not are asked for anew. And a sink that is away is
+    /// told before there is something to write.
+    pub fn look(&self, consumer: &BaseConsumer<Self>) {
+        let idle: Vec<i32> = self.hand().idle().keys().copied().collect();
+        let stored = match idle.is_empty() {
+            true => Ok(BTreeMap::new()),
+            false => self.stored(consumer, &idle, clock::now() + ASK_WITHIN),
+        };
+        let stored = self.told(stored);
+        self.hand().compare(&stored);
+    }
+
+    /// What was asked of the offsets, and in `/readyz` why it cannot be told.
+    fn told<V: Default>(&self, asked: anyhow::Result<V>) -> V {
+        let trouble = asked.as_ref().err().map(|error| format!("{error:#}"));
+        let next = if trouble.is_some() { ASK_WITHIN } else { LOOK_EVERY };
+        self.hand().look_at = clock::now() + next;
         self.metrics.set_trouble(OFFSETS, trouble);
-        placed.unwrap_or_default()
+        asked.unwrap_or_default()
+    }
+
+    /// What the sink has stored of them.
+    fn stored(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        partitions: &[i32],
+        until: Instant,
+    ) -> anyhow::Result<BTreeMap<i32, i64>> {
+        let left = || until.saturating_duration_since(clock::now());
+        let cluster = consumer.client().fetch_cluster_id(left());
+        self.hand().ask(&cluster.context("Kafka does not answer")?, partitions, left())
     }
 
     fn try_to_place(
@@ -126,15 +163,10 @@ impl<T: Decode, S: Sink<T>, A: Access> Group<T, S, A> {
         waiting: BTreeMap<i32, Position>,
     ) -> anyhow::Result<BTreeMap<i32, Position>> {
         let (mut placed, mut back) = (BTreeMap::new(), BTreeMap::new());
-        if waiting.is_empty() || self.hand().leave_by.is_some() {
-            return Ok(placed);
-        }
         let until = clock::now() + ASK_WITHIN;
         let left = || until.saturating_duration_since(clock::now());
         let all = self.list(waiting.keys().map(|partition| (*partition, 0)));
-        let cluster =
-            consumer.client().fetch_cluster_id(left()).context("Kafka does not answer")?;
-        let stored = self.hand().ask(&cluster, &numbers(&all), left())?;
+        let stored = self.stored(consumer, &numbers(&all), until)?;
         let committed = offsets(&consumer.committed_offsets(all.clone(), left())?);
         // All partitions in one request to each broker.
         let reaches = |which| -> KafkaResult<BTreeMap<i32, i64>> {
@@ -226,6 +258,9 @@ impl<T: Decode, S: Sink<T>, A: Access> ClientContext for Group<T, S, A> {
         });
         if is_member || statistics.brokers.values().all(|broker| broker.state != "UP") {
             self.metrics.beat("group", clock::now());
+        }
+        if !self.hand().positions.is_empty() {
+            self.metrics.set_trouble(TOPIC, None);
         }
         let topic = statistics.topics.remove(&self.options.topic);
         for (partition, of) in topic.map(|topic| topic.partitions).unwrap_or_default() {

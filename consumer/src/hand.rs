@@ -47,6 +47,8 @@ pub struct Hand<T, S> {
     pub leave_by: Option<Instant>,
     /// When it is asked next where waiting partitions go on.
     pub ask_at: Instant,
+    /// When it is looked next whether what is stored is as it was left.
+    pub look_at: Instant,
 }
 
 /// A batch that was handed over, without the partitions that have left since.
@@ -81,6 +83,7 @@ impl<T: Decode, S: Sink<T>> Hand<T, S> {
             metrics,
             leave_by: None,
             ask_at: clock::now(),
+            look_at: clock::now(),
         })
     }
 
@@ -198,6 +201,22 @@ impl<T: Decode, S: Sink<T>> Hand<T, S> {
     pub fn waiting(&self) -> BTreeMap<i32, Position> {
         let waits = |(one, at): &(&i32, &Position)| !at.is_read && !self.holds(**one, at);
         self.positions.iter().filter(waits).map(|(one, at)| (*one, *at)).collect()
+    }
+
+    /// The partitions that are read, and of which nothing is in hand.
+    pub fn idle(&self) -> BTreeMap<i32, Position> {
+        let idles = |(one, at): &(&i32, &Position)| at.is_read && !self.holds(**one, at);
+        self.positions.iter().filter(idles).map(|(one, at)| (*one, *at)).collect()
+    }
+
+    /// Has those partitions wait of which something else is stored than was left there.
+    pub fn compare(&mut self, stored: &BTreeMap<i32, i64>) {
+        for (partition, stored) in stored {
+            let at = self.positions.get_mut(partition);
+            if let Some(at) = at.filter(|at| *stored >= 0 && *stored != at.from) {
+                at.is_read = false;
+            }
+        }
     }
 
     /// What the sink has stored.

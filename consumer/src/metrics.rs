@@ -42,11 +42,13 @@ const AGE_SECONDS: [f64; 12] =
 /// Records: the default batch is 100.
 const BATCH_RECORDS: [f64; 9] = [1.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1000.0, 5000.0, 10_000.0];
 
-/// Who may be in trouble: the sink, which is tried again; the offsets, which cannot be asked for; and each
-/// partition that waits for a person.
+/// Who may be in trouble: the sink, which is tried again; the offsets, which cannot be asked for; the topic,
+/// which is not there; and each partition that waits for a person.
 pub const SINK: &str = "sink";
 /// See [`SINK`].
 pub const OFFSETS: &str = "offsets";
+/// See [`SINK`].
+pub const TOPIC: &str = "topic";
 /// See [`SINK`]; with its number.
 pub const PARTITION: &str = "partition";
 

@@ -264,14 +264,9 @@ fn a_replay_by_the_readmes_statements_is_followed_by_members_that_run() {
     // Records keep coming, and batches are in flight.
     for round in 0..10 {
         world.send(40, unchanged);
-        let replay = format!(
-            "BEGIN; \
-             UPDATE consumer_offsets SET next_offset = {round} \
-             WHERE consumer_group = 'workers' AND topic = 'trades' AND next_offset > {round}; \
-             DELETE FROM trades WHERE kafka_offset >= {round}; \
-             COMMIT"
-        );
-        world.database.run(&owner, &replay);
+        // Where the members have not come beyond the one before, it has nothing to do.
+        let refusal = world.database.refusal(&owner, &recipe(round, "kafka_partition >= 0"));
+        assert!(refusal.is_none_or(|why| why.contains("nothing was changed")));
     }
     // Whoever writes next finds the offsets moved.
     world.send(4, unchanged);
@@ -279,6 +274,38 @@ fn a_replay_by_the_readmes_statements_is_followed_by_members_that_run() {
     world.wait_for_rows(sent);
     first.leave();
     second.leave();
+}
+
+/// README's recipe, from this offset on, of these partitions.
+fn recipe(from: i64, partitions: &str) -> String {
+    let readme = include_str!("../../README.md");
+    let (_, recipe) = readme.split_once("## Replay").unwrap();
+    let (_, recipe) = recipe.split_once("```sql").unwrap();
+    let (recipe, _) = recipe.split_once("```").unwrap();
+    assert!(recipe.contains("kafka_partition = 0") && recipe.contains("1000"));
+    recipe.replace("kafka_partition = 0", partitions).replace("1000", &from.to_string())
+}
+
+#[test]
+fn a_replay_is_followed_where_no_record_comes_and_deletes_nothing_that_is_not_read_again() {
+    let mut world = World::new();
+    world.send(40, unchanged);
+    let member = world.join();
+    world.wait_for_rows(40);
+    let owner = world.database.connect().unwrap();
+    // A typo in the group, and an offset that was not reached.
+    for wrong in [
+        recipe(3, "kafka_partition = 0").replace("'workers'", "'worker'"),
+        recipe(99, "kafka_partition = 0"),
+    ] {
+        let refusal = world.database.refusal(&owner, &wrong);
+        assert!(refusal.is_some_and(|why| why.contains("nothing was changed")));
+        assert_eq!(world.database.number(COUNT), 40);
+    }
+    world.database.run(&owner, &recipe(3, "kafka_partition = 0"));
+    assert!(world.database.number(COUNT) < 40);
+    world.wait_for_rows(40);
+    member.leave();
 }
 
 #[test]

@@ -153,6 +153,12 @@ impl Database {
         self.runtime.block_on(client.batch_execute(statements)).unwrap();
     }
 
+    /// Why statements are refused, if they are.
+    pub fn refusal(&self, client: &Client, statements: &str) -> Option<String> {
+        let error = self.runtime.block_on(client.batch_execute(statements)).err()?;
+        Some(error.as_db_error().unwrap().message().to_owned())
+    }
+
     /// The one number that a query gives.
     pub fn number(&self, query: &str) -> i64 {
         let client = self.connect().unwrap();
