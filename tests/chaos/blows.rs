@@ -88,6 +88,7 @@ impl World {
     /// Strikes, and waits until every partition has moved on.
     pub async fn strike(&mut self, blow: Blow) {
         self.say(&format!("{blow:?}"));
+        self.replace_killed();
         match blow {
             Blow::Kill => {
                 self.kill_member().await;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,6 +11,8 @@ use evenkeel_tools::demo::broker::{BrokerOptions, EmbeddedBroker};
 use evenkeel_tools::demo::postgres::EmbeddedPostgres;
 use evenkeel_tools::demo::process::{self, bound_command};
 use serde::Deserialize;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::process::Child;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -31,6 +34,9 @@ const POISON_SHARE: &str = "0.002";
 const DEADLINE: Duration = Duration::from_secs(180);
 
 const POLL: Duration = Duration::from_millis(100);
+
+/// How often the members' liveness is asked for.
+const PROBE: Duration = Duration::from_secs(10);
 
 /// The stage of the test.
 pub struct World {
@@ -69,6 +75,7 @@ pub enum Setting {
 pub struct Member {
     pub process: Child,
     pub name: String,
+    port: u16,
 }
 
 /// What the producer said last.
@@ -169,6 +176,8 @@ impl World {
     pub fn add_member(&mut self) {
         self.started += 1;
         let name = format!("member-{}", self.started);
+        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr());
+        let port = free.expect("a free port").port();
         let log = self.folder.path().join(format!("{name}.log"));
         let pooled = self.pooler.as_ref().map(Pooler::url);
         let url = pooled.unwrap_or_else(|| self.database.url());
@@ -193,13 +202,14 @@ impl World {
             .args(["--batch-size", "50", "--batch-timeout-seconds", "0.05"])
             .args(["--group-protocol", protocol])
             .args(timing)
-            .args(["--metrics-listen", "none"])
+            .args(["--metrics-listen", &format!("127.0.0.1:{port}")])
             .stdout(Stdio::null())
             .stderr(File::create(log).expect("a file"))
             .spawn();
         self.members.push_back(Member {
             process: member.expect("the consumer starts"),
             name,
+            port,
         });
     }
 
@@ -285,6 +295,33 @@ impl World {
         self.members.push_back(member);
     }
 
+    /// Does what a kubelet would, first half: kills those whose liveness probe fails.
+    async fn kill_silent(&self) {
+        for member in &self.members {
+            let said = ask(member.port, "/livez").await.unwrap_or_default();
+            if said.starts_with("HTTP/1.1 503") {
+                let why = said.lines().last().unwrap_or_default();
+                self.say(&format!("{} is killed: {why}", member.name));
+                process::signal(&member.process, "KILL").await;
+            }
+        }
+    }
+
+    /// And the second: starts others in their place. None ends in any other way.
+    pub fn replace_killed(&mut self) {
+        for _ in 0..self.members.len() {
+            let mut member = self.oldest();
+            match member.process.try_wait().expect("its end can be seen") {
+                None => self.members.push_back(member),
+                Some(status) => {
+                    let killed = status.signal() == Some(9);
+                    assert!(killed, "{}: {status}\n{}", member.name, self.logs());
+                    self.add_member();
+                }
+            }
+        }
+    }
+
     fn oldest(&mut self) -> Member {
         self.members.pop_front().expect("there is a member")
     }
@@ -293,7 +330,12 @@ impl World {
     pub async fn wait_until_all_move_on(&self) {
         let reached = "SELECT kafka_partition, next_offset FROM consumer_offsets ORDER BY 1";
         let mut before: Option<Vec<(i32, i64)>> = None;
+        let mut probe_at = Instant::now();
         self.wait_for("every partition to move on", async || {
+            if probe_at <= Instant::now() {
+                self.kill_silent().await;
+                probe_at = Instant::now() + PROBE;
+            }
             let now = self.database.ask(reached).await.ok()?;
             let number = |line: &str| -> Option<(i32, i64)> {
                 let (partition, offset) = line.split_once('|')?;
@@ -367,6 +409,21 @@ impl World {
         });
         tails.collect()
     }
+}
+
+/// What a member's server says, if it does.
+async fn ask(port: u16, path: &str) -> Option<String> {
+    let said = async {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut said = String::new();
+        stream.read_to_string(&mut said).await.ok()?;
+        Some(said)
+    };
+    tokio::time::timeout(Duration::from_secs(2), said)
+        .await
+        .ok()?
 }
 
 fn program(name: &str) -> PathBuf {
