@@ -2,19 +2,25 @@
 //!
 //! A real broker and a real PostgreSQL, one topic filled once. Into PostgreSQL: the consumer beside
 //! the published approach in Python and beside the same COPY with no Kafka. Without a database: the
-//! consumer beside librdkafka alone. Nothing is asserted: figures of one machine are for reading,
+//! consumer beside librdkafka alone. With the CPU and memory that each takes, without Kafka's and
+//! PostgreSQL's. Nothing is asserted: figures of one machine are for reading,
 //! side by side. And what a member that comes or goes costs those that stay.
 
 #![allow(
     missing_docs,
     clippy::disallowed_methods,
     clippy::expect_used,
+    clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
     reason = "a bench that cannot measure fails loudly"
 )]
 
+#[path = "support/usage.rs"]
+mod usage;
+
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -23,23 +29,31 @@ use comfy_table::presets::ASCII_MARKDOWN;
 use evenkeel_tools::demo::broker::{BrokerOptions, EmbeddedBroker};
 use evenkeel_tools::demo::postgres::EmbeddedPostgres;
 use evenkeel_tools::demo::process::{self, bound_command};
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use usage::Usage;
 
 const TOPIC: &str = "trades";
 const PARTITIONS: i32 = 12;
 
-/// Records in the topic. Small runs take the first of them.
-const RECORDS: u64 = 1_500_000;
+/// Records in the topic: ten seconds and more of what is fastest. Others take the first of them.
+const RECORDS: u64 = 12_000_000;
 
 /// How often each is measured, in turn with what it is held against; the median counts. On a machine
 /// that does other things too, a single run is mostly about those.
-const ROUNDS: usize = 3;
-
-/// The same where a run takes a second or two.
-const NULL_ROUNDS: usize = 9;
+const ROUNDS: usize = 5;
 
 /// Records/s asked of the producer: its own goal.
 const PRODUCER_RATE: &str = "200000";
+
+/// What one run was.
+#[derive(Clone, Copy, Debug)]
+struct Figure {
+    records_per_second: f64,
+    /// Seconds of CPU for a million records.
+    cpu_seconds: f64,
+    resident_megabytes: f64,
+}
 
 #[tokio::main]
 async fn main() {
@@ -122,23 +136,36 @@ async fn produce(servers: &str) {
 
 async fn null(servers: &str) {
     println!("\n## Without a database\n");
-    let records = (RECORDS - 200_000).to_string();
-    let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN);
-    table.set_header(["", "records/s", "of librdkafka alone"]);
+    let records = RECORDS - 200_000;
     let (mut raw, mut ours) = (Vec::new(), Vec::new());
-    for _ in 0..NULL_ROUNDS {
-        raw.push(limit(&["raw", servers, TOPIC, "--records", &records]).await);
-        ours.push(limit(&["null", servers, TOPIC, "--records", &records]).await);
+    for _ in 0..ROUNDS {
+        raw.push(limit(&["raw", servers, TOPIC], records).await);
+        ours.push(limit(&["null", servers, TOPIC], records).await);
     }
-    let (raw, ours) = (median(raw), median(ours));
-    for (name, rate) in [
+    let mut table = table(["", "records/s", "of librdkafka alone"]);
+    let of = median(&raw).records_per_second;
+    for (name, figures) in [
         ("librdkafka, poll and drop", raw),
         ("the consumer, null sink", ours),
     ] {
-        table.add_row([name.to_owned(), format!("{rate:.0}"), percent(rate, raw)]);
+        let figure = median(&figures);
+        let [rate, cpu, memory] = figure.cells();
+        let ratio = percent(figure.records_per_second, of);
+        table.add_row([name.to_owned(), rate, ratio, cpu, memory]);
     }
     println!("{table}");
+}
+
+/// With the columns that all have.
+fn table<const N: usize>(columns: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_style(ASCII_MARKDOWN);
+    table.set_header(
+        columns
+            .into_iter()
+            .chain(["CPU-s a million records", "resident MiB"]),
+    );
+    table
 }
 
 /// What a ninth member costs the eight that are there.
@@ -154,7 +181,7 @@ async fn pauses(servers: &str) {
             "--load",
             "2400",
         ])
-        .stderr(std::process::Stdio::null())
+        .stderr(Stdio::null())
         .spawn();
     let mut producer = producer.expect("the producer starts");
     let mut table = Table::new();
@@ -189,50 +216,53 @@ async fn pauses(servers: &str) {
 
 async fn into_postgres(servers: &str, database: &EmbeddedPostgres) {
     println!("\n## Into PostgreSQL, one consumer\n");
-    let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN);
-    table.set_header([
+    let mut table = table([
         "records a batch",
         "",
         "records/s",
         "x Python",
         "of COPY alone",
     ]);
-    for (batch_size, records, slow_records) in [(100, 100_000, 20_000), (5000, 800_000, 60_000)] {
+    // Enough for ten seconds of each: COPY alone, ours, Python's COPY, Python.
+    for (batch_size, records) in [
+        (100, [800_000, 500_000, 250_000, 120_000]),
+        (5000, [5_000_000, 3_000_000, 1_000_000, 300_000]),
+    ] {
+        let [copied, owned, python_copied, inserted] = records;
         let size = batch_size.to_string();
         let url = database.url();
-        let copied = [
-            "copy",
-            &url,
-            "--batch-size",
-            &size,
-            "--records",
-            &records.to_string(),
-        ];
-        let [mut copy, mut python, mut one, mut two] = [const { Vec::new() }; 4];
+        let mut figures = [const { Vec::new() }; 5];
         for _ in 0..ROUNDS {
-            copy.push(limit(&copied).await);
+            let [alone, insert, copy, one, two] = &mut figures;
+            alone.push(limit(&["copy", &url, "--batch-size", &size], copied).await);
             fresh_tables(database).await;
-            python.push(rival(servers, database, batch_size, slow_records).await);
+            insert.push(rival("insert", servers, database, (batch_size, inserted)).await);
             fresh_tables(database).await;
-            one.push(ours(servers, database, (batch_size, "1"), records).await);
+            copy.push(rival("copy", servers, database, (batch_size, python_copied)).await);
             fresh_tables(database).await;
-            two.push(ours(servers, database, (batch_size, "2"), records).await);
+            one.push(ours(servers, database, (batch_size, "1"), owned).await);
+            fresh_tables(database).await;
+            two.push(ours(servers, database, (batch_size, "2"), owned).await);
         }
-        let (copy, python) = (median(copy), median(python));
-        let (one, two) = (median(one), median(two));
-        for (name, rate) in [
-            ("COPY alone", copy),
-            ("Python, executemany", python),
-            ("the consumer", one),
-            ("the consumer, --writers 2", two),
-        ] {
+        let figures = figures.each_ref().map(|figures| median(figures));
+        let [alone, python, ..] = figures.map(|figure| figure.records_per_second);
+        let names = [
+            "COPY alone",
+            "Python, executemany",
+            "Python, COPY",
+            "the consumer",
+            "the consumer, --writers 2",
+        ];
+        for (name, figure) in names.into_iter().zip(figures) {
+            let [rate, cpu, memory] = figure.cells();
             table.add_row([
                 size.clone(),
                 name.to_owned(),
-                format!("{rate:.0}"),
-                format!("{:.1}", rate / python),
-                percent(rate, copy),
+                rate,
+                format!("{:.1}", figure.records_per_second / python),
+                percent(figure.records_per_second, alone),
+                cpu,
+                memory,
             ]);
         }
     }
@@ -243,37 +273,40 @@ async fn into_postgres(servers: &str, database: &EmbeddedPostgres) {
 async fn ways_in(database: &EmbeddedPostgres) {
     println!("\n## Ways into PostgreSQL, no Kafka, 5,000 rows a transaction\n");
     let url = database.url();
-    let mut table = Table::new();
-    table.load_style(ASCII_MARKDOWN);
-    table.set_header(["", "rows/s", "of the first"]);
-    let copy = limit(&["copy", &url]).await;
-    for (name, arguments) in [
-        ("binary COPY", None),
+    let mut table = table(["", "rows/s", "of the first"]);
+    let ways = [
+        ("binary COPY", vec!["copy", &url]),
         (
             "binary COPY, primary key (partition, offset)",
-            Some(vec!["copy", &url, "--with-key"]),
+            vec!["copy", &url, "--with-key"],
         ),
         (
             "INSERT from unnest, ON CONFLICT DO NOTHING on the same key",
-            Some(vec!["insert", &url]),
+            vec!["insert", &url],
         ),
-    ] {
-        let rate = match arguments {
-            Some(arguments) => limit(&arguments).await,
-            None => copy,
-        };
-        table.add_row([name.to_owned(), format!("{rate:.0}"), percent(rate, copy)]);
+    ];
+    let mut first = None;
+    for (name, arguments) in ways {
+        let mut figures = Vec::new();
+        for _ in 0..ROUNDS {
+            figures.push(limit(&arguments, 2_000_000).await);
+        }
+        let figure = median(&figures);
+        let first = first.get_or_insert(figure.records_per_second);
+        let [rate, cpu, memory] = figure.cells();
+        let ratio = percent(figure.records_per_second, *first);
+        table.add_row([name.to_owned(), rate, ratio, cpu, memory]);
     }
     println!("{table}");
 }
 
-/// Records/s of the real process, from the first rows seen to the last.
+/// Of the real process, from the first rows seen to the last.
 async fn ours(
     servers: &str,
     database: &EmbeddedPostgres,
     (batch_size, writers): (u64, &str),
     records: u64,
-) -> f64 {
+) -> Figure {
     // A group of its own each time: fresh tables begin where Kafka has the group's offsets.
     static RUN: AtomicU32 = AtomicU32::new(0);
     let group = format!("ours-{}", RUN.fetch_add(1, Ordering::Relaxed));
@@ -295,7 +328,7 @@ async fn ours(
             "--metrics-listen",
             "none",
         ])
-        .stderr(std::process::Stdio::null())
+        .stderr(Stdio::null())
         .spawn()
         .expect("the consumer starts");
     let query = "SELECT coalesce(sum(greatest(next_offset, 0)), 0) FROM consumer_offsets";
@@ -314,11 +347,17 @@ async fn ours(
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
+    let figure = Figure::of(&consumer, rate, records);
     process::end(&mut consumer, Duration::from_secs(30)).await;
-    rate
+    figure
 }
 
-async fn rival(servers: &str, database: &EmbeddedPostgres, batch_size: u64, records: u64) -> f64 {
+async fn rival(
+    how: &str,
+    servers: &str,
+    database: &EmbeddedPostgres,
+    (batch_size, records): (u64, u64),
+) -> Figure {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/consumer");
     let modules = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rival-modules");
     let python = process::find_program("python3").expect("python3: apt-get install python3");
@@ -347,9 +386,9 @@ async fn rival(servers: &str, database: &EmbeddedPostgres, batch_size: u64, reco
     command
         .env("PYTHONPATH", modules)
         .arg(folder.join("rival.py"))
-        .args([servers, TOPIC, &database.url()])
+        .args([how, servers, TOPIC, &database.url()])
         .args([batch_size.to_string(), records.to_string()]);
-    number(command).await
+    figure(command, records).await
 }
 
 async fn fresh_tables(database: &EmbeddedPostgres) {
@@ -359,18 +398,34 @@ async fn fresh_tables(database: &EmbeddedPostgres) {
     database.apply(&schema).await.expect("the schema applies");
 }
 
-async fn limit(arguments: &[&str]) -> f64 {
+async fn limit(arguments: &[&str], records: u64) -> Figure {
     let mut command = bound_command(&program("examples/limits"));
-    command.args(arguments);
-    number(command).await
+    command
+        .args(arguments)
+        .args(["--records", &records.to_string()]);
+    figure(command, records).await
 }
 
-/// The one number that a program prints.
-async fn number(command: Command) -> f64 {
-    let said = output(command).await;
-    said.trim()
-        .parse()
-        .unwrap_or_else(|_| panic!("not a number: {said}"))
+/// Of a program that prints records/s, and ends with its input.
+async fn figure(mut command: Command, records: u64) -> Figure {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut said = String::new();
+    let mut output = BufReader::new(child.stdout.take().expect("it writes"));
+    output
+        .read_line(&mut said)
+        .await
+        .expect("it writes a number");
+    let rate = said.trim().parse();
+    let rate = rate.unwrap_or_else(|_| panic!("not a number: {said} ({command:?})"));
+    let figure = Figure::of(&child, rate, records);
+    drop(child.stdin.take());
+    let status = child.wait().await.expect("its end can be seen");
+    assert!(status.success(), "{command:?}: {status}");
+    figure
 }
 
 async fn output(mut command: Command) -> String {
@@ -388,8 +443,32 @@ fn program(name: &str) -> PathBuf {
     path
 }
 
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
+impl Figure {
+    /// Of a process that still runs, and has dealt with so many records.
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    fn of(child: &Child, records_per_second: f64, records: u64) -> Self {
+        let usage = Usage::of(child.id().expect("it still runs"));
+        Self {
+            records_per_second,
+            cpu_seconds: usage.cpu_milliseconds * 1000.0 / records as f64,
+            resident_megabytes: usage.resident_megabytes,
+        }
+    }
+
+    /// Records/s, CPU and memory.
+    fn cells(self) -> [String; 3] {
+        [
+            format!("{:.0}", self.records_per_second),
+            format!("{:.2}", self.cpu_seconds),
+            format!("{:.0}", self.resident_megabytes),
+        ]
+    }
+}
+
+/// The run whose speed is the median.
+fn median(figures: &[Figure]) -> Figure {
+    let mut figures = figures.to_vec();
+    figures.sort_by(|one, other| one.records_per_second.total_cmp(&other.records_per_second));
     figures[figures.len() / 2]
 }
 

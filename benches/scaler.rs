@@ -29,6 +29,8 @@ mod real;
 mod secured;
 #[path = "scaler/served.rs"]
 mod served;
+#[path = "support/usage.rs"]
+mod usage;
 #[path = "scaler/wake.rs"]
 mod wake;
 

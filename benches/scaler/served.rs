@@ -11,23 +11,16 @@ use tokio::process::Child;
 use tokio::time::{Instant, sleep};
 use tonic::transport::Channel;
 
+use crate::usage::Usage;
+
 /// The longest that anything here is waited for.
 const DEADLINE: Duration = Duration::from_secs(120);
-/// Linux counts CPU time in ticks of this many milliseconds (USER_HZ is 100 everywhere).
-const CPU_TICK_MILLISECONDS: f64 = 10.0;
 
 pub struct Served {
     child: Child,
     pub grpc: SocketAddr,
     pub admin: SocketAddr,
     _folder: TempDir,
-}
-
-/// What the process has used so far.
-#[derive(Clone, Copy, Debug)]
-pub struct Usage {
-    pub cpu_milliseconds: f64,
-    pub resident_megabytes: f64,
 }
 
 impl Served {
@@ -124,26 +117,9 @@ impl Served {
             .sum()
     }
 
+    /// What the process has used so far.
     pub fn usage(&self) -> Usage {
-        let id = self.child.id().unwrap();
-        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
-        let fields: Vec<&str> = stat
-            .rsplit_once(')')
-            .unwrap()
-            .1
-            .split_whitespace()
-            .collect();
-        let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-        let resident = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .unwrap();
-        let kilobytes: f64 = resident.split_whitespace().next().unwrap().parse().unwrap();
-        Usage {
-            cpu_milliseconds: ticks * CPU_TICK_MILLISECONDS,
-            resident_megabytes: kilobytes / 1024.0,
-        }
+        Usage::of(self.child.id().unwrap())
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the machine can do, for `make bench`: librdkafka without us, us without a sink, COPY without
-//! Kafka. Each prints records/s from the first record to the last, and nothing else.
+//! Kafka. Each prints records/s from the first record to the last, and ends with its input, so that
+//! what it has used can be looked at.
 
 #![allow(
     clippy::disallowed_methods,
@@ -7,6 +8,7 @@
     reason = "a measurement reads the clock and fails loudly"
 )]
 
+use std::io::Read as _;
 use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -87,6 +89,8 @@ fn main() {
         What::Insert { url } => insert(url, &options),
     };
     println!("{rate:.0}");
+    // However it ends, it is the end.
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
 }
 
 /// The client's own configuration, as the consumer has it.
