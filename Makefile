@@ -29,7 +29,7 @@ demo: setup  ## The main job on a real Kafka broker; options as DEMO="--policy k
 test: setup  ## All tests: real Kafka, real Prometheus, real processes, helm, a real browser
 	@bash setup/deploy.sh
 	@bash setup/browser.sh
-	@cargo test --locked --package evenkeel-consumer --features msk-iam --lib --test msk_iam
+	@cargo test --locked --package evenkeel-consumer --all-features --lib --test msk_iam --test traces
 	@cargo test --locked --workspace
 
 keda-run:  ## The published loads on real KEDA, beside its own rules: docs/keda-runs.md; LAB=FOLDER is the lab (docs/keda.md)
@@ -65,7 +65,7 @@ lint:  ## Format, clippy with warnings as errors, docs, licences, advisories, un
 	@bash setup/advisories.sh
 	cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
 	cargo clippy --locked --package evenkeel --no-default-features --quiet -- -D warnings
-	cargo clippy --locked --package evenkeel-consumer --features msk-iam --all-targets --quiet -- -D warnings
+	cargo clippy --locked --package evenkeel-consumer --all-features --all-targets --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items --quiet
 
 generate:  ## Rewrite the committed generated files

@@ -2,8 +2,8 @@
 //! `consumer/` with other sinks and the blueprint's options around it, and the load producer.
 //!
 //! The consumer: [`options`], [`sinks`] without a database, [`writers`] for more than one connection,
-//! [`dead_letter_topic`] in place of the table, [`redrive`] what sends its rows again, [`report`] for whoever starts the process, and `msk_iam`
-//! where its feature is on. The producer: [`load`] (when to send), [`trades`] (what), [`produce`].
+//! [`dead_letter_topic`] in place of the table, [`redrive`] what sends its rows again, [`report`] for whoever starts the process, `msk_iam`
+//! and `traces` where their features are on. The producer: [`load`] (when to send), [`trades`] (what), [`produce`].
 
 pub mod dead_letter_topic;
 pub mod load;
@@ -14,5 +14,7 @@ pub mod produce;
 pub mod redrive;
 pub mod report;
 pub mod sinks;
+#[cfg(feature = "otel")]
+pub mod traces;
 pub mod trades;
 pub mod writers;

@@ -66,9 +66,19 @@ fn consume<T: Decode, S: Sink<T>>(
 ) -> anyhow::Result<()> {
     let (metrics, tallies, began) = (Metrics::default(), Tallies::default(), clock::now());
     let options = given.consumer().unwrap_or_else(|error| refuse(error));
+    let sink = Delayed { pause, sink };
+    #[cfg(feature = "otel")]
+    let provider = evenkeel_consumer::traces::provider()?;
+    #[cfg(feature = "otel")]
+    let sink = evenkeel_consumer::traces::Traced::new(
+        sink,
+        provider.as_ref(),
+        &options.topic,
+        &options.group,
+    );
     let sink = Tallied {
         tallies: tallies.clone(),
-        sink: Delayed { pause, sink },
+        sink,
     };
     let line = {
         let (metrics, is_reported) = (metrics.clone(), given.report_json);
@@ -94,5 +104,9 @@ fn consume<T: Decode, S: Sink<T>>(
     });
     let outcome = run::<T, _, OurAccess>(options, sink, metrics, stop);
     line(clock::now() - began, true);
+    #[cfg(feature = "otel")]
+    if let Some(Err(error)) = provider.map(|provider| provider.shutdown()) {
+        tracing::warn!(%error, "the last spans were not sent");
+    }
     outcome
 }
