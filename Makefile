@@ -13,7 +13,7 @@ POLICIES ?= evenkeel published lag-and-rate
 KEDA_RUN ?=
 CLUSTER_TEST ?=
 
-.PHONY: help setup demo test keda-run cluster-test swarm fuzz scoreboard lint generate static bench chaos
+.PHONY: help setup demo test keda-run cluster-test swarm fuzz scoreboard calendar-board lint generate static bench chaos
 
 help:  ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -53,6 +53,9 @@ fuzz:  ## Bent frames, requests, answers and configurations, FUZZ_TIMES=100 time
 
 scoreboard:  ## Every policy on every scenario with 20 seeds: docs/SCOREBOARD.md and docs/scoreboard/
 	@cargo run --locked --release --quiet -p evenkeel-sim --bin scoreboard -- docs
+
+calendar-board:  ## What earlier days are worth, on weeks in real time, with SEEDS=1: docs/calendar-board.md (some minutes a seed)
+	@cargo run --locked --release --quiet -p evenkeel-sim --bin calendar_board -- docs/calendar-board.md $(or $(SEEDS),1)
 
 lint:  ## Format, clippy with warnings as errors, docs, licences, advisories, unused dependencies, scripts, Dockerfiles
 	@bash setup/setup.sh

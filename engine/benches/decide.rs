@@ -36,6 +36,8 @@ fn policy() -> Policy {
         startup: Duration::from_secs(60),
         max_staleness: Duration::from_secs(120),
         poll_interval: Duration::from_secs(5),
+        learns_calendar: true,
+        calendar_max_replicas: None,
         tuning: Tuning::default(),
     }
 }
@@ -79,6 +81,7 @@ fn observation(partitions: u32, seconds: u64, assignor: &str) -> Observation {
         prometheus: PrometheusObservation::NotConfigured,
         workload: WorkloadObservation::NotConfigured,
         events: Vec::new(),
+        utc_offset_minutes: 0,
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! KEDA and the HPA see one step: an occurrence whose floor stands keeps it until it ends, whatever is
 //! learned of starts meanwhile, and its floor never falls while it stands. Then it is gone at once; what
-//! the load needs by then is the other rooms'.
+//! the load needs by then is the other rooms'. What `past` has learned stands as what people wrote does.
 //!
 //! What this does not do: tell the time of day or know of time zones and cron, which is the caller's;
 //! size (`decision::recommend`); lower anything.
@@ -64,10 +64,10 @@ pub(crate) struct Floor {
 // === impl CalendarMemory ===
 
 impl CalendarMemory {
-    /// Looks at the events: which floors stand, given how long a start and the pause after it take.
-    pub fn follow(
+    /// Looks at the events, those that were written and those that were learned: which floors stand, given how long a start and the pause after it take.
+    pub fn follow<'a>(
         &mut self,
-        events: &[Event],
+        (written, learned): (&'a [Event], &'a [Event]),
         (start, pause): (Duration, Duration),
         now: Timestamp,
     ) -> Outlook {
@@ -77,7 +77,8 @@ impl CalendarMemory {
             .saturating_add(MARGIN);
         let events = || {
             let sound = |event: &&Event| event.is_sound() && now < event.ends_at;
-            events.iter().filter(sound).take(MOST_EVENTS)
+            let first = move |events: &'a [Event]| events.iter().filter(sound).take(MOST_EVENTS);
+            first(written).chain(first(learned))
         };
         self.standing
             .retain(|standing| events().any(|event| *event == standing.event));
@@ -103,10 +104,10 @@ impl CalendarMemory {
     }
 
     /// The floor, where `size` says what an event takes, as far as that is known.
-    pub fn floor(&mut self, size: impl Fn(EventLoad) -> Option<u32>) -> Option<Floor> {
+    pub fn floor(&mut self, size: impl Fn(Event) -> Option<u32>) -> Option<Floor> {
         let mut floor: Option<Floor> = None;
         for standing in &mut self.standing {
-            let sized = size(standing.event.load);
+            let sized = size(standing.event);
             standing.replicas = standing.replicas.max(sized.unwrap_or(1)).max(1);
             if floor.is_none_or(|floor| floor.replicas < standing.replicas) {
                 floor = Some(Floor {

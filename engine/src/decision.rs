@@ -25,6 +25,7 @@ use crate::capacity::CapacityMemory;
 use crate::group::GroupMemory;
 use crate::observation::{Cause, Observation};
 use crate::partition::Partitions;
+use crate::past::{Foreseen, Past, Watch};
 use crate::policy::Policy;
 use crate::rate::{Arrivals, Trend};
 use crate::rebalance::{FlightMemory, RebalanceMemory};
@@ -64,6 +65,14 @@ pub struct State {
     up: Window,
     effect: Effect,
     pub(crate) calendar: CalendarMemory,
+    /// When the rate rose faster than replicas start.
+    #[serde(default)]
+    past: Past,
+    #[serde(default)]
+    watch: Watch,
+    /// What of that is expected to come again.
+    #[serde(default)]
+    pub(crate) foreseen: Foreseen,
     /// Since when a configured Prometheus has been no witness.
     prometheus_missing_since: Option<Timestamp>,
     /// What was last asked for.
@@ -127,6 +136,8 @@ pub enum Verdict {
     LagHeld,
     /// An event that is known ahead asks for more than the load does now.
     Ahead,
+    /// A surge came again and again, and not today. Never the verdict.
+    NotToday,
     /// Less is enough, and was for the whole window.
     ScaleDown,
     /// Less is enough, but not for long enough, or now is not the time.
@@ -260,6 +271,14 @@ impl State {
         self.desired = Some(replicas);
         self
     }
+
+    /// The same state, knowing also what came in before it began to watch, or while it did not.
+    #[must_use]
+    pub fn with_past(mut self, past: &Past) -> Self {
+        self.past.add(past);
+        self.foreseen.forget();
+        self
+    }
 }
 
 // === impl Decision ===
@@ -278,12 +297,13 @@ impl Decision {
 
 impl Verdict {
     /// Every verdict, in the order of the documentation.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::SteadyState,
         Self::RateUp,
         Self::LagUp,
         Self::LagHeld,
         Self::Ahead,
+        Self::NotToday,
         Self::ScaleDown,
         Self::DownHeld,
         Self::ColdStart,
@@ -310,6 +330,7 @@ impl Verdict {
             Self::LagUp => "LagUp",
             Self::LagHeld => "LagHeld",
             Self::Ahead => "Ahead",
+            Self::NotToday => "NotToday",
             Self::ScaleDown => "ScaleDown",
             Self::DownHeld => "DownHeld",
             Self::ColdStart => "ColdStart",

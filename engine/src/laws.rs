@@ -8,6 +8,7 @@ mod damping;
 mod data;
 mod gates;
 mod limits;
+mod past;
 mod settings;
 mod sources;
 

@@ -8,7 +8,7 @@
 //! (the numbers that no user sets),
 //! [`decision`] (what comes out, and the pipeline), then the rooms of the pipeline: `partition` and
 //! `group` (what is remembered), `replicas` (who is there), `history`, `rate`, `lag`, `capacity`, `assignor`, `sizing`,
-//! `rebalance`, `stabilizer`, `calendar`; at last `learned` (what of all that outlives a restart) and
+//! `rebalance`, `stabilizer`, `calendar` with `past`; at last `learned` (what of all that outlives a restart) and
 //! [`coarse`] (what a number of partitions costs).
 
 mod assignor;
@@ -24,6 +24,7 @@ mod laws;
 mod learned;
 pub mod observation;
 mod partition;
+mod past;
 pub mod policy;
 mod rate;
 mod rebalance;
@@ -43,6 +44,7 @@ pub use observation::{
     LogOffsets, Member, Observation, PartitionHistory, PartitionObservation, Paused,
     PrometheusObservation, Reading, Scaling, TopicObservation, Workload, WorkloadObservation,
 };
+pub use past::Past;
 pub use policy::{OffsetReset, Policy, PolicyError};
 pub use rate::SLOW_WINDOW;
 pub use time::Timestamp;

@@ -58,6 +58,9 @@ pub struct Observation {
     /// [`crate::MOST_EVENTS`] count.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<Event>,
+    /// How far the clocks by which days recur are ahead of UTC, in minutes, at this moment.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub utc_offset_minutes: i32,
 }
 
 /// One occurrence of something that its user knows ahead, and the past cannot tell.
@@ -69,6 +72,9 @@ pub struct Event {
     pub ends_at: Timestamp,
     /// How much it is.
     pub load: EventLoad,
+    /// Nobody wrote it down: the load's own past tells of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub learned: bool,
 }
 
 /// How much an event is, everything included that comes in meanwhile.
@@ -268,6 +274,11 @@ pub enum Paused {
     Down,
     /// None are added (`paused-scale-out`).
     Up,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(number: &i32) -> bool {
+    *number == 0
 }
 
 // === impl Reading ===

@@ -66,6 +66,10 @@ pub struct Policy {
     pub max_staleness: Duration,
     /// How often the target is observed; the dead band of normal lag depends on it.
     pub poll_interval: Duration,
+    /// What came again on earlier days is prepared for.
+    pub learns_calendar: bool,
+    /// Never more than this is asked for because of that.
+    pub calendar_max_replicas: Option<u32>,
     /// The engine's own numbers. Users do not set them.
     pub tuning: Tuning,
 }

@@ -39,6 +39,8 @@ pub(crate) fn policy() -> Policy {
         startup: Duration::from_secs(60),
         max_staleness: Duration::from_secs(120),
         poll_interval: Duration::from_secs(5),
+        learns_calendar: true,
+        calendar_max_replicas: None,
         tuning: Tuning::default(),
     }
 }
@@ -64,6 +66,8 @@ pub(crate) struct World {
     pub prometheus: PrometheusObservation,
     /// What is known to come.
     pub events: Vec<Event>,
+    /// How far local clocks are ahead.
+    pub utc_offset_minutes: i32,
     /// What a rebalance looks like from outside.
     pub assignor: &'static str,
     /// All pods are behind one address, and Kubernetes says how many there are.
@@ -101,6 +105,7 @@ impl World {
             poison: None,
             prometheus: PrometheusObservation::NotConfigured,
             events: Vec::new(),
+            utc_offset_minutes: 0,
             assignor: "range-free",
             behind_one_address: false,
             follow: true,
@@ -255,6 +260,7 @@ impl World {
                 WorkloadObservation::NotConfigured
             },
             events: self.events.clone(),
+            utc_offset_minutes: self.utc_offset_minutes,
         }
     }
 

@@ -9,6 +9,7 @@
 //! it is worth in replicas and how long before it they are asked for is the engine's.
 
 mod read;
+mod zone;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 
 pub use read::KEYS;
+pub use zone::LocalTime;
 
 /// How far ahead occurrences are listed for people.
 pub const LISTED: Duration = Duration::from_secs(86_400);
@@ -171,6 +173,7 @@ impl Planned {
             starts_at: timestamp(starts)?,
             ends_at: timestamp(ends)?,
             load: self.load,
+            learned: false,
         })
     }
 

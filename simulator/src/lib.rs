@@ -7,8 +7,9 @@
 //! Reading order: [`workload`] (what arrives), [`world`] (what happens to it), [`hpa`] and [`keda`]
 //! (what a cluster makes of an answer), [`scaler`] (what a policy is), [`rivals`] (all of them),
 //! [`run`] (the loop), [`outcome`] (what it came to), [`scenario`] and [`contender`] (who meets what),
-//! [`sweep`] (many runs as one row), [`report`] over [`plot`] (rows and runs as one HTML file).
+//! [`sweep`] (many runs as one row), [`calendar`] (weeks in which surges recur), [`report`] over [`plot`] (rows and runs as one HTML file).
 
+pub mod calendar;
 pub mod chance;
 pub mod contender;
 pub mod faults;

@@ -8,12 +8,14 @@
 mod cloud_run;
 mod evenkeel;
 mod flink;
+mod forecast;
 mod keda_triggers;
 mod oracle;
 
 pub use cloud_run::CloudRun;
-pub use evenkeel::{Evenkeel, default_policy};
+pub use evenkeel::{Clocks, Evenkeel, default_policy};
 pub use flink::Flink;
+pub use forecast::{Forecast, Model};
 pub use keda_triggers::{Even, KedaTriggers};
 pub use oracle::Oracle;
 pub(crate) use oracle::enough;

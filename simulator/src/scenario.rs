@@ -8,8 +8,10 @@
 mod odd;
 mod seed;
 mod small;
+mod weeks;
 
 pub use odd::ODD;
+pub use weeks::{WEEKS, Weeks};
 
 use crate::chance::Spread;
 use crate::workload::{

@@ -55,11 +55,16 @@ pub struct Row {
 impl Row {
     /// The medians of `outcomes`, one a seed.
     pub fn of(contender: &Contender, outcomes: &[Outcome]) -> Self {
+        Self::named(contender.name(), contender.knob(), outcomes)
+    }
+
+    /// The same of a policy with this name and this setting of its knob.
+    pub(crate) fn named(policy: String, knob: String, outcomes: &[Outcome]) -> Self {
         let median = |figure: &dyn Fn(&Outcome) -> f64| median(outcomes.iter().map(figure));
         let worst = outcomes.iter().map(|outcome| outcome.message_max_seconds);
         Self {
-            policy: contender.name(),
-            knob: contender.knob(),
+            policy,
+            knob,
             seeds: u64::try_from(outcomes.len()).unwrap_or(u64::MAX),
             late_percent: median(&|outcome| outcome.late_percent),
             later_than_10_percent: median(&|outcome| outcome.later_than_10_percent),

@@ -9,11 +9,13 @@
 
 mod market;
 mod trace;
+mod weeks;
 
 use fastrand::Rng;
 
 pub use market::market_day;
 pub use trace::{Replay, Trace, TraceError};
+pub(crate) use weeks::{CLOCKS_CHANGE, Days};
 
 use crate::chance::{Purpose, stream};
 

@@ -95,6 +95,7 @@ impl Watch {
             prometheus: PrometheusObservation::NotConfigured,
             workload: WorkloadObservation::NotConfigured,
             events: Vec::new(),
+            utc_offset_minutes: 0,
         };
         let state = std::mem::take(&mut self.state);
         let (state, decision) = decide(&self.spec.policy, state, &observation, self.clock.now());

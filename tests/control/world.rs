@@ -13,7 +13,7 @@ use evenkeel_engine::{
     LogOffsets, Observation, PartitionObservation, Policy, PrometheusObservation, Reading, State,
     Timestamp, TopicObservation, Verdict, WorkloadObservation,
 };
-use evenkeel_scaler::calendar::Calendar;
+use evenkeel_scaler::calendar::{Calendar, LocalTime};
 use evenkeel_scaler::clock::Clock;
 use evenkeel_scaler::config::PollConfig;
 use evenkeel_scaler::control::announcements::Announcements;
@@ -452,6 +452,7 @@ fn spec(name: &str, cluster: &str, prometheus: Option<&str>) -> TargetSpec {
         }),
         policy: decisions::policy(),
         calendar: Calendar::default(),
+        local_time: LocalTime::default(),
         notes: Vec::new(),
     }
 }

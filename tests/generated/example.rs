@@ -150,6 +150,7 @@ impl World {
             prometheus: PrometheusObservation::NotConfigured,
             workload: WorkloadObservation::NotConfigured,
             events: Vec::new(),
+            utc_offset_minutes: 0,
         }
     }
 }

@@ -12,7 +12,7 @@ use evenkeel_engine::{
     Cause, Decision, Desired, Inputs, Observation, Policy, PrometheusObservation, Reading, Step,
     Timestamp, Verdict, WorkloadObservation,
 };
-use evenkeel_scaler::calendar::Calendar;
+use evenkeel_scaler::calendar::{Calendar, LocalTime};
 use evenkeel_scaler::config::Limits;
 use evenkeel_scaler::control::target::{
     ClusterRef, PrometheusRef, Published, TargetKey, TargetSpec,
@@ -43,6 +43,7 @@ pub fn spec(namespace: &str, name: &str, metadata_hash: u64) -> TargetSpec {
         }),
         policy: policy(),
         calendar: Calendar::default(),
+        local_time: LocalTime::default(),
         notes: vec!["version is accepted and ignored: versions are negotiated.".to_owned()],
     }
 }
@@ -166,6 +167,7 @@ pub fn unread(at: Timestamp) -> Observation {
         prometheus: PrometheusObservation::NotConfigured,
         workload: WorkloadObservation::NotConfigured,
         events: Vec::new(),
+        utc_offset_minutes: 0,
     }
 }
 

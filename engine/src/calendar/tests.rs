@@ -16,6 +16,7 @@ fn event(from: u64, to: u64, replicas: u32) -> Event {
         starts_at: at(from),
         ends_at: at(to),
         load: EventLoad::Replicas(replicas),
+        learned: false,
     }
 }
 
@@ -29,8 +30,8 @@ fn of_rate(from: u64, to: u64, rate: f64) -> Event {
 /// What the floor of these events is at `now`, with starts of 60 s and pauses of 10 s: a lead of 115 s.
 fn floor(memory: &mut CalendarMemory, events: &[Event], now: u64) -> Option<u32> {
     let lead = (Duration::from_secs(60), Duration::from_secs(10));
-    memory.follow(events, lead, at(now));
-    let floor = memory.floor(|load| match load {
+    memory.follow((events, &[]), lead, at(now));
+    let floor = memory.floor(|event| match event.load {
         EventLoad::Replicas(replicas) => Some(replicas),
         EventLoad::RecordsPerSecond(_) => None,
     });
@@ -69,7 +70,7 @@ fn starts_that_are_learned_meanwhile_end_no_floor() {
     let mut memory = CalendarMemory::default();
     assert_eq!(floor(&mut memory, &events, 890), Some(12));
     let fast = (Duration::from_secs(1), Duration::from_secs(1));
-    assert!(memory.follow(&events, fast, at(892)).stands());
+    assert!(memory.follow((&events, &[]), fast, at(892)).stands());
 }
 
 #[test]
@@ -77,7 +78,7 @@ fn a_floor_that_stands_does_not_fall_whatever_is_learned_of_the_capacity() {
     let events = [of_rate(0, 1_000, 500.0)];
     let mut memory = CalendarMemory::default();
     let mut sized = |now: u64, replicas: u32| {
-        memory.follow(&events, (Duration::ZERO, Duration::ZERO), at(now));
+        memory.follow((&events, &[]), (Duration::ZERO, Duration::ZERO), at(now));
         memory.floor(|_| Some(replicas)).map(|floor| floor.replicas)
     };
     assert_eq!(sized(0, 6), Some(6));

@@ -16,8 +16,9 @@ use crate::calendar::Outlook;
 use crate::capacity::Source;
 use crate::group::{GroupChange, GroupMemory};
 use crate::lag::{Hold, Lag, LagQuestion};
-use crate::observation::{Cause, GroupState, Observation, PrometheusObservation, Reading};
+use crate::observation::{Cause, Event, GroupState, Observation, PrometheusObservation, Reading};
 use crate::partition::Intake;
+use crate::past::Watch;
 use crate::policy::Policy;
 use crate::rate::{Inbound, Slopes, WitnessTrouble};
 use crate::rebalance::{Flight, Holding, Progress};
@@ -106,8 +107,13 @@ pub(super) fn run(
     if !intake.resets.is_empty() || state.watched_from.is_none() {
         state.watched_from = Some(now);
         state.arrivals.forget();
+        state.watch = Watch::default();
     }
     state.arrivals.note(at, intake.arrived_records, policy);
+    if policy.learns_calendar {
+        let arrived = (intake.arrived_records, intake.missing == 0);
+        (state.watch).take_in(&mut state.past, arrived, observation.utc_offset_minutes, at);
+    }
     let change = take_group(&mut state, &observation.group, at, &mut intake);
     let (data_at, part) = match usable(policy, &state, &intake, now) {
         Usable::Since(data_at) => (data_at, None),
@@ -273,7 +279,9 @@ fn look(
         now,
     );
     let lead = (state.flight.lead(policy), state.rebalance.pause());
-    let outlook = state.calendar.follow(&observation.events, lead, now);
+    let learned = foreseen(policy, state, observation, inbound.offsets, now);
+    let known = (&*observation.events, &*learned);
+    let outlook = state.calendar.follow(known, lead, now);
     let mut picture = Picture {
         layout: Layout {
             assignor: if policy.tuning.know_assignor {
@@ -320,6 +328,23 @@ fn look(
     let blind = !picture.whole || picture.holding.rebalancing;
     picture.active = picture.works || (blind && state.active);
     picture
+}
+
+/// The events that the load's own past tells of.
+fn foreseen(
+    policy: &Policy,
+    state: &mut State,
+    observation: &Observation,
+    rates: Option<Slopes>,
+    now: Timestamp,
+) -> Vec<Event> {
+    if !policy.learns_calendar {
+        return Vec::new();
+    }
+    let rate = rates.map(|slopes| slopes.short);
+    let offset = observation.utc_offset_minutes;
+    state.foreseen.follow(&state.past, rate, offset, now);
+    state.foreseen.events().collect()
 }
 
 /// Which replicas there are. Where that is known in another way than before, a whole window is watched

@@ -23,6 +23,7 @@ fn event((from, to): (u64, u64), load: EventLoad) -> Event {
         starts_at: Timestamp::from_secs(from),
         ends_at: Timestamp::from_secs(to),
         load,
+        learned: false,
     }
 }
 

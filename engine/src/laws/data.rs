@@ -372,6 +372,7 @@ fn observations() -> impl Strategy<Value = Observation> {
                 prometheus,
                 workload,
                 events,
+                utc_offset_minutes: 0,
             },
         )
 }
@@ -388,6 +389,7 @@ fn events() -> impl Strategy<Value = Event> {
         starts_at: Timestamp::from_millis(starts),
         ends_at: Timestamp::from_millis(ends),
         load,
+        learned: false,
     })
 }
 

@@ -285,6 +285,7 @@ const fn meaning(verdict: Verdict) -> &'static str {
         Verdict::LagUp => "the backlog asks for more",
         Verdict::LagHeld => "a rebalance explains the backlog, which does not count for now",
         Verdict::Ahead => "an event that is known ahead asks for more than the load does now",
+        Verdict::NotToday => "a surge that came on earlier days did not come today",
         Verdict::ScaleDown => "less was enough for the whole window",
         Verdict::DownHeld => "less is enough, but not for long enough yet, or not just now",
         Verdict::ColdStart => "the capacity of a replica is not known yet, so lagThreshold sizes",

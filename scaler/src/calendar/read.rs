@@ -11,7 +11,7 @@ use evenkeel_engine::{EventLoad, MOST_EVENTS};
 use jiff::civil::date;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
-use super::{End, Planned};
+use super::{End, Planned, zone};
 use crate::config::yaml::{self, Node, Value};
 use crate::schema::{closest, duration, shorten};
 
@@ -155,19 +155,10 @@ impl Reader<'_> {
             self.wrong.push(why.to_owned());
             return None;
         };
-        if let Ok(zone) = self.zones.get(&name) {
-            let name = zone.iana_name().unwrap_or(&name).to_owned();
-            return Some((name, zone));
+        match zone::named(self.zones, &name) {
+            Ok(zone) => Some(zone),
+            Err(why) => self.refuse("timezone", &name, &why),
         }
-        let names: Vec<String> = self
-            .zones
-            .available()
-            .map(|name| name.to_string())
-            .collect();
-        let meant = closest(&name, names.iter().map(String::as_str));
-        let meant = meant.map_or(String::new(), |name| format!(", did you mean {name}?"));
-        let why = format!("is no time zone of the IANA database{meant}");
-        self.refuse("timezone", &name, &why)
     }
 
     fn start(&mut self) -> Option<Cron> {

@@ -60,6 +60,7 @@ pub const fn is_calm(verdict: Verdict) -> bool {
         | Verdict::LagUp
         | Verdict::LagHeld
         | Verdict::Ahead
+        | Verdict::NotToday
         | Verdict::ScaleDown
         | Verdict::DownHeld
         | Verdict::ColdStart

@@ -325,6 +325,7 @@ mod tests {
             prometheus: PrometheusObservation::NotConfigured,
             workload: WorkloadObservation::NotConfigured,
             events: Vec::new(),
+            utc_offset_minutes: 0,
         }
     }
 

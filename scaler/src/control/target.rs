@@ -8,7 +8,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::history::{History, HistoryPoint};
 use super::recording::{Recorder, Tick};
-use crate::calendar::{Calendar, Occurrence};
+use crate::calendar::{Calendar, LocalTime, Occurrence};
 use crate::observe::Subscription;
 
 /// Who a target is: the same ScaledObject with other metadata is another target.
@@ -66,6 +66,8 @@ pub struct TargetSpec {
     pub policy: Policy,
     /// What is known to come.
     pub calendar: Calendar,
+    /// The clocks by which its days recur.
+    pub local_time: LocalTime,
     /// Sentences about keys that were accepted and ignored, said once.
     pub notes: Vec<String>,
 }

@@ -191,6 +191,7 @@ impl Watched {
             prometheus,
             workload: workload.observation,
             events: first_of_each(&upcoming),
+            utc_offset_minutes: self.target.spec.local_time.offset_minutes(now),
         };
         self.remember(&observation);
         let mut changed = self.recall(kept, now);

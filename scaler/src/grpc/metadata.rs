@@ -19,7 +19,7 @@ use evenkeel_engine::{OffsetReset, Policy, Tuning};
 use given::Environment;
 use sources::Asker;
 
-use crate::calendar::Calendar;
+use crate::calendar::{Calendar, LocalTime};
 use crate::config::Config;
 use crate::control::target::{ClusterRef, PrometheusRef, TargetKey, TargetSpec, fnv_1a};
 use crate::observe::{Isolation, PartitionSelection, Subscription, TopicSelection};
@@ -65,6 +65,7 @@ pub fn parse(
                 prometheus: draft.prometheus,
                 policy: draft.policy,
                 calendar: draft.calendar,
+                local_time: draft.local_time,
                 notes,
             })
         }
@@ -143,6 +144,8 @@ pub struct Draft {
     pub policy: Policy,
     /// What is known to come.
     pub calendar: Calendar,
+    /// The clocks by which days recur.
+    pub local_time: LocalTime,
 }
 
 /// Everything but the key; none where a part is missing. What is wrong is noted in `values`.
@@ -172,6 +175,7 @@ fn draft(
     let policy = policy(values, config);
     combinations(values, &policy, config);
     let calendar = calendar(values);
+    let local_time = local_time(values);
     let subscription = Subscription {
         consumer_group: consumer_group?,
         topics,
@@ -185,6 +189,7 @@ fn draft(
         prometheus,
         policy,
         calendar,
+        local_time,
     })
 }
 
@@ -264,6 +269,8 @@ fn policy(values: &mut Values, config: Option<&Config>) -> Policy {
         startup: values.seconds("startupSeconds").unwrap_or_default(),
         max_staleness: values.seconds("maxStalenessSeconds").unwrap_or_default(),
         poll_interval,
+        learns_calendar: !values.chose("calendar", "off"),
+        calendar_max_replicas: values.integer("calendarMaxReplicas"),
         tuning: Tuning::default(),
     }
 }
@@ -280,6 +287,17 @@ fn calendar(values: &mut Values) -> Calendar {
             values.errors.push(error);
         }
         Calendar::default()
+    })
+}
+
+/// The clocks by which days recur.
+fn local_time(values: &mut Values) -> LocalTime {
+    let Some(name) = values.text("calendarTimeZone") else {
+        return LocalTime::default();
+    };
+    LocalTime::read(&name).unwrap_or_else(|why| {
+        values.wrong("calendarTimeZone", why);
+        LocalTime::default()
     })
 }
 

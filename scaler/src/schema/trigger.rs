@@ -172,6 +172,18 @@ pub const METADATA: &[Setting] = &[
          `recordsPerSecond`, as in KEDA's cron trigger. Before an event starts its replicas are asked for, \
          and until it ends never fewer. See [calendar.md](calendar.md).",
     ),
+    own("calendar", Kind::Choice(&["on", "off"]), Default("on")).means(
+        "Whether surges that came at the same time on earlier days are prepared for. See \
+         [calendar.md](calendar.md).",
+    ),
+    own("calendarTimeZone", Kind::Text, Default("UTC")).means(
+        "The time zone whose days those are, by its IANA name: what comes at nine in Berlin comes at nine \
+         all year.",
+    ),
+    own("calendarMaxReplicas", Kind::integer(1, MAX_REPLICAS), Optional).means(
+        "Never ask for more because of earlier days. Without it `maxReplicas` and the number of partitions \
+         are the limit.",
+    ),
     ignored(
         "version",
         "Kafka's protocol versions are negotiated with each broker.",

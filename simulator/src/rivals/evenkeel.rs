@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use evenkeel_engine::{
-    Decision, Desired, Observation, OffsetReset, Policy, PrometheusObservation, Scaling, State,
-    Timestamp, Tuning, WorkloadObservation, decide,
+    Decision, Desired, Observation, OffsetReset, Past, Policy, PrometheusObservation, Scaling,
+    State, Timestamp, Tuning, WorkloadObservation, decide,
 };
 use fastrand::Rng;
 
@@ -49,6 +49,8 @@ pub fn default_policy(capacity: Option<f64>, startup_seconds: u64) -> Policy {
         startup: Duration::from_secs(startup_seconds),
         max_staleness: Duration::from_secs(120),
         poll_interval: Duration::from_secs(2),
+        learns_calendar: true,
+        calendar_max_replicas: None,
         tuning: Tuning::default(),
     }
 }
@@ -64,6 +66,16 @@ pub struct Evenkeel {
     with_prometheus: bool,
     /// Kubernetes is asked, and scales within these bounds.
     kubernetes: Option<Scaling>,
+    clocks: Clocks,
+}
+
+/// What clocks on the wall show.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Clocks {
+    /// The local minute since 1970-01-01 at which the run begins; 0 where nothing asks for it.
+    pub begins: u32,
+    /// The second from which on they are an hour ahead of before.
+    pub change: Option<u64>,
 }
 
 // === impl Evenkeel ===
@@ -79,6 +91,17 @@ impl Evenkeel {
             chance: stream(seed, Purpose::Polls, 1),
             with_prometheus,
             kubernetes: None,
+            clocks: Clocks::default(),
+        }
+    }
+
+    /// The same in a place with these clocks, knowing what came in before.
+    #[must_use]
+    pub fn with_past(self, past: &Past, clocks: Clocks) -> Self {
+        Self {
+            state: self.state.with_past(past),
+            clocks,
+            ..self
         }
     }
 
@@ -117,6 +140,21 @@ impl Evenkeel {
     }
 }
 
+// === impl Clocks ===
+
+impl Clocks {
+    /// How far they are ahead of the engine's clock at this second of the run.
+    fn offset_minutes(self, second: u64) -> i32 {
+        if self.begins == 0 {
+            return 0;
+        }
+        let is_changed = self.change.is_some_and(|change| second >= change);
+        let began = i32::try_from(EPOCH_SECONDS / 60).unwrap_or(0);
+        let begins = i32::try_from(self.begins).unwrap_or(i32::MAX);
+        begins - began + if is_changed { 60 } else { 0 }
+    }
+}
+
 impl Scaler for Evenkeel {
     fn look(&mut self, sight: Sight<'_>) {
         let now = sight.world.now();
@@ -133,6 +171,7 @@ impl Scaler for Evenkeel {
         self.next_poll = now + interval + late;
         let baseline = self.baseline(sight.prometheus);
         let mut observation = sight.world.observe(sight.workload.rate(0), baseline);
+        observation.utc_offset_minutes = self.clocks.offset_minutes(now);
         if let Some(scaling) = self.kubernetes {
             observation.workload = WorkloadObservation::Known(sight.world.workload(scaling));
         }

@@ -13,12 +13,12 @@ use crate::world::Protocol;
 const CAPACITY: f64 = 100.0;
 
 /// From a pod's creation to its joining, around a median of 20, 60 and 180 s.
-const START_20: Spread = Spread(&[13.0, 17.0, 20.0, 25.0, 30.0]);
-const START_60: Spread = Spread(&[40.0, 50.0, 60.0, 74.0, 90.0]);
-const START_180: Spread = Spread(&[120.0, 150.0, 180.0, 221.0, 270.0]);
+pub(super) const START_20: Spread = Spread(&[13.0, 17.0, 20.0, 25.0, 30.0]);
+pub(super) const START_60: Spread = Spread(&[40.0, 50.0, 60.0, 74.0, 90.0]);
+pub(super) const START_180: Spread = Spread(&[120.0, 150.0, 180.0, 221.0, 270.0]);
 
-const APP04: &str = include_str!("../../traces/ms_mongo_app04_1min.csv");
-const MACHINE: &str = include_str!("../../traces/ms_mongo_machine_1min.csv");
+pub(super) const APP04: &str = include_str!("../../traces/ms_mongo_app04_1min.csv");
+pub(super) const MACHINE: &str = include_str!("../../traces/ms_mongo_machine_1min.csv");
 const OPENINGS: &str = include_str!("../../traces/openings.csv");
 
 /// A trace, which part of it, and how it is met.

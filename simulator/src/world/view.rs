@@ -74,6 +74,7 @@ impl World {
             prometheus,
             workload: WorkloadObservation::NotConfigured,
             events: Vec::new(),
+            utc_offset_minutes: 0,
         }
     }
 

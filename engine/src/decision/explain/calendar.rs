@@ -10,6 +10,7 @@ use super::{Figure, Speaker};
 use crate::calendar::Floor;
 use crate::decision::Verdict;
 use crate::observation::{Event, EventLoad};
+use crate::past::{Kind, Recurring};
 
 /// Longer than this is said in minutes, and in hours.
 const SHORT: Duration = Duration::from_secs(600);
@@ -41,14 +42,30 @@ impl fmt::Display for EventLoad {
     }
 }
 
+impl fmt::Display for Recurring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let days = match self.kind {
+            Kind::Any => "days",
+            Kind::Working => "working days",
+            Kind::Weekend => "days of a weekend",
+            Kind::Weekday => "days of this name",
+            Kind::MonthsFirst => "first working days of a month",
+            Kind::MonthsLast => "last working days of a month",
+        };
+        let (came, of) = (self.came, self.of);
+        write!(f, "it came at about that time on {came} of {of} {days}")
+    }
+}
+
 impl Speaker<'_> {
     /// What the stage says.
     pub(super) fn calendar(&self) -> String {
         let outlook = &self.picture.outlook;
         match (self.recommendation.floor, outlook.next) {
-            (Some(floor), _) => format!("An {}.", self.stands(floor)),
+            (Some(floor), _) => format!("{}.", capital(&self.stands(floor))),
             (None, Some(next)) => format!(
-                "The next event, of {}, begins in {}: what it takes is asked for {} ahead.",
+                "The next {}, of {}, begins in {}: what it takes is asked for {} ahead.",
+                name(next),
                 next.load,
                 Span(next.starts_at.since(self.now)),
                 Span(outlook.lead)
@@ -61,36 +78,60 @@ impl Speaker<'_> {
     pub(super) fn ahead(&self) -> Option<String> {
         let floor = self.recommendation.floor;
         let floor = floor.filter(|_| self.recommendation.is_ahead)?;
-        Some(format!("an {}", self.stands(floor)))
+        Some(self.stands(floor))
     }
 
     pub(super) fn say_ahead(&self, say: &mut impl FnMut(Verdict, String)) {
         if let Some(floor) = self.recommendation.floor
             && (self.recommendation.is_ahead || floor.is_unsized)
         {
-            say(Verdict::Ahead, format!("An {}.", self.stands(floor)));
+            say(Verdict::Ahead, format!("{}.", capital(&self.stands(floor))));
+        }
+        if let Some((absent, known_at)) = self.state.foreseen.absent()
+            && self.now.since(known_at) < SHORT
+        {
+            say(
+                Verdict::NotToday,
+                format!(
+                    "A surge of {} records/s was expected, because {absent}, and did not come: no \
+                     replicas are kept for it.",
+                    Figure(absent.height)
+                ),
+            );
         }
     }
 
-    /// What stands, to follow the article.
+    /// What stands, with its article.
     fn stands(&self, floor: Floor) -> String {
         let event = floor.event;
         let when = self.when(event);
         let replicas = floor.replicas;
+        let what = format!(
+            "{} {} of {} {when}",
+            article(event),
+            name(event),
+            event.load
+        );
         match event.load {
+            _ if floor.is_unsized && event.learned => format!(
+                "{what}; what a replica can do is not known yet, so there is one for it: give \
+                 capacityPerReplica"
+            ),
             _ if floor.is_unsized => format!(
-                "event of {} {when}; what a replica can do is not known yet, so there is one for it: \
-                 give capacityPerReplica, or the event desiredReplicas",
-                event.load
+                "{what}; what a replica can do is not known yet, so there is one for it: give \
+                 capacityPerReplica, or the event desiredReplicas"
             ),
-            EventLoad::Replicas(asked) if replicas < asked => format!(
-                "event of {} {when}; over {} partitions {replicas} carry no less",
-                event.load, self.picture.partitions
-            ),
-            EventLoad::Replicas(asked) if replicas == asked => {
-                format!("event of {} {when}", event.load)
+            EventLoad::Replicas(asked) if replicas < asked => {
+                let partitions = self.picture.partitions;
+                format!("{what}; over {partitions} partitions {replicas} carry no less")
             }
-            _ => format!("event of {} {when}, which takes {replicas}", event.load),
+            EventLoad::Replicas(asked) if replicas == asked => what,
+            _ => match self.state.foreseen.of(event) {
+                Some(recurring) if event.learned => {
+                    format!("{what}, which takes {replicas}: {recurring}")
+                }
+                _ => format!("{what}, which takes {replicas}"),
+            },
         }
     }
 
@@ -105,4 +146,19 @@ impl Speaker<'_> {
             format!("goes on for {} more", Span(event.ends_at.since(self.now)))
         }
     }
+}
+
+const fn name(event: Event) -> &'static str {
+    if event.learned { "surge" } else { "event" }
+}
+
+const fn article(event: Event) -> &'static str {
+    if event.learned { "a" } else { "an" }
+}
+
+/// A sentence begins with it.
+fn capital(words: &str) -> String {
+    let mut letters = words.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
 }

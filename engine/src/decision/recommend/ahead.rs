@@ -26,7 +26,7 @@ pub(super) fn floor(
         return None;
     }
     let mut calendar = std::mem::take(&mut state.calendar);
-    let floor = calendar.floor(|load| match load {
+    let floor = calendar.floor(|event| match event.load {
         EventLoad::Replicas(replicas) if policy.allow_idle_consumers => Some(replicas),
         EventLoad::Replicas(replicas) => Some(picture.layout.useful_at_most(replicas)),
         EventLoad::RecordsPerSecond(rate) => capacity.map(|capacity| {
@@ -36,7 +36,9 @@ pub(super) fn floor(
                 present: f64::INFINITY,
                 ..demand.as_of_now().without_lag()
             };
-            then.size()
+            let replicas = then.size();
+            let most = policy.calendar_max_replicas.filter(|_| event.learned);
+            most.map_or(replicas, |most| replicas.min(most))
         }),
     });
     state.calendar = calendar;
