@@ -242,8 +242,17 @@ fn wrong_values_of_the_scaler_are_refused_by_name() {
             "invalid propertyName 'app.kubernetes.io/name'",
         ),
         (
-            "podAnnotations: {checksum/config: x}",
-            "invalid propertyName 'checksum/config'",
+            "prometheusRule: {alerts: {EvenkeelFrosen: {enabled: false}}}",
+            "additional properties 'EvenkeelFrosen'",
+        ),
+        (
+            "prometheusRule: {alerts: {EvenkeelFrozen: {threshold: 3}}}",
+            "additional properties 'threshold'",
+        ),
+        ("runbookBaseUrl: docs", "at '/runbookBaseUrl'"),
+        (
+            "readinessProbe: {httpGet: {path: /}}",
+            "additional properties 'httpGet'",
         ),
         ("podAnnotations: {count: 1}", "at '/podAnnotations/count'"),
         (
