@@ -10,4 +10,5 @@ for chart in evenkeel evenkeel-consumer; do
   tar --create --sort=name --mtime="@$(git log -1 --format=%ct)" --owner=0 --group=0 --numeric-owner \
     --mode=go+r-w,u+rw --directory deploy/helm "$chart" | gzip --no-name >"dist/$chart-$version.tgz"
 done
-(cd dist && find . -maxdepth 1 -type f ! -name SHA256SUMS -printf '%f\n' | sort | xargs sha256sum >SHA256SUMS)
+sums=$(cd dist && find . -maxdepth 1 -type f ! -name SHA256SUMS -printf '%f\n' | sort | xargs sha256sum)
+echo "$sums" >dist/SHA256SUMS
