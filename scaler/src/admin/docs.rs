@@ -2,7 +2,7 @@
 //! has published them, in the version that is running.
 //!
 //! Which documents there are is decided here; what they say, in `docs/`. A link from one to another
-//! leads there, a link to any other file of the repository is only its words.
+//! leads there, a link to any other file of the repository to the list.
 
 use axum::Router;
 use axum::routing::get;
