@@ -12,8 +12,9 @@ RUNS ?= blueprint-100 rise climb blueprint-120 blueprint-300
 POLICIES ?= evenkeel published lag-and-rate
 KEDA_RUN ?=
 CLUSTER_TEST ?=
+VERSION ?=
 
-.PHONY: help setup demo test keda-run cluster-test swarm fuzz scoreboard calendar-board lint generate static bench chaos
+.PHONY: help setup demo test keda-run cluster-test swarm fuzz scoreboard calendar-board lint generate static bench chaos release
 
 help:  ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 20
@@ -86,3 +87,6 @@ bench:  ## Measured tables: requests and CPU a tick, calls a second, waking, mic
 
 chaos: setup  ## Kills, freezes and crashes around the consumer for an hour; CHAOS_SECONDS=600 for less
 	@EVENKEEL_CHAOS_SECONDS=$(or $(CHAOS_SECONDS),3600) cargo test --locked --test chaos -- --nocapture
+
+release:  ## Version, changelog, commit, tag, charts and checksums of a release: VERSION=1.2.3; pushes nothing
+	@bash setup/release.sh "$(VERSION)"

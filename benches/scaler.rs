@@ -3,7 +3,8 @@
 //! Five tables: Kafka requests, CPU and memory a tick on a scripted fake cluster of 3 brokers at
 //! growing numbers of groups; the same on 3 real brokers, by the brokers' own counters; TLS and SASL
 //! beside plaintext; calls a second and their latency while it polls; and how soon a record wakes a sleeping target. Nothing
-//! is asserted: figures of one machine are for reading, side by side.
+//! is asserted: figures of one machine are for reading, side by side. A sixth, `memory`, takes half an hour
+//! and comes only by name.
 
 #![allow(
     missing_docs,
@@ -23,6 +24,8 @@ mod calls;
 mod fake;
 #[path = "../tests/support/fake_broker.rs"]
 mod fake_broker;
+#[path = "scaler/memory.rs"]
+mod memory;
 #[path = "scaler/real.rs"]
 mod real;
 #[path = "scaler/secured.rs"]
@@ -74,6 +77,9 @@ async fn main() {
     }
     if chosen("wake") {
         wake::bench().await;
+    }
+    if arguments.iter().any(|word| word == "memory") {
+        memory::bench().await;
     }
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What the tests of deploy/ and of docs/secured-kafka.md need beside the rest: Go, and with it
-# setup/chart-tool, which is helm's own packages in a small program (helm has no Debian package), and
-# grpcurl. Modules are pinned, their checksums lie in go.sum or in Go's checksum database. About two
+# setup/chart-tool, which is helm's own packages in a small program (helm has no Debian package), grpcurl,
+# and actionlint for the workflow of a release. Modules are pinned, their checksums lie in go.sum or in Go's checksum database. About two
 # minutes once; afterwards Go's cache makes it a second.
 set -euo pipefail
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
@@ -37,7 +37,15 @@ if ! go_is_new_enough; then
   echo "system's package where it is new enough. Then run make test again" >&2
   exit 1
 fi
+wanted=$(sed -n 's/^go //p' setup/chart-tool/go.mod)
+have=$(go env GOVERSION | sed 's/^go//')
+if [ "$(go env GOTOOLCHAIN)" = local ] && [ "$(printf '%s\n' "$wanted" "$have" | sort --version-sort | tail -n 1)" != "$have" ]; then
+  echo "Go $have is too old: the tests of the Helm charts need $wanted, and GOTOOLCHAIN=local keeps Go from" >&2
+  echo "fetching it. Unset GOTOOLCHAIN, or install that Go. Then run make test again" >&2
+  exit 1
+fi
 mkdir -p "$target"
 [ -x "$target/grpcurl" ] || GOBIN=$target go install -trimpath github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3
+[ -x "$target/actionlint" ] || GOBIN=$target go install -trimpath github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 cd setup/chart-tool
 go build -trimpath -buildvcs=false -mod=readonly -o "$target/chart-tool" .

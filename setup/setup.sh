@@ -1,8 +1,14 @@
 #!/usr/bin/env bash
 # What a fresh machine lacks: system packages and the Rust toolchain. Idempotent, and quick when
-# nothing is missing. On Debian and its relatives it installs (as root, or through sudo); elsewhere it
-# names what is missing and stops. Kafka's jars are not its business: `evenkeel demo --prepare` is.
+# nothing is missing. It knows Debian and its relatives, where it installs (as root, or through sudo); on
+# other Linux systems it names what is missing and stops, and on other systems it stops at once. Kafka's jars are not its business: `evenkeel demo --prepare` is.
 set -euo pipefail
+
+if [ "$(uname -s)" != Linux ]; then
+  echo "this set-up is for Linux (it starts brokers and pods as processes that end with their parent):" >&2
+  echo "on $(uname -s) run it in a Linux VM or container; cargo build --release alone builds evenkeel" >&2
+  exit 1
+fi
 
 missing_packages=()
 missing_words=()
@@ -49,7 +55,12 @@ check() {
   need postgresql "PostgreSQL's server and psql (tests, demo --sink postgres)" postgresql_is_there
   need pgbouncer "PgBouncer (the consumer's tests)" pgbouncer_is_there
   need util-linux "setpriv of util-linux (no process outlives the demo)" command -v setpriv
-  need ca-certificates "CA certificates (downloads)" test -e /etc/ssl/certs/ca-certificates.crt
+  need ca-certificates "CA certificates (downloads)" certificates_are_there
+}
+
+# Debian's place, Fedora's and openSUSE's.
+certificates_are_there() {
+  test -e /etc/ssl/certs/ca-certificates.crt || test -e /etc/pki/tls/certs/ca-bundle.crt || test -e /etc/ssl/ca-bundle.pem
 }
 
 # Debian has it in /usr/sbin, which is not on everybody's PATH.
@@ -107,7 +118,7 @@ complain() {
 check
 if [ ${#missing_packages[@]} -gt 0 ]; then
   if ! command -v apt-get >/dev/null; then
-    complain "install them with your system's package manager, then run make setup again"
+    complain "packages are installed on Debian and Ubuntu only: install these with your system's package manager, then run make setup again"
   fi
   if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
     complain "installing them needs root or sudo; run make setup as root once"

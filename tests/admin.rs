@@ -138,7 +138,7 @@ async fn what_is_unknown_is_null_and_has_no_sample() {
     let valid = series(&text, "evenkeel_target_valid");
     assert_eq!(
         valid,
-        [r#"evenkeel_target_valid{namespace="shop",name="dark"} 0.0"#]
+        [r#"evenkeel_target_valid{namespace="shop",name="dark",kafka_cluster="main"} 0.0"#]
     );
 }
 
@@ -363,7 +363,11 @@ async fn the_metrics_hold_every_family_with_help_and_no_series_twice() {
         assert!(seen.insert(key), "twice: {line}");
     }
     for expected in [
-        r#"evenkeel_build_info{version="0.1.0"} 1"#,
+        concat!(
+            r#"evenkeel_build_info{version=""#,
+            env!("CARGO_PKG_VERSION"),
+            r#""} 1"#
+        ),
         r#"evenkeel_targets 1.0"#,
         r#"evenkeel_limit{name="targets"} 100.0"#,
         r#"evenkeel_limit{name="target_idle_seconds"} 600.0"#,
@@ -434,8 +438,8 @@ async fn evil_names_stay_inside_their_quotes() {
     target.publish(decisions::rising(now));
     let text = server.get("/metrics").await.body;
     let expected = concat!(
-        r#"evenkeel_target_valid{namespace="shop",name="a\"} 1\nb{x=\"\\/<script>alert(1)</script>"} "#,
-        "1.0"
+        r#"evenkeel_target_valid{namespace="shop",name="a\"} 1\nb{x=\"\\/<script>alert(1)</script>","#,
+        r#"kafka_cluster="main"} 1.0"#
     );
     assert_eq!(series(&text, "evenkeel_target_valid"), [expected]);
     let list: api::TargetList = server.json("/api/v1/targets").await;

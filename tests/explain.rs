@@ -332,6 +332,6 @@ async fn top_shows_a_line_for_each_target() {
          shop/esc\u{1b}[2Jape        -         -       -       -        -          -         -  waiting for data
          shop/orders                14        12  48,000    11 s    4,200      3,600     2.0 s  RateUp, rebalancing
 
-        3 targets, evenkeel 0.1.0; rates in records/s
-    "#]].assert_eq(&top::render(&list));
+        3 targets, evenkeel VERSION; rates in records/s
+    "#]].assert_eq(&top::render(&list).replace(env!("CARGO_PKG_VERSION"), "VERSION"));
 }

@@ -31,18 +31,30 @@ impl Served {
 
     /// The same with more of the profile, each setting after a comma.
     pub async fn start_with(bootstrap_servers: &[String], poll_seconds: u32, more: &str) -> Self {
+        let program = std::path::Path::new(env!("CARGO_BIN_EXE_evenkeel"));
+        let interval = format!("{poll_seconds}s");
+        Self::start_program(program, bootstrap_servers, &interval, more).await
+    }
+
+    /// The same with another build of the program, and an interval in the configuration's own words.
+    pub async fn start_program(
+        program: &std::path::Path,
+        bootstrap_servers: &[String],
+        interval: &str,
+        more: &str,
+    ) -> Self {
         let folder = TempDir::new().unwrap();
         let config = folder.path().join("evenkeel.yaml");
         let ready = folder.path().join("ready");
         let servers = bootstrap_servers.join("\", \"");
         let text = format!(
             "grpc: {{listen: \"127.0.0.1:0\"}}\nadmin: {{listen: \"127.0.0.1:0\"}}\n\
-             poll: {{interval: {poll_seconds}s, asleepInterval: 1s}}\n\
-             limits: {{targets: 20000}}\n\
+             poll: {{interval: {interval}, asleepInterval: 1s}}\n\
+             limits: {{targets: 20000, targetIdle: 2h}}\n\
              clusters:\n  bench: {{bootstrapServers: [\"{servers}\"]{more}}}\n"
         );
         std::fs::write(&config, text).unwrap();
-        let child = bound_command(std::path::Path::new(env!("CARGO_BIN_EXE_evenkeel")))
+        let child = bound_command(program)
             .arg("serve")
             .arg("--config")
             .arg(&config)

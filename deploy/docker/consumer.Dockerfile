@@ -2,7 +2,7 @@
 # its image is a small Debian; yours will look different. From the repository's root:
 # `docker build -f deploy/docker/consumer.Dockerfile -t REGISTRY/evenkeel-consumer .`
 # IAM on Amazon MSK: `--build-arg FEATURES=msk-iam`.
-FROM rust:1.95.0-slim-bookworm AS build
+FROM rust:1.95.0-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082 AS build
 ARG TARGETARCH
 ARG FEATURES=
 # hadolint ignore=DL3008
@@ -16,7 +16,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --locked --release --package evenkeel-consumer --features "$FEATURES" \
     && cp target/release/evenkeel-consumer target/release/evenkeel-producer target/release/evenkeel-redrive /usr/local/bin/
 
-FROM debian:bookworm-slim
+FROM debian:bookworm-slim@sha256:67b30a61dc87758f0caf819646104f29ecbda97d920aaf5edc834128ac8493d3
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates libcurl4 libssl3 zlib1g \

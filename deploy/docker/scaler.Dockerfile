@@ -2,7 +2,7 @@
 # CA certificates, nothing else. Built natively for each
 # platform (`docker buildx build --platform linux/amd64,linux/arm64 -f deploy/docker/scaler.Dockerfile .`),
 # from the repository's root. `make static` proves the program without a container engine.
-FROM rust:1.95.0-slim-bookworm AS build
+FROM rust:1.95.0-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082 AS build
 ARG TARGETARCH
 # ring compiles C, for which musl needs a compiler of its own.
 # hadolint ignore=DL3008

@@ -1,4 +1,4 @@
-//! What people and Prometheus see: the web page, `/metrics`, health, and the JSON API.
+//! What people and Prometheus see: the web page, the documents, `/metrics`, health, and the JSON API.
 //!
 //! It reads published decisions and computes nothing. Read-only: every route is a GET that takes no
 //! body and answers from memory; only a recording waits, for the decisions that it is asked for. What is
@@ -7,6 +7,7 @@
 
 mod access;
 pub mod api;
+mod docs;
 mod exposition;
 mod listener;
 mod page;
@@ -100,12 +101,13 @@ pub fn router(
         );
     Router::new()
         .merge(access::guard(page::routes(), token, true))
+        .merge(access::guard(docs::routes(), token, true))
         .merge(access::guard(api, token, false))
         .route("/metrics", get(serve_metrics))
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(serve_readiness))
         .fallback(async || {
-            let sentence = "There is nothing here: see /, /metrics, /livez, /readyz and \
+            let sentence = "There is nothing here: see /, /docs/, /metrics, /livez, /readyz and \
                             /api/v1/targets.";
             refuse(StatusCode::NOT_FOUND, sentence.to_owned())
         })

@@ -60,8 +60,9 @@ pub struct SettingLabels {
 /// One request to a broker.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct KafkaRequestLabels {
-    /// The cluster: a profile's name, or the ad-hoc addresses.
-    pub cluster: String,
+    /// The Kafka cluster: a profile's name, or the ad-hoc addresses. Not `cluster`, which is what
+    /// Prometheis that send to one place call their Kubernetes clusters.
+    pub kafka_cluster: String,
     /// The broker's id, or `bootstrap`.
     pub broker: String,
     /// The api, as Kafka names it (`ListOffsets`).
@@ -73,8 +74,8 @@ pub struct KafkaRequestLabels {
 /// One connection to a broker.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct KafkaConnectionLabels {
-    /// The cluster: a profile's name, or the ad-hoc addresses.
-    pub cluster: String,
+    /// As in [`KafkaRequestLabels`].
+    pub kafka_cluster: String,
     /// `ok`, or a cause's label.
     pub result: &'static str,
 }
@@ -109,8 +110,8 @@ pub struct RpcDurations(Family<RpcMethodLabels, Histogram>);
 /// One tick of an observing loop.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct TickLabels {
-    /// The cluster: a profile's name, or the ad-hoc addresses.
-    pub cluster: String,
+    /// As in [`KafkaRequestLabels`].
+    pub kafka_cluster: String,
     /// `full` or `asleep`.
     pub kind: &'static str,
 }

@@ -389,7 +389,7 @@ impl View {
     /// How many connections were opened.
     pub fn connections(&self) -> u64 {
         let labels = KafkaConnectionLabels {
-            cluster: "main".to_owned(),
+            kafka_cluster: "main".to_owned(),
             result: "ok",
         };
         self.metrics.kafka_connections.get_or_create(&labels).get()
@@ -399,7 +399,7 @@ impl View {
     pub fn answered(&self, api: &'static str) -> u64 {
         let of = |broker: &str| {
             let labels = KafkaRequestLabels {
-                cluster: "main".to_owned(),
+                kafka_cluster: "main".to_owned(),
                 broker: broker.to_owned(),
                 api,
                 result: "ok",

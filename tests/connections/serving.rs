@@ -56,7 +56,7 @@ async fn until_known(keda: &mut Keda, object: &ScaledObjectRef) -> f64 {
 /// How many ticks the loop of `cluster` has had.
 async fn ticks(serve: &Serve, cluster: &str) -> u64 {
     let (_, metrics) = serve.get("metrics").await;
-    let line = format!("evenkeel_ticks_total{{cluster=\"{cluster}\",kind=\"full\"}} ");
+    let line = format!("evenkeel_ticks_total{{kafka_cluster=\"{cluster}\",kind=\"full\"}} ");
     let count = metrics.lines().find_map(|one| one.strip_prefix(&line));
     count.map_or(0, |count| count.parse().expect("a count"))
 }
@@ -251,7 +251,7 @@ async fn clusters_that_cannot_be_reached_give_no_number_and_hold_up_no_other() {
         let counts = lines.filter_map(|one| one.rsplit(' ').next()?.parse::<u64>().ok());
         counts.sum::<u64>()
     };
-    let opened = "evenkeel_kafka_connections_total{cluster=\"good\",result=\"";
+    let opened = "evenkeel_kafka_connections_total{kafka_cluster=\"good\",result=\"";
     assert_eq!(count(&format!("{opened}ok")), 1, "{metrics}");
     assert_eq!(count(opened), 1, "{metrics}");
     let proofs = metrics

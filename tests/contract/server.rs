@@ -181,7 +181,7 @@ async fn many_entries_within_the_limit_are_refused_with_a_short_sentence() {
             .scaler_metadata
             .insert(format!("key{number}"), "value".to_owned());
     }
-    let asking = client.get_metric_spec(request);
+    let asking = client.is_active(request);
     let status = tokio::time::timeout(PATIENCE, asking)
         .await
         .unwrap()

@@ -99,11 +99,16 @@ fn evenkeel_check_finds_only_what_the_cases_set_on_purpose() {
         .args(committed(CONSUMER))
         .output()
         .unwrap();
-    // One case sets every value, also those that rule nothing beside a minReplicaCount of 2.
+    // One case sets every value, also those that rule nothing beside a minReplicaCount of 2, and an
+    // authentication, of which check says what it is for.
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let expected = "3 evenkeel triggers in 3 ScaledObjects, 0 errors, 2 warnings\n";
+    let expected = "3 evenkeel triggers in 3 ScaledObjects, 0 errors, 3 warnings\n";
     assert!(said.ends_with(expected), "{said}");
-    for key in ["pollingInterval", "cooldownPeriod"] {
+    for key in [
+        "pollingInterval",
+        "cooldownPeriod",
+        "triggers[0].authenticationRef",
+    ] {
         assert!(said.contains(&format!("warning: {key}: ")), "{said}");
     }
 }
@@ -242,8 +247,17 @@ fn wrong_values_of_the_scaler_are_refused_by_name() {
             "invalid propertyName 'app.kubernetes.io/name'",
         ),
         (
-            "podAnnotations: {checksum/config: x}",
-            "invalid propertyName 'checksum/config'",
+            "prometheusRule: {alerts: {EvenkeelFrosen: {enabled: false}}}",
+            "additional properties 'EvenkeelFrosen'",
+        ),
+        (
+            "prometheusRule: {alerts: {EvenkeelFrozen: {threshold: 3}}}",
+            "additional properties 'threshold'",
+        ),
+        ("runbookBaseUrl: docs", "at '/runbookBaseUrl'"),
+        (
+            "readinessProbe: {httpGet: {path: /}}",
+            "additional properties 'httpGet'",
         ),
         ("podAnnotations: {count: 1}", "at '/podAnnotations/count'"),
         (

@@ -9,10 +9,10 @@ mod run;
 use std::collections::BTreeSet;
 
 use expect_test::expect_file;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::sorted::sorted;
-use panels::{PANELS, Panel, Shape, VARIABLES};
+use panels::{Panel, SECTIONS, Shape, VARIABLES};
 
 /// Grafana's grid is 24 wide.
 const GRID_WIDTH: u32 = 24;
@@ -27,30 +27,44 @@ fn the_dashboard_is_what_the_panels_say() {
 #[test]
 fn every_panel_says_what_it_shows_and_has_a_name_of_its_own() {
     let mut titles = BTreeSet::new();
-    for panel in PANELS {
-        assert!(titles.insert(panel.title), "{} twice", panel.title);
-        assert!(panel.description.ends_with('.'), "{}", panel.title);
-        for (expression, _) in panel.queries {
-            assert!(
-                !expression.contains("evenkeel_target") || expression.contains("name=\"$target\""),
-                "{}: not of the chosen target",
-                panel.title
-            );
+    for (section, panels) in SECTIONS {
+        for panel in *panels {
+            assert!(titles.insert(panel.title), "{} twice", panel.title);
+            assert!(panel.description.ends_with('.'), "{}", panel.title);
+            for (expression, _) in panel.queries {
+                let is_chosen =
+                    expression.contains("$target") || expression.contains("$deployment");
+                assert_eq!(is_chosen, section.contains("$target"), "{}", panel.title);
+            }
         }
     }
 }
 
 fn dashboard() -> Value {
     let mut panels = Vec::new();
-    let (mut x, mut y, mut row_height) = (0, 0, 0);
-    for (index, panel) in PANELS.iter().enumerate() {
-        if x + panel.width > GRID_WIDTH {
-            (x, y, row_height) = (0, y + row_height, 0);
+    let mut y = 0;
+    for (title, section) in SECTIONS {
+        let grid = json!({"x": 0, "y": y, "w": GRID_WIDTH, "h": 1});
+        panels.push(json!({
+            "id": panels.len() + 1,
+            "type": "row",
+            "title": title,
+            "collapsed": false,
+            "gridPos": grid,
+            "panels": [],
+        }));
+        y += 1;
+        let (mut x, mut row_height) = (0, 0);
+        for panel in *section {
+            if x + panel.width > GRID_WIDTH {
+                (x, y, row_height) = (0, y + row_height, 0);
+            }
+            let grid = json!({"x": x, "y": y, "w": panel.width, "h": panel.height});
+            panels.push(panel_json(panels.len() + 1, panel, &grid));
+            x += panel.width;
+            row_height = row_height.max(panel.height);
         }
-        let grid = json!({"x": x, "y": y, "w": panel.width, "h": panel.height});
-        panels.push(panel_json(index + 1, panel, &grid));
-        x += panel.width;
-        row_height = row_height.max(panel.height);
+        y += row_height;
     }
     let rebalances = json!({
         "name": "Rebalance episodes",
@@ -63,7 +77,7 @@ fn dashboard() -> Value {
     json!({
         "uid": "evenkeel",
         "title": "evenkeel",
-        "description": "One target of evenkeel: its load, its replicas, and why.",
+        "description": "All targets of evenkeel, and one: its load, its replicas, and why.",
         "tags": ["keda", "kafka"],
         "schemaVersion": 39,
         "timezone": "browser",
@@ -94,7 +108,7 @@ fn variables() -> Vec<Value> {
             "type": "query",
             "datasource": datasource(),
             "query": {"query": variable.query(), "refId": variable.name},
-            "regex": variable.regex,
+            "hide": if variable.is_chosen { 0 } else { 2 },
             "refresh": 2,
             "sort": 1,
         })
@@ -103,6 +117,7 @@ fn variables() -> Vec<Value> {
 }
 
 fn panel_json(id: usize, panel: &Panel, grid: &Value) -> Value {
+    let is_table = matches!(panel.shape, Shape::Table);
     let targets: Vec<Value> = panel
         .queries
         .iter()
@@ -113,6 +128,9 @@ fn panel_json(id: usize, panel: &Panel, grid: &Value) -> Value {
                 "datasource": datasource(),
                 "expr": expression,
                 "legendFormat": legend,
+                "instant": is_table,
+                "range": !is_table,
+                "format": if is_table { "table" } else { "time_series" },
             })
         })
         .collect();
@@ -125,8 +143,13 @@ fn panel_json(id: usize, panel: &Panel, grid: &Value) -> Value {
             "stacking": {"mode": "normal", "group": "A"},
         }),
         Shape::Timeline => json!({"fillOpacity": 80, "lineWidth": 0}),
-        Shape::Figure => json!({}),
+        Shape::Figure | Shape::Table => json!({}),
     };
+    let mut defaults = json!({"unit": panel.unit, "custom": custom});
+    // What a stage takes away is below 0.
+    if panel.title != "Why this count" {
+        defaults["min"] = json!(0);
+    }
     json!({
         "id": id,
         "title": panel.title,
@@ -135,15 +158,32 @@ fn panel_json(id: usize, panel: &Panel, grid: &Value) -> Value {
             Shape::Lines | Shape::Steps | Shape::Stack => "timeseries",
             Shape::Timeline => "state-timeline",
             Shape::Figure => "stat",
+            Shape::Table => "table",
         },
         "datasource": datasource(),
         "gridPos": grid,
-        "fieldConfig": {"defaults": {"unit": panel.unit, "custom": custom}, "overrides": []},
+        "fieldConfig": {"defaults": defaults, "overrides": []},
         "options": match panel.shape {
             Shape::Figure => json!({"reduceOptions": {"calcs": ["lastNotNull"]}}),
+            Shape::Table => json!({"sortBy": [{"displayName": "behind, s", "desc": true}]}),
             Shape::Timeline => json!({"showValue": "never", "legend": {"showLegend": false}}),
             _ => json!({"legend": {"displayMode": "list", "placement": "bottom"}}),
         },
         "targets": targets,
+        "transformations": if is_table { columns(panel) } else { json!([]) },
     })
+}
+
+/// One row a target with a column a query, named by its legend.
+fn columns(panel: &Panel) -> Value {
+    let names: Map<String, Value> = panel
+        .queries
+        .iter()
+        .zip('A'..)
+        .map(|((_, legend), reference)| (format!("Value #{reference}"), json!(legend)))
+        .collect();
+    json!([
+        {"id": "merge", "options": {}},
+        {"id": "organize", "options": {"excludeByName": {"Time": true}, "renameByName": names}},
+    ])
 }

@@ -5,6 +5,8 @@
 //! alert rules are run by promtool, and the dashboard's expressions by a real Prometheus over a real
 //! run. What only an API server knows (CEL rules, admission, defaults) is not checked.
 
+// The schema of the consumer's values is one long `json!`.
+#![recursion_limit = "256"]
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,

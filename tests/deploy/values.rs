@@ -104,6 +104,7 @@ fn without_a_meaning(chart: &str) -> Vec<String> {
 #[test]
 fn the_readmes_say_what_the_values_say() {
     for (chart, head) in [(SCALER, scaler::README), (CONSUMER, consumer::README)] {
+        let head = head.replace("VERSION", env!("CARGO_PKG_VERSION"));
         let mut text = format!(
             "<!-- Written from values.yaml by `make generate`. -->\n{head}\n\
              | value | default | meaning |\n|---|---|---|\n"
@@ -184,6 +185,18 @@ fn image() -> Value {
 
 fn resources() -> Value {
     closed(json!({"requests": object(), "limits": object()}))
+}
+
+/// Times of a probe; what it asks is the chart's.
+fn probe() -> Value {
+    let number = json!({"type": "integer", "minimum": 1});
+    closed(json!({
+        "initialDelaySeconds": {"type": "integer", "minimum": 0},
+        "periodSeconds": number,
+        "timeoutSeconds": number,
+        "successThreshold": number,
+        "failureThreshold": number,
+    }))
 }
 
 /// An object of texts, with more rules.

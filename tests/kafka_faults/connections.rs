@@ -396,7 +396,7 @@ async fn requests_and_connections_are_counted() {
     one(&mut observer, &named("g", &["t"])).await;
     let requests = |broker: &str, api, result| {
         let labels = KafkaRequestLabels {
-            cluster: "test".to_owned(),
+            kafka_cluster: "test".to_owned(),
             broker: broker.to_owned(),
             api,
             result,
@@ -413,7 +413,7 @@ async fn requests_and_connections_are_counted() {
     one(&mut observer, &named("g", &["t"])).await;
     assert_eq!(requests("1", "OffsetFetch", "timeout"), 1);
     let labels = KafkaConnectionLabels {
-        cluster: "test".to_owned(),
+        kafka_cluster: "test".to_owned(),
         result: "ok",
     };
     assert_eq!(metrics.kafka_connections.get_or_create(&labels).get(), 1);

@@ -11,6 +11,7 @@
 )]
 
 mod circles;
+mod documents;
 
 use std::fs;
 use std::path::{Path, PathBuf};

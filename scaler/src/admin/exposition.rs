@@ -98,9 +98,16 @@ struct TargetGauge {
 
 const TARGET_GAUGES: [TargetGauge; 19] = [
     TargetGauge {
-        name: "evenkeel_target_valid",
-        help: "1 while KEDA is answered a decision, 0 while it is answered an error",
-        value: |it| Some(truth(it.status() == Status::Valid)),
+        name: "evenkeel_target_asked_age_seconds",
+        help: "Seconds since somebody asked for this target, 0 while a stream is open",
+        value: |it| {
+            let age = it.now.since(it.target.asked_at());
+            Some(if it.target.streams() > 0 {
+                0.0
+            } else {
+                views::seconds(age)
+            })
+        },
     },
     TargetGauge {
         name: "evenkeel_target_data_age_seconds",
@@ -286,6 +293,7 @@ impl Collector for Targets {
             Vec::new()
         };
         let scraped = scrape(all, self.clock.now());
+        encode_valid(&mut encoder, &scraped)?;
         for gauge in &TARGET_GAUGES {
             let mut family =
                 encoder.encode_descriptor(gauge.name, gauge.help, None, MetricType::Gauge)?;
@@ -329,6 +337,24 @@ fn scrape(all: Vec<Arc<Target>>, now: Timestamp) -> Vec<Scraped> {
 
 fn same_object(one: &Target, other: &Target) -> bool {
     one.spec.key.namespace == other.spec.key.namespace && one.spec.key.name == other.spec.key.name
+}
+
+/// With the Kafka cluster, by which alerts tell an outage from a target of its own.
+fn encode_valid(encoder: &mut DescriptorEncoder<'_>, scraped: &[Scraped]) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(
+        "evenkeel_target_valid",
+        "1 while KEDA is answered a decision, 0 while it is answered an error",
+        None,
+        MetricType::Gauge,
+    )?;
+    for it in scraped {
+        let [namespace, name] = it.labels();
+        let cluster = it.target.spec.cluster.to_string();
+        let labels = [namespace, name, ("kafka_cluster", cluster.as_str())];
+        let is_valid = ConstGauge::new(truth(it.status() == Status::Valid));
+        is_valid.encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
 }
 
 fn encode_inbound(encoder: &mut DescriptorEncoder<'_>, scraped: &[Scraped]) -> fmt::Result {

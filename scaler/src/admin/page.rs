@@ -15,7 +15,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
      connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
-const HTML: &str = "text/html; charset=utf-8";
+pub(super) const HTML: &str = "text/html; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
@@ -39,7 +39,8 @@ pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
         })
 }
 
-fn answer(content_type: &'static str, text: &'static str) -> Response {
+/// One of them, with what a browser may do with it.
+pub(super) fn answer(content_type: &'static str, text: impl IntoResponse) -> Response {
     let headers: [(HeaderName, &str); 2] = [
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::REFERRER_POLICY, "no-referrer"),

@@ -310,7 +310,7 @@ impl<S: Sources> ClusterLoop<S> {
 
     fn count(&self, kind: &'static str) {
         let labels = TickLabels {
-            cluster: self.cluster.to_string(),
+            kafka_cluster: self.cluster.to_string(),
             kind,
         };
         self.context.metrics.ticks.get_or_create(&labels).inc();

@@ -2,13 +2,15 @@
 //!
 //! The first call of a ScaledObject registers it as a target; from then on a loop observes it and
 //! publishes decisions, and every call reads the newest. No handler does I/O. GetMetricSpec answers
-//! the same constant at once whatever Kafka does, because KEDA asks it when it builds the HPA and
-//! drops a trigger whose spec it cannot get. GetMetrics and IsActive answer an error where nothing
+//! the same constant at once whatever Kafka does and whatever is wrong with the metadata, because KEDA
+//! asks it when it builds the HPA, drops a trigger whose spec it cannot get, and drops the words of that
+//! error; those of GetMetrics it puts into the ScaledObject's events. GetMetrics and IsActive answer an error where nothing
 //! is known, never 0: an error makes KEDA and the HPA leave the replicas alone, and KEDA's fallback
 //! count.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use evenkeel_engine::Desired;
@@ -30,7 +32,7 @@ use super::wire::{
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::registry::Registry;
-use crate::control::target::{Published, StreamGuard, Target};
+use crate::control::target::{Published, StreamGuard, Target, TargetKey};
 
 /// The one metric. KEDA puts it into the HPA as it is, so it keeps to letters that a URL takes;
 /// another name would be another metric to every HPA there is.
@@ -44,6 +46,9 @@ const TARGET_SIZE: i64 = 1;
 /// while it waits, so longer would stop push activations of other ScaledObjects.
 pub const FIRST_OBSERVATION_WAIT: Duration = Duration::from_secs(2);
 
+/// Refused triggers that are remembered, so that each is logged once and not with every call.
+const MAX_REFUSED: usize = 1_024;
+
 /// What the calls read. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Scaler {
@@ -52,6 +57,7 @@ pub struct Scaler {
     clock: Clock,
     forward: Forward,
     shutdown: CancellationToken,
+    refused: Arc<Mutex<BTreeSet<TargetKey>>>,
 }
 
 type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -75,6 +81,7 @@ impl Scaler {
             clock,
             forward,
             shutdown,
+            refused: Arc::default(),
         }
     }
 
@@ -93,7 +100,15 @@ impl Scaler {
         if let Some(target) = self.registry.get(&key, now) {
             return Ok(target);
         }
-        let spec = metadata::parse(namespace, name, scaler_metadata, &self.config)?;
+        let spec = match metadata::parse(namespace, name, scaler_metadata, &self.config) {
+            Ok(spec) => spec,
+            Err(errors) => {
+                if self.is_new(key) {
+                    tracing::warn!(%namespace, %name, "refused: {errors}");
+                }
+                return Err(errors.into());
+            }
+        };
         let notes = spec.notes.clone();
         let target = self.registry.register(spec, now)?;
         tracing::info!(%namespace, %name, "registered");
@@ -101,6 +116,15 @@ impl Scaler {
             tracing::warn!(%namespace, %name, "{note}");
         }
         Ok(target)
+    }
+
+    /// Whether this refused trigger was not refused before.
+    fn is_new(&self, key: TargetKey) -> bool {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.len() >= MAX_REFUSED {
+            refused.clear();
+        }
+        refused.insert(key)
     }
 
     /// The target's newest decision; waits a little for the first.
@@ -148,13 +172,11 @@ impl Scaler {
         self.answer(&published)
     }
 
-    /// Checks the metadata and registers the target, so that it is observed by the time that KEDA
-    /// asks for a value. A full registry is no reason to fail here: the spec is the same for all.
-    fn spec(&self, scaled_object: &ScaledObjectRef) -> Result<GetMetricSpecResponse, Refusal> {
-        match self.target(scaled_object) {
-            Ok(_) | Err(Refusal::Full(_)) => Ok(metric_spec()),
-            Err(refusal) => Err(refusal),
-        }
+    /// The spec, which is the same for all. Registers the target, so that it is observed by the time that
+    /// KEDA asks for a value; why it cannot be registered is GetMetrics' to say.
+    fn spec(&self, scaled_object: &ScaledObjectRef) -> GetMetricSpecResponse {
+        let _said_by_get_metrics = self.target(scaled_object);
+        metric_spec()
     }
 
     /// Observes the target of a call that the leader answers, so as to go on where it ends. What is
@@ -221,7 +243,7 @@ impl ExternalScaler for Scaler {
         &self,
         request: Request<ScaledObjectRef>,
     ) -> Result<Response<GetMetricSpecResponse>, Status> {
-        Ok(Response::new(self.spec(request.get_ref())?))
+        Ok(Response::new(self.spec(request.get_ref())))
     }
 
     async fn get_metrics(
@@ -238,7 +260,7 @@ impl ExternalScaler for Scaler {
         &self,
         request: Request<ScaledObjectRef>,
     ) -> Result<Response<Self::StreamMetricSpecStream>, Status> {
-        let spec = self.spec(request.get_ref())?;
+        let spec = self.spec(request.get_ref());
         let end = self.stream_end();
         let shutdown = self.shutdown.clone();
         let ended = async move {

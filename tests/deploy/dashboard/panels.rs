@@ -1,14 +1,15 @@
-//! The panels of the dashboard: first what the published blueprint's shows, then what evenkeel adds.
+//! The panels of the dashboard: all targets, then the one that is chosen, then the scaler itself.
 //!
-//! `$target` is a ScaledObject of `$namespace`, `$deployment` the workload whose pods export the
-//! reference consumer's metrics. Where two scalers answer during an update, `max` keeps it one line.
+//! `$target` is a ScaledObject of `$namespace`; `$deployment` is what its HPA scales, so that two workloads
+//! that do not belong together are never side by side. Its pods are taken by the whole of their names.
+//! Where two scalers answer during an update, `max` keeps it one line.
 
 /// One panel.
 pub struct Panel {
     pub title: &'static str,
     /// What a reader on call should know of it.
     pub description: &'static str,
-    /// Grafana's name of the unit.
+    /// Grafana's name of the unit. One a panel.
     pub unit: &'static str,
     pub shape: Shape,
     /// In twenty-fourths of the page.
@@ -27,6 +28,8 @@ pub enum Shape {
     Stack,
     Timeline,
     Figure,
+    /// A row a target, a column a query.
+    Table,
 }
 
 /// A variable that the reader chooses: values of a label.
@@ -37,8 +40,8 @@ pub struct Variable {
     pub series: &'static str,
     /// The label.
     pub of: &'static str,
-    /// What of the label's value counts; all where empty.
-    pub regex: &'static str,
+    /// Whether the reader chooses it, or it follows from what they chose.
+    pub is_chosen: bool,
 }
 
 // === impl Variable ===
@@ -56,22 +59,21 @@ pub const VARIABLES: &[Variable] = &[
         label: "Namespace",
         series: "evenkeel_target_valid",
         of: "namespace",
-        regex: "",
+        is_chosen: true,
     },
     Variable {
         name: "target",
         label: "ScaledObject",
         series: r#"evenkeel_target_valid{namespace="$namespace"}"#,
         of: "name",
-        regex: "",
+        is_chosen: true,
     },
     Variable {
         name: "deployment",
-        label: "Deployment",
-        series: r#"kafka_messages_processed_total{namespace="$namespace"}"#,
-        of: "pod",
-        // A pod of a Deployment: name, hash of the template, five characters.
-        regex: "/^(.+)-[a-z0-9]+-[a-z0-9]{5}$/",
+        label: "Workload",
+        series: r#"kube_horizontalpodautoscaler_info{namespace="$namespace",horizontalpodautoscaler="keda-hpa-$target"}"#,
+        of: "scaletargetref_name",
+        is_chosen: false,
     },
 ];
 
@@ -79,22 +81,100 @@ pub const VARIABLES: &[Variable] = &[
 pub const REBALANCES: &str =
     r#"max(evenkeel_target_rebalancing{namespace="$namespace",name="$target"}) == 1"#;
 
-pub const PANELS: &[Panel] = &[
+/// The rows of the dashboard with their panels.
+pub const SECTIONS: &[(&str, &[Panel])] = &[
+    ("All targets", ALL_TARGETS),
+    ("$namespace/$target", ONE_TARGET),
+    ("evenkeel and its cluster", ITSELF),
+];
+
+const RECORDS: &str = "suffix: records/s";
+
+const ALL_TARGETS: &[Panel] = &[
+    Panel {
+        title: "Targets",
+        description: "Every ScaledObject that KEDA asks about. Behind: the worst partition.",
+        unit: "short",
+        shape: Shape::Table,
+        width: 16,
+        height: 9,
+        queries: &[
+            (
+                "max by (namespace, name) (evenkeel_target_desired_replicas)",
+                "decided",
+            ),
+            (
+                "max by (namespace, name) (evenkeel_target_observed_replicas)",
+                "in the group",
+            ),
+            (
+                "max by (namespace, name) (evenkeel_target_lag_records)",
+                "lag",
+            ),
+            (
+                "max by (namespace, name) (evenkeel_target_lag_seconds)",
+                "behind, s",
+            ),
+            (
+                "max by (namespace, name) (evenkeel_target_valid)",
+                "answered",
+            ),
+        ],
+    },
+    Panel {
+        title: "Targets without an answer",
+        description: "KEDA gets an error for them, and their replicas stay as they are.",
+        unit: "short",
+        shape: Shape::Figure,
+        width: 4,
+        height: 9,
+        queries: &[(
+            "sum(1 - max by (namespace, name) (evenkeel_target_valid))",
+            "targets",
+        )],
+    },
+    Panel {
+        title: "Replicas of all targets",
+        description: "Decided, summed.",
+        unit: "short",
+        shape: Shape::Figure,
+        width: 4,
+        height: 9,
+        queries: &[(
+            "sum(max by (namespace, name) (evenkeel_target_desired_replicas))",
+            "replicas",
+        )],
+    },
+    Panel {
+        title: "Targets by verdict",
+        description: "The reason of each target's last decision. docs/ALGORITHM.md says what each means.",
+        unit: "short",
+        shape: Shape::Stack,
+        width: 24,
+        height: 7,
+        queries: &[(
+            "count by (verdict) (max by (namespace, name, verdict) (evenkeel_target_verdict))",
+            "{{verdict}}",
+        )],
+    },
+];
+
+const ONE_TARGET: &[Panel] = &[
     Panel {
         title: "Inbound against processed",
         description: "What comes in (what sizing uses for going up) and what the group commits. Processed below inbound is a backlog that grows.",
-        unit: "short",
+        unit: RECORDS,
         shape: Shape::Lines,
         width: 12,
         height: 8,
         queries: &[
             (
                 r#"max(evenkeel_target_inbound_records_per_second{namespace="$namespace",name="$target",witness="used_up"})"#,
-                "inbound records/s",
+                "inbound",
             ),
             (
                 r#"max(evenkeel_target_processing_records_per_second{namespace="$namespace",name="$target"})"#,
-                "processed records/s",
+                "processed",
             ),
         ],
     },
@@ -127,24 +207,24 @@ pub const PANELS: &[Panel] = &[
     Panel {
         title: "Processing rate",
         description: "Records that the consumers' sinks have finished, by the consumers' own count.",
-        unit: "short",
+        unit: RECORDS,
         shape: Shape::Lines,
         width: 8,
         height: 7,
         queries: &[(
-            r#"sum by (status) (rate(kafka_messages_processed_total{namespace="$namespace",pod=~"$deployment-.*"}[$__rate_interval]))"#,
-            "{{status}} records/s",
+            r#"sum by (status) (rate(kafka_messages_processed_total{namespace="$namespace",pod=~"$deployment-([a-z0-9]+-[a-z0-9]{5}|[0-9]+)"}[$__rate_interval]))"#,
+            "{{status}}",
         )],
     },
     Panel {
         title: "Processing rate per pod",
         description: "One line a pod. Pods that stay far below the others have fewer or colder partitions.",
-        unit: "short",
+        unit: RECORDS,
         shape: Shape::Lines,
         width: 8,
         height: 7,
         queries: &[(
-            r#"sum by (pod) (rate(kafka_messages_processed_total{namespace="$namespace",pod=~"$deployment-.*",status="success"}[$__rate_interval]))"#,
+            r#"sum by (pod) (rate(kafka_messages_processed_total{namespace="$namespace",pod=~"$deployment-([a-z0-9]+-[a-z0-9]{5}|[0-9]+)",status="success"}[$__rate_interval]))"#,
             "{{pod}}",
         )],
     },
@@ -157,11 +237,11 @@ pub const PANELS: &[Panel] = &[
         height: 7,
         queries: &[
             (
-                r#"histogram_quantile(0.5, sum by (le) (rate(kafka_message_age_seconds_bucket{namespace="$namespace",pod=~"$deployment-.*"}[$__rate_interval])))"#,
+                r#"histogram_quantile(0.5, sum by (le) (rate(kafka_message_age_seconds_bucket{namespace="$namespace",pod=~"$deployment-([a-z0-9]+-[a-z0-9]{5}|[0-9]+)"}[$__rate_interval])))"#,
                 "half",
             ),
             (
-                r#"histogram_quantile(0.99, sum by (le) (rate(kafka_message_age_seconds_bucket{namespace="$namespace",pod=~"$deployment-.*"}[$__rate_interval])))"#,
+                r#"histogram_quantile(0.99, sum by (le) (rate(kafka_message_age_seconds_bucket{namespace="$namespace",pod=~"$deployment-([a-z0-9]+-[a-z0-9]{5}|[0-9]+)"}[$__rate_interval])))"#,
                 "99 of 100",
             ),
             (
@@ -191,13 +271,13 @@ pub const PANELS: &[Panel] = &[
     Panel {
         title: "Inbound rate by source",
         description: "The log's own offsets over 2 s and 300 s, Prometheus where there is a query, and what sizing takes of them for going up and down.",
-        unit: "short",
+        unit: RECORDS,
         shape: Shape::Lines,
         width: 12,
         height: 7,
         queries: &[(
             r#"max by (witness) (evenkeel_target_inbound_records_per_second{namespace="$namespace",name="$target"})"#,
-            "{{witness}} records/s",
+            "{{witness}}",
         )],
     },
     Panel {
@@ -245,13 +325,13 @@ pub const PANELS: &[Panel] = &[
     Panel {
         title: "Capacity of a replica",
         description: "Records/s that one replica can do, configured or learned.",
-        unit: "short",
+        unit: RECORDS,
         shape: Shape::Lines,
         width: 8,
         height: 7,
         queries: &[(
             r#"max(evenkeel_target_capacity_records_per_second{namespace="$namespace",name="$target"})"#,
-            "records/s",
+            "capacity",
         )],
     },
     Panel {
@@ -267,41 +347,62 @@ pub const PANELS: &[Panel] = &[
         )],
     },
     Panel {
-        title: "Rebalances",
-        description: "Seconds that the lag term is held in the current episode, and episodes in the last ten minutes.",
-        unit: "short",
+        title: "Lag held",
+        description: "Seconds that the lag term is held in the current rebalance episode.",
+        unit: "s",
         shape: Shape::Lines,
         width: 8,
         height: 7,
-        queries: &[
-            (
-                r#"max(evenkeel_target_rebalance_held_seconds{namespace="$namespace",name="$target"})"#,
-                "held seconds",
-            ),
-            (
-                r#"max(increase(evenkeel_target_rebalances_total{namespace="$namespace",name="$target"}[10m]))"#,
-                "episodes in 10 min",
-            ),
-        ],
+        queries: &[(
+            r#"max(evenkeel_target_rebalance_held_seconds{namespace="$namespace",name="$target"})"#,
+            "held",
+        )],
+    },
+    Panel {
+        title: "Rebalances",
+        description: "Episodes in the last ten minutes.",
+        unit: "short",
+        shape: Shape::Steps,
+        width: 8,
+        height: 7,
+        queries: &[(
+            r#"max(increase(evenkeel_target_rebalances_total{namespace="$namespace",name="$target"}[10m]))"#,
+            "episodes",
+        )],
+    },
+    Panel {
+        title: "KEDA's errors",
+        description: "What KEDA counts for this ScaledObject, where its operator's metrics are scraped.",
+        unit: "reqps",
+        shape: Shape::Lines,
+        width: 8,
+        height: 7,
+        queries: &[(
+            r#"sum(rate(keda_scaled_object_errors_total{namespace="$namespace",scaledObject="$target"}[$__rate_interval]) or rate(keda_scaled_object_errors_total{exported_namespace="$namespace",scaledObject="$target"}[$__rate_interval]))"#,
+            "errors",
+        )],
     },
     Panel {
         title: "Data age",
         description: "Age of what the last decision was made of. EvenkeelDataStale fires above 60 s.",
         unit: "s",
         shape: Shape::Figure,
-        width: 4,
-        height: 6,
+        width: 8,
+        height: 7,
         queries: &[(
             r#"min(evenkeel_target_data_age_seconds{namespace="$namespace",name="$target"})"#,
             "age",
         )],
     },
+];
+
+const ITSELF: &[Panel] = &[
     Panel {
         title: "Ready nodes",
         description: "From kube-state-metrics.",
         unit: "short",
         shape: Shape::Figure,
-        width: 4,
+        width: 6,
         height: 6,
         queries: &[(
             r#"sum(max by (node) (kube_node_status_condition{condition="Ready",status="true"}))"#,
@@ -313,7 +414,7 @@ pub const PANELS: &[Panel] = &[
         description: "Of this evenkeel to all brokers, by api and result.",
         unit: "reqps",
         shape: Shape::Lines,
-        width: 8,
+        width: 6,
         height: 6,
         queries: &[(
             r#"sum by (api, result) (rate(evenkeel_kafka_requests_total[$__rate_interval]))"#,
@@ -322,28 +423,22 @@ pub const PANELS: &[Panel] = &[
     },
     Panel {
         title: "gRPC calls",
-        description: "Calls that have ended, by method and code, the kubelet's probes among them; and KEDA's own errors about this ScaledObject. RESOURCE_EXHAUSTED is a limit of evenkeel's: the answer names it.",
+        description: "Calls that have ended, by method and code, the kubelet's probes among them. RESOURCE_EXHAUSTED is a limit of evenkeel's: the answer names it.",
         unit: "reqps",
         shape: Shape::Lines,
-        width: 8,
+        width: 6,
         height: 6,
-        queries: &[
-            (
-                r#"sum by (method, code) (rate(evenkeel_rpcs_total[$__rate_interval]))"#,
-                "{{method}} {{code}}",
-            ),
-            (
-                r#"sum(rate(keda_scaled_object_errors_total{namespace="$namespace",scaledObject="$target"}[$__rate_interval]) or rate(keda_scaled_object_errors_total{exported_namespace="$namespace",scaledObject="$target"}[$__rate_interval]))"#,
-                "KEDA's errors",
-            ),
-        ],
+        queries: &[(
+            r#"sum by (method, code) (rate(evenkeel_rpcs_total[$__rate_interval]))"#,
+            "{{method}} {{code}}",
+        )],
     },
     Panel {
         title: "Time to answer",
         description: "What 99 of 100 gRPC calls stay below, by method. Answers come from memory: 2 s are the wait for a target's first observation. Of a stream it is the time until it is open.",
         unit: "s",
         shape: Shape::Lines,
-        width: 8,
+        width: 6,
         height: 6,
         queries: &[(
             r#"histogram_quantile(0.99, sum by (method, le) (rate(evenkeel_rpc_duration_seconds_bucket[$__rate_interval])))"#,

@@ -21,7 +21,7 @@ use tokio::process::Child;
 use tokio::time::Instant;
 use tonic::transport::Channel;
 
-use super::panels::{PANELS, REBALANCES, VARIABLES};
+use super::panels::{REBALANCES, SECTIONS, VARIABLES};
 use crate::chart_tool::root;
 use crate::prometheus::{Prometheus, Scrape, Server, fake};
 use crate::serve::{Serve, free_address};
@@ -31,7 +31,8 @@ const NAME: &str = "trade-workers";
 const PARTITIONS: i32 = 4;
 
 /// What a cluster would export: kube-state-metrics' and KEDA's series.
-const CLUSTER: &str = r#"kube_horizontalpodautoscaler_status_desired_replicas{namespace="payments",horizontalpodautoscaler="keda-hpa-trade-workers"} 2
+const CLUSTER: &str = r#"kube_horizontalpodautoscaler_info{namespace="payments",horizontalpodautoscaler="keda-hpa-trade-workers",scaletargetref_kind="Deployment",scaletargetref_name="trade-workers"} 1
+kube_horizontalpodautoscaler_status_desired_replicas{namespace="payments",horizontalpodautoscaler="keda-hpa-trade-workers"} 2
 kube_deployment_status_replicas_ready{namespace="payments",deployment="trade-workers"} 2
 kube_node_status_condition{node="a",condition="Ready",status="true"} 1
 kube_node_status_condition{node="a",condition="Ready",status="false"} 0
@@ -266,8 +267,9 @@ async fn every_expression_gives_data_over_a_real_run() {
     // A second member once the first one works: a rebalance that is seen.
     run.join(1);
 
-    let expressions: Vec<String> = PANELS
+    let expressions: Vec<String> = SECTIONS
         .iter()
+        .flat_map(|(_, panels)| *panels)
         .flat_map(|panel| panel.queries)
         .map(|(expression, _)| chosen(expression))
         .chain([chosen(REBALANCES)])

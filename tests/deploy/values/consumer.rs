@@ -8,7 +8,8 @@ use evenkeel_scaler::schema::trigger::METADATA;
 use serde_json::{Map, Value, json};
 
 use super::{
-    annotations, closed, duration, image, labels, object, objects, resources, text, truth, word,
+    annotations, closed, duration, image, labels, object, objects, probe, resources, text, truth,
+    word,
 };
 
 /// Of the trigger's metadata, what the chart writes from other values.
@@ -29,7 +30,7 @@ The reference batch consumer with its ScaledObject, on a topic of yours: to try 
 copy for a consumer of your own.
 
 ```sh
-docker build -f deploy/docker/consumer.Dockerfile -t REGISTRY/evenkeel-consumer:0.1.0 . && docker push REGISTRY/evenkeel-consumer:0.1.0
+docker build -f deploy/docker/consumer.Dockerfile -t REGISTRY/evenkeel-consumer:VERSION . && docker push REGISTRY/evenkeel-consumer:VERSION
 helm install trade-workers deploy/helm/evenkeel-consumer --namespace trades \\
   --set image.repository=REGISTRY/evenkeel-consumer \\
   --set kafka.bootstrapServers={kafka.payments.svc:9092} --set kafka.topic=trades --set sink=simulate
@@ -65,8 +66,16 @@ pub fn properties() -> Value {
         "volumes": objects(),
         "volumeMounts": objects(),
         "args": {"type": "array", "items": text()},
+        "extraObjects": objects(),
         "podLabels": labels(),
         "podAnnotations": annotations(),
+        "podSecurityContext": object(),
+        "securityContext": object(),
+        "strategy": object(),
+        "revisionHistoryLimit": count(),
+        "readinessProbe": probe(),
+        "livenessProbe": probe(),
+        "dnsConfig": object(),
         "resources": resources(),
         "terminationGracePeriodSeconds": count(),
         "serviceAccountName": text(),
@@ -84,12 +93,18 @@ pub fn properties() -> Value {
             "pollingInterval": from_one(),
             "cooldownPeriod": count(),
             "zeroTolerance": truth(),
+            "annotations": annotations(),
+            "fallback": object(),
+            "authenticationRef": object(),
+            "triggers": objects(),
             "metadata": metadata(),
         })),
         "podMonitor": closed(json!({
             "enabled": truth(),
             "labels": labels(),
             "interval": duration(),
+            "namespace": text(),
+            "relabelings": objects(),
         })),
     })
 }

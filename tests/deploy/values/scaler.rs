@@ -5,10 +5,10 @@
 
 use evenkeel_scaler::schema::process::SETTINGS;
 use evenkeel_scaler::schema::{Absent, Kind, NAME, Setting, boolean};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
-    annotations, closed, duration, image, labels, object, objects, resources, text, texts, truth,
+    annotations, closed, duration, image, labels, object, objects, probe, resources, text, truth,
     word,
 };
 
@@ -23,7 +23,7 @@ A KEDA external scaler for Kafka batch consumers that does not flap: a Deploymen
 of which leads, a headless service, a ConfigMap, and the rights that it needs.
 
 ```sh
-docker build -f deploy/docker/scaler.Dockerfile -t REGISTRY/evenkeel:0.1.0 . && docker push REGISTRY/evenkeel:0.1.0
+docker build -f deploy/docker/scaler.Dockerfile -t REGISTRY/evenkeel:VERSION . && docker push REGISTRY/evenkeel:VERSION
 helm install evenkeel deploy/helm/evenkeel --namespace keda --set image.repository=REGISTRY/evenkeel
 ```
 
@@ -65,6 +65,30 @@ renews; with `clientCertificates` only who has one of the same authority is let 
 probes then go to the admin port, since the kubelet speaks no TLS to a gRPC port. docs/keda.md has both
 sides.
 
+The configuration lies in a ConfigMap whose name holds its content's hash, and which is immutable: a pod
+keeps the one that it was made with, so that the old pods of an update that fails can still be started
+again. An upgrade keeps those that pods still have and deletes the others.
+
+Metrics, alerts and the dashboard are off by default, since they are objects of other operators:
+
+```yaml
+serviceMonitor: {enabled: true, labels: {release: kube-prometheus-stack}}
+prometheusRule:
+  enabled: true
+  labels: {release: kube-prometheus-stack}
+  alerts:
+    EvenkeelDataStale: {threshold: 120, for: 5m}
+    EvenkeelRateMismatch: {enabled: false}
+dashboard: {enabled: true}
+```
+
+`release` is the label by which kube-prometheus-stack selects, with the name that it was installed under.
+Without the operator, [deploy/alerts/rules.yaml](../../alerts/rules.yaml) is the same as a file of rules.
+
+On OpenShift, which gives users and groups to pods itself:
+`--set podSecurityContext.runAsUser=null --set podSecurityContext.runAsGroup=null` (rendered in
+`deploy/helm/cases/evenkeel/openshift.yaml`; no OpenShift was met).
+
 ## What it asks of Kubernetes
 
 | right | for what | without it (`kubernetes.rights`) |
@@ -84,6 +108,7 @@ pub fn properties() -> Value {
         "nameOverride": text(),
         "fullnameOverride": text(),
         "labels": labels(),
+        "runbookBaseUrl": {"type": "string", "pattern": "^(https?://.*)?$"},
         "image": image(),
         "imagePullSecrets": {"type": "array", "items": word()},
         "replicas": {"type": "integer", "minimum": 1, "maximum": 5},
@@ -112,6 +137,8 @@ pub fn properties() -> Value {
         "volumes": objects(),
         "volumeMounts": objects(),
         "env": objects(),
+        "envFrom": objects(),
+        "extraObjects": objects(),
         "listenAddress": {"enum": ["0.0.0.0", "[::]"]},
         "logLevel": word(),
         "serviceAccount": closed(json!({
@@ -120,8 +147,14 @@ pub fn properties() -> Value {
             "annotations": annotations(),
         })),
         "podLabels": labels(),
-        "podAnnotations": texts(json!({"propertyNames": {"not": {"const": "checksum/config"}}})),
+        "podAnnotations": annotations(),
+        "podSecurityContext": object(),
+        "securityContext": object(),
+        "readinessProbe": probe(),
+        "livenessProbe": probe(),
         "resources": resources(),
+        "revisionHistoryLimit": {"type": "integer", "minimum": 0},
+        "dnsConfig": object(),
         "terminationGracePeriodSeconds": {"type": "integer", "minimum": 8},
         "priorityClassName": text(),
         "nodeSelector": annotations(),
@@ -141,14 +174,43 @@ pub fn properties() -> Value {
             "labels": labels(),
             "interval": duration(),
             "scrapeTimeout": duration(),
+            "namespace": text(),
+            "relabelings": objects(),
+            "metricRelabelings": objects(),
         })),
-        "prometheusRule": closed(json!({"enabled": truth(), "labels": labels()})),
+        "prometheusRule": closed(json!({
+            "enabled": truth(),
+            "labels": labels(),
+            "namespace": text(),
+            "job": text(),
+            "alertLabels": annotations(),
+            "alerts": alerts(),
+        })),
         "dashboard": closed(json!({
             "enabled": truth(),
             "labels": labels(),
             "annotations": annotations(),
+            "namespace": text(),
         })),
     })
+}
+
+/// What may be changed of each alert of `files/alerts.yaml`; a threshold only where it has one.
+fn alerts() -> Value {
+    let mut properties = Map::new();
+    for alert in crate::alerts::alerts() {
+        let mut own = json!({
+            "enabled": truth(),
+            "for": duration(),
+            "severity": word(),
+        });
+        if !alert["threshold"].is_null() {
+            own["threshold"] = json!({"type": "number", "exclusiveMinimum": 0});
+        }
+        let name = alert["alert"].as_str().unwrap().to_owned();
+        properties.insert(name, closed(own));
+    }
+    closed(Value::Object(properties))
 }
 
 /// The schema of `config`, from the table of settings.

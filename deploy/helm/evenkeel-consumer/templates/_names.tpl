@@ -31,6 +31,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 {{- end }}
 
+{{/* Of the pods: nothing that another version of the chart alone would change, since that would restart
+all consumers, which is a rebalance. */}}
+{{- define "evenkeel-consumer.podLabels" -}}
+{{ include "evenkeel-consumer.selectorLabels" . }}
+app.kubernetes.io/component: consumer
+app.kubernetes.io/part-of: evenkeel
+{{- with merge (deepCopy .Values.podLabels) .Values.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
 {{- define "evenkeel-consumer.image" -}}
 {{- $repository := required "image.repository is required: no image is published, deploy/docker/consumer.Dockerfile builds one" .Values.image.repository }}
 {{- if .Values.image.digest }}

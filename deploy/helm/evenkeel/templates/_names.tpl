@@ -31,6 +31,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 {{- end }}
 
+{{/* Of the pod: nothing that another version of the chart alone would change, since that would restart it. */}}
+{{- define "evenkeel.podLabels" -}}
+{{ include "evenkeel.selectorLabels" . }}
+app.kubernetes.io/component: scaler
+app.kubernetes.io/part-of: evenkeel
+{{- with merge (deepCopy .Values.podLabels) .Values.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
 {{- define "evenkeel.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create }}
 {{- default (include "evenkeel.fullname" .) .Values.serviceAccount.name }}
@@ -112,4 +122,65 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $_ := set $config "grpc" $grpc }}
 {{- end }}
 {{- toYaml $config }}
+{{- end }}
+
+{{/* The runbook of alerts: where it is published, or in the scaler's own page. */}}
+{{- define "evenkeel.runbook" -}}
+{{- if .Values.runbookBaseUrl }}
+{{- printf "%s/operating.md" (trimSuffix "/" .Values.runbookBaseUrl) }}
+{{- else }}
+{{- printf "http://%s.%s.svc:8080/docs/operating.md" (include "evenkeel.fullname" .) .Release.Namespace }}
+{{- end }}
+{{- end }}
+
+{{/* The alerts of files/alerts.yaml as rules, with what prometheusRule.alerts changes of them. */}}
+{{- define "evenkeel.alerts" -}}
+{{- $job := default (include "evenkeel.fullname" .) .Values.prometheusRule.job }}
+{{- $scaler := printf "namespace=%q,job=%q" .Release.Namespace $job }}
+{{- $runbook := include "evenkeel.runbook" . }}
+{{- $labels := .Values.prometheusRule.alertLabels }}
+{{- $given := .Values.prometheusRule.alerts }}
+{{- $rules := list }}
+{{- $outage := "" }}
+{{- range (.Files.Get "files/alerts.yaml" | fromYaml).alerts }}
+{{- $own := merge (deepCopy (default dict (get $given .alert))) . }}
+{{- $expression := .expr | trim | replace "$outage" $outage | replace "$scaler" $scaler | replace "$threshold" (toString $own.threshold) }}
+{{- if eq .alert "EvenkeelOutage" }}
+{{- $outage = $expression }}
+{{- end }}
+{{- if not (and (hasKey $own "enabled") (not $own.enabled)) }}
+{{- $rule := dict "alert" .alert "expr" $expression }}
+{{- with $own.for }}
+{{- $_ := set $rule "for" . }}
+{{- end }}
+{{- $_ := set $rule "labels" (merge (dict "severity" $own.severity) $labels) }}
+{{- $_ := set $rule "annotations" (dict "summary" .summary "runbook_url" (printf "%s#%s" $runbook (lower .alert))) }}
+{{- $rules = append $rules $rule }}
+{{- end }}
+{{- end }}
+{{- toYaml $rules }}
+{{- end }}
+
+{{/* Named by what it holds: a pod keeps the configuration that it was made with, also where a newer one is bad. */}}
+{{- define "evenkeel.configMap" -}}
+{{- printf "%s-%s" (include "evenkeel.fullname" . | trunc 54 | trimSuffix "-") (include "evenkeel.config" . | sha256sum | trunc 8) }}
+{{- end }}
+
+{{/* ConfigMaps of this release that pods of earlier versions still have: helm would delete them on an upgrade,
+and such a pod could not start again. */}}
+{{- define "evenkeel.configMapsInUse" -}}
+{{- $found := dict }}
+{{- range (lookup "apps/v1" "ReplicaSet" .Release.Namespace "").items }}
+{{- $labels := default dict .metadata.labels }}
+{{- $isOurs := and (eq (get $labels "app.kubernetes.io/instance") $.Release.Name) (eq (get $labels "app.kubernetes.io/name") (include "evenkeel.name" $)) }}
+{{- if and $isOurs (gt (int (default 0 .spec.replicas)) 0) }}
+{{- range .spec.template.spec.volumes }}
+{{- if and (eq .name "config") .configMap }}
+{{- $_ := set $found .configMap.name true }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $_ := unset $found (include "evenkeel.configMap" .) }}
+{{- keys $found | sortAlpha | toJson }}
 {{- end }}

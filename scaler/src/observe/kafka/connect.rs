@@ -120,7 +120,7 @@ pub async fn connect(
         .metrics
         .kafka_connections
         .get_or_create(&KafkaConnectionLabels {
-            cluster: context.cluster.clone(),
+            kafka_cluster: context.cluster.clone(),
             result,
         })
         .inc();

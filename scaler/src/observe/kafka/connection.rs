@@ -278,7 +278,7 @@ impl Connection {
             node_id.to_string()
         };
         let labels = KafkaRequestLabels {
-            cluster: self.context.cluster.clone(),
+            kafka_cluster: self.context.cluster.clone(),
             broker,
             api,
             result,

@@ -45,6 +45,24 @@ pub const KAFKA: Bundle = Bundle {
     lock: Cow::Borrowed(include_str!("../../../../setup/kafka/kafka-4.4.0.lock")),
 };
 
+/// The oldest broker that is supported, for tests: in place of the other where the environment's
+/// `EVENKEEL_KAFKA` is `3.9.2`.
+const OLDEST_KAFKA: Bundle = Bundle {
+    name: "kafka-3.9.2",
+    pom: include_str!("../../../../setup/kafka-oldest/pom.xml"),
+    lock: Cow::Borrowed(include_str!(
+        "../../../../setup/kafka-oldest/kafka-3.9.2.lock"
+    )),
+};
+
+/// The broker that is started.
+pub(super) fn broker() -> Bundle {
+    match std::env::var("EVENKEEL_KAFKA").as_deref() {
+        Ok("3.9.2") => OLDEST_KAFKA,
+        _ => KAFKA,
+    }
+}
+
 /// Kafka's own command-line tools, which tests compare with.
 pub const KAFKA_TOOLS: Bundle = Bundle {
     name: "kafka-tools-4.3.1",

@@ -9,7 +9,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::jars::{self, KAFKA};
+use super::jars;
 use super::node::Node;
 use super::runtime::{Archive, Runtime, find_java};
 use super::topics::TopicAdmin;
@@ -28,9 +28,10 @@ const CLUSTER_ID: &str = "AAAAAAAAQACAAAAAAAAAAQ";
 /// When Java or Maven is missing, the jars are wrong, or formatting fails.
 pub(super) async fn prepare(cache: &Path, progress: &Progress) -> Result<Runtime, BrokerError> {
     let (java, version) = find_java().await?;
-    let jars = KAFKA.provision(cache, progress).await?;
-    let mut runtime = Runtime::new(java, KAFKA.class_path(&jars));
-    let name = format!("{}-{}-java-{version}", KAFKA.name, KAFKA.fingerprint());
+    let kafka = jars::broker();
+    let jars = kafka.provision(cache, progress).await?;
+    let mut runtime = Runtime::new(java, kafka.class_path(&jars));
+    let name = format!("{}-{}-java-{version}", kafka.name, kafka.fingerprint());
     let prepared = cache.join(&name);
     if !prepared.join("template").is_dir() {
         let _lock = jars::lock(cache, &name).await?;
