@@ -15,7 +15,7 @@ use crate::{
     Timestamp, TopicObservation, Tuning, Workload, WorkloadObservation, decide,
 };
 
-/// The policy of the tests: the product's defaults with a configured capacity.
+/// The policy of the tests: the product's defaults with a configured capacity, and with a calendar.
 pub(crate) fn policy() -> Policy {
     Policy {
         min_replicas: 0,

@@ -269,7 +269,7 @@ fn policy(values: &mut Values, config: Option<&Config>) -> Policy {
         startup: values.seconds("startupSeconds").unwrap_or_default(),
         max_staleness: values.seconds("maxStalenessSeconds").unwrap_or_default(),
         poll_interval,
-        learns_calendar: !values.chose("calendar", "off"),
+        learns_calendar: values.chose("calendar", "on"),
         calendar_max_replicas: values.integer("calendarMaxReplicas"),
         tuning: Tuning::default(),
     }

@@ -172,7 +172,7 @@ pub const METADATA: &[Setting] = &[
          `recordsPerSecond`, as in KEDA's cron trigger. Before an event starts its replicas are asked for, \
          and until it ends never fewer. See [calendar.md](calendar.md).",
     ),
-    own("calendar", Kind::Choice(&["on", "off"]), Default("on")).means(
+    own("calendar", Kind::Choice(&["on", "off"]), Default("off")).means(
         "Whether surges that came at the same time on earlier days are prepared for. See \
          [calendar.md](calendar.md).",
     ),

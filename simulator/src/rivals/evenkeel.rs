@@ -49,7 +49,7 @@ pub fn default_policy(capacity: Option<f64>, startup_seconds: u64) -> Policy {
         startup: Duration::from_secs(startup_seconds),
         max_staleness: Duration::from_secs(120),
         poll_interval: Duration::from_secs(2),
-        learns_calendar: true,
+        learns_calendar: false,
         calendar_max_replicas: None,
         tuning: Tuning::default(),
     }

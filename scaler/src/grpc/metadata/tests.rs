@@ -91,7 +91,7 @@ fn the_least_metadata_gets_every_default() {
             startup: seconds(60),
             max_staleness: seconds(120),
             poll_interval: seconds(2),
-            learns_calendar: true,
+            learns_calendar: false,
             calendar_max_replicas: None,
             tuning: Tuning::default(),
         }
@@ -125,7 +125,7 @@ fn every_key_reaches_the_target() {
         ("maxStalenessSeconds", "30"),
         ("minReplicas", "2"),
         ("maxReplicas", "2"),
-        ("calendar", "off"),
+        ("calendar", "on"),
         ("calendarTimeZone", "Asia/Tokyo"),
         ("calendarMaxReplicas", "1"),
     ]);
@@ -155,7 +155,7 @@ fn every_key_reaches_the_target() {
     assert_eq!(policy.target_lag, Some(Duration::from_secs(30)));
     assert_eq!(policy.scale_up_window, Duration::from_secs(15));
     assert_eq!(policy.max_replicas, Some(2));
-    assert!(!policy.learns_calendar);
+    assert!(policy.learns_calendar);
     assert_eq!(policy.calendar_max_replicas, Some(1));
     let tokyo = spec.local_time.offset_minutes(Timestamp::default());
     assert_eq!(tokyo, 9 * 60);
