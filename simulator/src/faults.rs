@@ -27,7 +27,7 @@ use plan::{Plan, Shape};
 use watch::{Keep, Shared, Watch};
 
 /// How many laws there are.
-pub const LAWS: usize = 13;
+pub const LAWS: usize = 15;
 
 /// Of how many runs one is lived twice, the second time with its state written down and read back
 /// after every decision (law 2).

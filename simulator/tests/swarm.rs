@@ -87,7 +87,7 @@ fn every_law_holds_over_a_swarm_of_faults() {
             }
         }
     });
-    eprintln!("\n{decisions} decisions; each law was looked at, 1 to 13: {checks:?}");
+    eprintln!("\n{decisions} decisions; each law was looked at, 1 to {LAWS}: {checks:?}");
     let mut by_law: BTreeMap<usize, Vec<u64>> = BTreeMap::new();
     for report in failed.values() {
         by_law

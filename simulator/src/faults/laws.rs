@@ -4,6 +4,7 @@
 //! about one decision decide again from the same state; laws about the time after something keep a
 //! twin of the state beside the run and feed it what the run's own state gets.
 
+mod ahead;
 mod damping;
 mod data;
 mod limits;
@@ -67,6 +68,7 @@ pub(super) struct Record {
 /// All checkers of one run.
 #[derive(Debug)]
 pub(super) struct Checks {
+    ahead: ahead::Ahead,
     limits: limits::Limits,
     larger: Option<limits::Larger>,
     data: data::Data,
@@ -83,6 +85,7 @@ pub(super) struct Checks {
 impl Checks {
     pub fn new(plan: &Plan) -> Self {
         Self {
+            ahead: ahead::Ahead::of(plan),
             limits: limits::Limits::default(),
             larger: limits::Larger::of(plan),
             data: data::Data::default(),
@@ -97,6 +100,7 @@ impl Checks {
 
     /// Looks at one decision.
     pub fn look(&mut self, tick: &mut Tick<'_>) {
+        self.ahead.look(tick);
         self.limits.look(tick);
         if let Some(larger) = &mut self.larger {
             larger.look(tick);
