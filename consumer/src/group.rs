@@ -32,7 +32,7 @@ use rdkafka::{Offset, Statistics, TopicPartitionList};
 
 use crate::clock;
 use crate::hand::Hand;
-use crate::metrics::{Metrics, OFFSETS, PARTITION, TOPIC, label};
+use crate::metrics::{GROUP, Metrics, OFFSETS, PARTITION, TOPIC, label};
 use crate::options::Options;
 use crate::position::{Position, decide};
 use crate::sink::{Decode, Sink};
@@ -256,9 +256,14 @@ impl<T: Decode, S: Sink<T>, A: Access> ClientContext for Group<T, S, A> {
         let is_member = statistics.cgrp.take().is_some_and(|group| {
             group.join_state == "steady" || group.join_state == "init" && group.state == "up"
         });
-        if is_member || statistics.brokers.values().all(|broker| broker.state != "UP") {
+        let is_known = |source: &str| ["configured", "learned"].contains(&source);
+        let is_lost = !statistics.brokers.values().any(|broker| is_known(&broker.source));
+        let is_away = statistics.brokers.values().all(|broker| broker.state != "UP");
+        if is_member || (is_away && !is_lost) {
             self.metrics.beat("group", clock::now());
         }
+        let lost = "the client knows no broker any more, and has to be started again";
+        self.metrics.set_trouble(GROUP, is_lost.then(|| lost.to_owned()));
         if !self.hand().positions.is_empty() {
             self.metrics.set_trouble(TOPIC, None);
         }

@@ -28,8 +28,9 @@ use crate::clock;
 /// How long the consuming thread, the sink's or the group may be silent before `/livez` fails. The threads
 /// are bounded by the waits of a rebalance (15 s); a sink that does not answer, but waits as it should, is
 /// not silent. The group is if we are not a member of it though Kafka answers: a rebalance waits for its
-/// slowest member, but no longer than `max.poll.interval.ms` (60 s), and a client of which a coordinator
-/// was taken away has been seen to ask nothing of the next one.
+/// slowest member, but no longer than `max.poll.interval.ms` (60 s). And it is if the client knows no
+/// broker any more: one that has just started may answer that there are none, and librdkafka 2.12 then
+/// forgets them all, at times for ever.
 const SILENT_AT_MOST: Duration = Duration::from_secs(120);
 
 /// Seconds: from a healthy write to a database in trouble.
@@ -43,12 +44,14 @@ const AGE_SECONDS: [f64; 12] =
 const BATCH_RECORDS: [f64; 9] = [1.0, 5.0, 10.0, 50.0, 100.0, 500.0, 1000.0, 5000.0, 10_000.0];
 
 /// Who may be in trouble: the sink, which is tried again; the offsets, which cannot be asked for; the topic,
-/// which is not there; and each partition that waits for a person.
+/// which is not there; the group, which cannot be reached; and each partition that waits for a person.
 pub const SINK: &str = "sink";
 /// See [`SINK`].
 pub const OFFSETS: &str = "offsets";
 /// See [`SINK`].
 pub const TOPIC: &str = "topic";
+/// See [`SINK`].
+pub const GROUP: &str = "group";
 /// See [`SINK`]; with its number.
 pub const PARTITION: &str = "partition";
 

@@ -221,6 +221,7 @@ impl World {
 
     /// Asks one to end, and holds it to its word.
     pub async fn end_member(&mut self) {
+        self.await_oldest().await;
         let mut member = self.oldest();
         // Its own bound is 27 s.
         let status = process::end(&mut member.process, Duration::from_secs(40)).await;
@@ -293,6 +294,23 @@ impl World {
     pub async fn thaw(&mut self, member: Member) {
         process::signal(&member.process, "CONT").await;
         self.members.push_back(member);
+    }
+
+    /// Waits until the oldest is ready, as who is not may be about to be killed.
+    async fn await_oldest(&mut self) {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            self.kill_silent().await;
+            self.replace_killed();
+            let port = self.members.front().map(|member| member.port);
+            let said = ask(port.unwrap_or_default(), "/readyz").await;
+            let said = said.unwrap_or_default();
+            if said.starts_with("HTTP/1.1 200") {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{said}\n{}", self.logs());
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
     }
 
     /// Does what a kubelet would, first half: kills those whose liveness probe fails.

@@ -74,7 +74,7 @@ const HALF: [Block; 5] = [
 /// A burst that never comes again.
 const ONCE: Block = block(12 * HOUR, 15 * MINUTE, (0.95, 0.9), 0);
 
-/// The days of [`market`] that are different, counted from 0, a Monday.
+/// The days of `market` that are different, counted from 0, a Monday.
 const HOLIDAY: u64 = 9;
 const ONE_OFF: u64 = 11;
 const HALF_DAY: u64 = 17;
