@@ -127,7 +127,7 @@ impl<T: Decode, S: Sink<T>, A: Access> Group<T, S, A> {
     /// person may have moved it. Those of which it is not are asked for anew. And a sink that is away is
     /// told before there is something to write.
     pub fn look(&self, consumer: &BaseConsumer<Self>) {
-        let idle: Vec<i32> = self.hand().idle().keys().copied().collect();
+        let idle = self.hand().idle();
         let stored = match idle.is_empty() {
             true => Ok(BTreeMap::new()),
             false => self.stored(consumer, &idle, clock::now() + ASK_WITHIN),

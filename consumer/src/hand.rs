@@ -204,9 +204,9 @@ impl<T: Decode, S: Sink<T>> Hand<T, S> {
     }
 
     /// The partitions that are read, and of which nothing is in hand.
-    pub fn idle(&self) -> BTreeMap<i32, Position> {
+    pub fn idle(&self) -> Vec<i32> {
         let idles = |(one, at): &(&i32, &Position)| at.is_read && !self.holds(**one, at);
-        self.positions.iter().filter(idles).map(|(one, at)| (*one, *at)).collect()
+        self.positions.iter().filter(idles).map(|(one, _)| *one).collect()
     }
 
     /// Has those partitions wait of which something else is stored than was left there.

@@ -127,17 +127,6 @@ impl Past {
         self.forget();
     }
 
-    /// Whether nothing is known.
-    pub fn is_empty(&self) -> bool {
-        self.watched.is_empty()
-    }
-
-    /// Local minutes that were watched, and surges among them.
-    pub fn extent(&self) -> (u32, usize) {
-        let minutes = self.watched.iter().map(|(from, to)| to - from);
-        (minutes.sum(), self.surges.len())
-    }
-
     /// The same without what makes no sense: it may have been edited.
     pub(crate) fn sound(&self) -> Self {
         let apart = |pair: &[(Minute, Minute)]| matches!(pair, [one, other] if one.1 <= other.0);
