@@ -370,7 +370,7 @@ impl Place {
             });
         }
         let broker = EmbeddedBroker::start(BrokerOptions {
-            properties: settings::kafkas_own_group_timing(),
+            properties: settings::timing_of_a_cluster(),
             progress: Progress::shown(),
             ..BrokerOptions::default()
         })

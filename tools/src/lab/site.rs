@@ -96,7 +96,7 @@ impl Site {
         let logs = LogFolder::new(folder.path().to_owned());
         let progress = Progress::shown();
         let broker = EmbeddedBroker::start(BrokerOptions {
-            properties: settings::kafkas_own_group_timing(),
+            properties: settings::timing_of_a_cluster(),
             jmx: options.prometheus,
             progress: progress.clone(),
             ..BrokerOptions::default()

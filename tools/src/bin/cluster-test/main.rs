@@ -132,7 +132,7 @@ impl Test {
             .prefix("evenkeel-cluster-")
             .tempdir()?;
         let broker = EmbeddedBroker::start(BrokerOptions {
-            properties: settings::kafkas_own_group_timing(),
+            properties: settings::timing_of_a_cluster(),
             ..BrokerOptions::default()
         });
         let broker = broker.await?;
