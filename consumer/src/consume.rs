@@ -8,6 +8,7 @@
 //! fetched ahead, at every batch. Heartbeats are librdkafka's own affair, on its own thread.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -52,6 +53,10 @@ const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 /// How long leaving may take in all. Only a Kafka that is away takes longer: librdkafka waits for it
 /// with the last commit, without a bound of its own.
 const LEAVE_WITHIN: Duration = Duration::from_secs(27);
+
+/// In how many statistics in a row (one every 2 s) the client may know no broker. It forgets those that
+/// Kafka does not name, a single one that has just started for example, and may never find one again.
+const LOST_AT_MOST: u64 = 5;
 
 /// Asks the whole process to finish and end; clones share it.
 pub type Stop = Arc<AtomicBool>;
@@ -130,6 +135,11 @@ pub fn consume<T: Decode, S: Sink<T>, A: Access>(
     let mut consuming = Consuming { consumer, options, metrics, paused: BTreeSet::new() };
     while !stop.load(Ordering::Acquire) {
         consuming.turn()?;
+        if consuming.group().lost.load(Ordering::Acquire) > LOST_AT_MOST {
+            // Closing it would wait for a broker, for ever.
+            let _ = ManuallyDrop::new(consuming);
+            anyhow::bail!("the Kafka client knows no broker any more, and has to be started again");
+        }
     }
     consuming.drain()
     // Dropping the consumer closes it: the last revocation is served, and the group is left.

@@ -71,6 +71,8 @@ pub struct Group<T, S, A> {
     hand: Mutex<Hand<T, S>>,
     /// How often the client has gone somewhere by its own reset.
     pub resets: AtomicU64,
+    /// In how many statistics in a row the client has known no broker.
+    pub lost: AtomicU64,
     access: PhantomData<A>,
 }
 
@@ -81,7 +83,7 @@ impl<T: Decode, S: Sink<T>, A: Access> Group<T, S, A> {
     /// When the system has no thread left.
     pub fn new(options: Options, sink: S, metrics: Metrics) -> std::io::Result<Self> {
         let hand = Mutex::new(Hand::new(sink, metrics.clone())?);
-        Ok(Self { options, metrics, hand, resets: 0.into(), access: PhantomData })
+        Ok(Self { options, metrics, hand, resets: 0.into(), lost: 0.into(), access: PhantomData })
     }
 
     /// What is in hand. Not to be held across `poll`.
@@ -262,8 +264,10 @@ impl<T: Decode, S: Sink<T>, A: Access> ClientContext for Group<T, S, A> {
         if is_member || (is_away && !is_lost) {
             self.metrics.beat("group", clock::now());
         }
-        let lost = "the client knows no broker any more, and has to be started again";
-        self.metrics.set_trouble(GROUP, is_lost.then(|| lost.to_owned()));
+        let why = is_lost.then(|| "the client knows no broker".to_owned());
+        self.metrics.set_trouble(GROUP, why);
+        let before = self.lost.load(Ordering::Acquire);
+        self.lost.store(if is_lost { before + 1 } else { 0 }, Ordering::Release);
         if !self.hand().positions.is_empty() {
             self.metrics.set_trouble(TOPIC, None);
         }

@@ -95,6 +95,8 @@ impl World {
         let properties = [
             ("group.min.session.timeout.ms", "1000"),
             ("group.consumer.session.timeout.ms", "3000"),
+            // On a busy machine it is not to be fenced: the producer would lose it too.
+            ("broker.session.timeout.ms", "6000"),
         ];
         let broker = EmbeddedBroker::start(BrokerOptions {
             properties: properties
@@ -332,12 +334,19 @@ impl World {
             match member.process.try_wait().expect("its end can be seen") {
                 None => self.members.push_back(member),
                 Some(status) => {
-                    let killed = status.signal() == Some(9);
-                    assert!(killed, "{}: {status}\n{}", member.name, self.logs());
+                    let fine = status.signal() == Some(9) || self.has_lost_all_brokers(&member);
+                    assert!(fine, "{}: {status}\n{}", member.name, self.logs());
                     self.add_member();
                 }
             }
         }
+    }
+
+    /// Whether it has ended because its client knew no broker any more. It says so.
+    fn has_lost_all_brokers(&self, member: &Member) -> bool {
+        let log = self.folder.path().join(format!("{}.log", member.name));
+        let said = std::fs::read_to_string(log).unwrap_or_default();
+        said.contains("knows no broker any more")
     }
 
     fn oldest(&mut self) -> Member {
@@ -345,32 +354,39 @@ impl World {
     }
 
     /// Waits until every partition's offset has moved on from where it is now.
-    pub async fn wait_until_all_move_on(&self) {
-        let reached = "SELECT kafka_partition, next_offset FROM consumer_offsets ORDER BY 1";
+    pub async fn wait_until_all_move_on(&mut self) {
+        let deadline = Instant::now() + DEADLINE;
         let mut before: Option<Vec<(i32, i64)>> = None;
         let mut probe_at = Instant::now();
-        self.wait_for("every partition to move on", async || {
+        loop {
             if probe_at <= Instant::now() {
                 self.kill_silent().await;
+                self.replace_killed();
                 probe_at = Instant::now() + PROBE;
             }
-            let now = self.database.ask(reached).await.ok()?;
-            let number = |line: &str| -> Option<(i32, i64)> {
-                let (partition, offset) = line.split_once('|')?;
-                Some((partition.parse().ok()?, offset.parse().ok()?))
-            };
-            let now: Vec<(i32, i64)> = now.lines().filter_map(number).collect();
-            if now.len() < usize::try_from(PARTITIONS).ok()? {
-                return None;
+            if let Some(now) = self.reached().await {
+                let before = before.get_or_insert_with(|| now.clone());
+                let mut both = before.iter().zip(&now);
+                if both.all(|(before, now)| before.1 < now.1) {
+                    return;
+                }
             }
-            let before = before.get_or_insert_with(|| now.clone());
-            let moved = before
-                .iter()
-                .zip(&now)
-                .all(|(before, now)| before.1 < now.1);
-            moved.then_some(())
-        })
-        .await;
+            let late = Instant::now() >= deadline;
+            assert!(!late, "not all move on:\n{}", self.logs());
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Where each partition's rows end, once all have some.
+    async fn reached(&self) -> Option<Vec<(i32, i64)>> {
+        let reached = "SELECT kafka_partition, next_offset FROM consumer_offsets ORDER BY 1";
+        let now = self.database.ask(reached).await.ok()?;
+        let number = |line: &str| -> Option<(i32, i64)> {
+            let (partition, offset) = line.split_once('|')?;
+            Some((partition.parse().ok()?, offset.parse().ok()?))
+        };
+        let now: Vec<(i32, i64)> = now.lines().filter_map(number).collect();
+        (now.len() >= usize::try_from(PARTITIONS).ok()?).then_some(now)
     }
 
     /// Polls until there is something.

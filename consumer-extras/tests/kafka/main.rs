@@ -10,6 +10,7 @@
     reason = "a test that cannot go on fails here"
 )]
 
+mod brokers;
 mod gaps;
 mod letters;
 mod memory;

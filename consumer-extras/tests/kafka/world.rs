@@ -49,7 +49,19 @@ pub fn trade(number: i64) -> String {
 impl World {
     /// With one topic of one partition.
     pub async fn start() -> Self {
-        let broker = EmbeddedBroker::start(BrokerOptions::default()).await;
+        Self::start_with(&[]).await
+    }
+
+    /// The same on a broker with more properties.
+    pub async fn start_with(properties: &[(&str, &str)]) -> Self {
+        let given = properties.iter();
+        let options = BrokerOptions {
+            properties: given
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect(),
+            ..BrokerOptions::default()
+        };
+        let broker = EmbeddedBroker::start(options).await;
         let broker = broker.expect("Kafka starts (make setup)");
         let database = EmbeddedPostgres::start()
             .await
@@ -168,6 +180,14 @@ impl World {
 }
 
 impl Member {
+    /// How it ended, if it has.
+    pub fn end(self) -> Result<anyhow::Result<()>, Self> {
+        match self.thread.is_finished() {
+            true => Ok(self.thread.join().unwrap()),
+            false => Err(self),
+        }
+    }
+
     pub fn leave(self) {
         self.stop.store(true, Ordering::Release);
         self.thread.join().unwrap().unwrap();

@@ -65,17 +65,22 @@ pub async fn request_end(child: &Child) {
 
 /// Sends a signal by its name, without SIG. A child that has ended already is left alone.
 pub async fn signal(child: &Child, name: &str) {
-    // The shell's own `kill` is there wherever a shell is, and needs no unsafe call.
     if let Some(id) = child.id() {
-        let _ = Command::new("/bin/sh")
-            .args(["-c", "kill -s \"$1\" \"$0\""])
-            .arg(id.to_string())
-            .arg(name)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .await;
+        signal_id(id, name).await;
     }
+}
+
+/// The same for a process of which only the id is at hand.
+pub async fn signal_id(id: u32, name: &str) {
+    // The shell's own `kill` is there wherever a shell is, and needs no unsafe call.
+    let _ = Command::new("/bin/sh")
+        .args(["-c", "kill -s \"$1\" \"$0\""])
+        .arg(id.to_string())
+        .arg(name)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .await;
 }
 
 /// The last `lines` lines of `text`.
