@@ -129,6 +129,15 @@ fn asleep(events: Vec<Event>) -> World {
 }
 
 #[test]
+fn the_time_until_an_event_is_told_to_the_nearest_hour() {
+    let begins = 3_600 + 24_000;
+    let mut world = asleep(vec![event(begins, begins + 600, 12)]);
+    let decision = world.poll();
+    let (_, _, why) = stage(&decision).unwrap();
+    assert!(why.contains("begins in 7 h:"), "{why}");
+}
+
+#[test]
 fn an_event_wakes_who_sleeps_before_it_begins_and_lets_go_afterwards() {
     let begins = 3_600 + 900;
     let mut world = asleep(vec![event(begins, begins + 600, 12)]);
@@ -138,7 +147,7 @@ fn an_event_wakes_who_sleeps_before_it_begins_and_lets_go_afterwards() {
     assert_eq!((from, to), (0, 0));
     assert_eq!(
         why,
-        "The next event, of 12 replicas, begins in 12 min: what it takes is asked for 190 s ahead."
+        "The next event, of 12 replicas, begins in 13 min: what it takes is asked for 190 s ahead."
     );
     // Starts were never seen: twice the 60 s told, a quarter more, a pause of 10 s and 30 s.
     while world.seconds < begins - 190 {

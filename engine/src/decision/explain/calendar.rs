@@ -14,9 +14,10 @@ use crate::past::{Kind, Recurring};
 
 /// Longer than this is said in minutes, and in hours.
 const SHORT: Duration = Duration::from_secs(600);
-const LONG: Duration = Duration::from_secs(7_200);
+/// Rounded to two hours from here on.
+const LONG: Duration = Duration::from_secs(7_170);
 
-/// A span of time as people say it.
+/// A span of time as people say it, to the nearest.
 struct Span(Duration);
 
 impl fmt::Display for Span {
@@ -25,9 +26,9 @@ impl fmt::Display for Span {
         if self.0 < SHORT {
             write!(f, "{seconds} s")
         } else if self.0 < LONG {
-            write!(f, "{} min", seconds / 60)
+            write!(f, "{} min", (seconds + 30) / 60)
         } else {
-            write!(f, "{} h", seconds / 3_600)
+            write!(f, "{} h", (seconds + 1_800) / 3_600)
         }
     }
 }
