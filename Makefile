@@ -44,7 +44,9 @@ cluster-test:  ## Two replicas of the scaler under real KEDA, RBAC and faults: d
 	@test -n "$(LAB)" || { echo "LAB=FOLDER is missing: see docs/keda.md"; exit 64; }
 	@bash setup/setup.sh
 	@cargo build --locked --release --bins -p evenkeel -p evenkeel-consumer -p evenkeel-tools
-	@$(TARGET)/release/cluster-test --lab "$(LAB)" --page docs/cluster-test.md --revision "$$(git describe --always --dirty)" $(CLUSTER_TEST)
+	@[ -x "$(TARGET)/helm" ] || GOBIN="$$(realpath -m "$(TARGET)")" go install -trimpath \
+		"helm.sh/helm/v3/cmd/helm@$$(sed -n 's/^\thelm.sh.helm.v3 //p' setup/chart-tool/go.mod)"
+	@$(TARGET)/release/cluster-test --lab "$(LAB)" --helm "$(TARGET)/helm" --page docs/cluster-test.md --revision "$$(git describe --always --dirty)" $(CLUSTER_TEST)
 
 swarm:  ## Every law over 10,000 runs with random faults, on all cores; SWARM_RUNS and SWARM_SEED choose others
 	@SWARM_RUNS=$(or $(SWARM_RUNS),10000) cargo test --locked --release -p evenkeel-sim --test swarm -- --nocapture

@@ -6,14 +6,15 @@
 //! [`site`] adds Kafka, Prometheus and the scaler, [`workload`] is a Deployment of consumers that can be
 //! followed, [`policies`] are the ScaledObjects that compete. [`scenario`] says what happens in a run,
 //! [`trial`] plays it for one policy, [`figures`] works out what it came to and [`document`] writes that
-//! down. [`scalers`] are several replicas of the scaler behind one name, and [`probes`] see who of them
-//! answers.
+//! down. [`scalers`] are several replicas of the scaler behind one name, [`release`] is the chart that helm
+//! installs, and [`probes`] see who of them answers.
 
 pub mod cluster;
 pub mod document;
 pub mod figures;
 pub mod policies;
 pub mod probes;
+pub mod release;
 pub mod report;
 pub mod scalers;
 pub mod scenario;

@@ -125,6 +125,11 @@ impl Lab {
         &self.folder
     }
 
+    /// Its scripts.
+    pub fn scripts(&self) -> &Path {
+        &self.scripts
+    }
+
     /// `kubectl` on its API server.
     pub fn kubectl(&self, arguments: &[&str]) -> Command {
         let mut command = self.command(Path::new("/bin/bash"));

@@ -4,7 +4,7 @@
 //! answers. So it shows who leads, and whether two ever do, without believing what they say of
 //! themselves. Nothing is judged here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -94,6 +94,17 @@ impl Probes {
     /// Asks it no more.
     pub fn leave(&mut self, replica: u8) {
         self.asking.remove(&replica);
+    }
+
+    /// Asks these and no others.
+    pub fn only(&mut self, replicas: &BTreeMap<u8, SocketAddr>) {
+        self.asking
+            .retain(|replica, _| replicas.contains_key(replica));
+        for (replica, address) in replicas {
+            if !self.asking.contains_key(replica) {
+                self.ask(*replica, *address);
+            }
+        }
     }
 
     /// All answers that came after `from`, in the order in which they came.

@@ -124,19 +124,12 @@ pub struct Scalers {
 impl Replica {
     /// What `/readyz` says; nothing where nobody answers.
     pub async fn readiness(&self) -> String {
-        let said = scaler::get(self.admin, "/readyz").await;
-        said.unwrap_or_default().trim().to_owned()
-    }
-
-    /// Whether it says that it leads.
-    pub async fn leads(&self) -> bool {
-        self.readiness().await.ends_with("this replica leads")
+        readiness(self.admin).await
     }
 
     /// What it knows of a target.
     pub async fn target(&self, namespace: &str, name: &str) -> Option<TargetDetail> {
-        let path = format!("/api/v1/targets/{namespace}/{name}");
-        serde_json::from_str(&scaler::get(self.admin, &path).await.ok()?).ok()
+        target(self.admin, namespace, name).await
     }
 
     /// What it has logged.
@@ -210,7 +203,7 @@ impl Scalers {
     /// Their address, as a ScaledObject names it.
     pub fn address(&self) -> String {
         let [port, _] = self.ports;
-        format!("dns://{}/{NAME}:{port}", self.names.address)
+        self.names.address(port)
     }
 
     /// Starts one more, not yet listed and perhaps not ready; without `knows_kubernetes` it is alone.
@@ -274,15 +267,13 @@ impl Scalers {
 
     /// Puts a replica on the list of the name's addresses, or takes it off.
     pub fn list(&self, number: u8, listed: bool) {
-        let mut list = self
-            .names
-            .list
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        list.retain(|known| known.octets().last() != Some(&number));
+        let host = Ipv4Addr::new(127, 0, 0, number);
+        let mut list = self.names.list();
+        list.retain(|known| *known != host);
         if listed {
-            list.push(Ipv4Addr::new(127, 0, 0, number));
+            list.push(host);
         }
+        self.names.set(list);
     }
 
     /// One that runs.
@@ -315,7 +306,7 @@ impl Scalers {
         let deadline = Instant::now() + READY_WITHIN;
         while Instant::now() < deadline {
             for replica in &self.replicas {
-                if replica.leads().await {
+                if leads(replica.admin).await {
                     return Ok(replica.number);
                 }
             }
@@ -334,6 +325,23 @@ impl Scalers {
     }
 }
 
+/// What `/readyz` of a replica says; nothing where nobody answers.
+pub(super) async fn readiness(admin: SocketAddr) -> String {
+    let said = scaler::get(admin, "/readyz").await;
+    said.unwrap_or_default().trim().to_owned()
+}
+
+/// Whether a replica says that it leads.
+pub(super) async fn leads(admin: SocketAddr) -> bool {
+    readiness(admin).await.ends_with("this replica leads")
+}
+
+/// What a replica knows of a target.
+pub(super) async fn target(admin: SocketAddr, namespace: &str, name: &str) -> Option<TargetDetail> {
+    let path = format!("/api/v1/targets/{namespace}/{name}");
+    serde_json::from_str(&scaler::get(admin, &path).await.ok()?).ok()
+}
+
 fn absent(what: &str) -> LabError {
     LabError::Failed {
         what: what.to_owned(),
@@ -343,8 +351,8 @@ fn absent(what: &str) -> LabError {
 
 /// Answers every question for an address with those that are listed.
 #[derive(Debug)]
-struct Names {
-    address: SocketAddr,
+pub(super) struct Names {
+    server: SocketAddr,
     list: Arc<Mutex<Vec<Ipv4Addr>>>,
     _task: AbortOnDropHandle<()>,
 }
@@ -352,10 +360,10 @@ struct Names {
 // === impl Names ===
 
 impl Names {
-    async fn start() -> Result<Self, LabError> {
+    pub(super) async fn start() -> Result<Self, LabError> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await;
         let socket = socket.map_err(io("opening a port for names"))?;
-        let address = socket
+        let server = socket
             .local_addr()
             .map_err(io("opening a port for names"))?;
         let list: Arc<Mutex<Vec<Ipv4Addr>>> = Arc::default();
@@ -377,10 +385,25 @@ impl Names {
             }
         });
         Ok(Self {
-            address,
+            server,
             list,
             _task: AbortOnDropHandle::new(task),
         })
+    }
+
+    /// What a gRPC client resolves them by.
+    pub(super) fn address(&self, port: u16) -> String {
+        format!("dns://{}/{NAME}:{port}", self.server)
+    }
+
+    fn list(&self) -> Vec<Ipv4Addr> {
+        let list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        list.clone()
+    }
+
+    /// These, and no others.
+    pub(super) fn set(&self, list: Vec<Ipv4Addr>) {
+        *self.list.lock().unwrap_or_else(PoisonError::into_inner) = list;
     }
 }
 

@@ -152,7 +152,7 @@ impl Test {
         let what = "after SIGCONT: answers of its own by the one that led";
         self.report.add(what, "0", &own.to_string(), own == 0, true);
         let handed_on = of_old(false);
-        let what = "after SIGCONT: calls that it handed on and answered";
+        let what = "after SIGCONT: calls that it forwarded and answered";
         let measured = handed_on.to_string();
         self.report
             .add(what, "some", &measured, handed_on > 0, true);
@@ -302,7 +302,7 @@ impl Test {
     }
 
     /// Errors that KEDA has counted since; unknown where one of the two counts is, or it began anew.
-    async fn errors_since(&self, before: Option<u64>) -> Option<u64> {
+    pub(super) async fn errors_since(&self, before: Option<u64>) -> Option<u64> {
         self.errors().await?.checked_sub(before?)
     }
 
@@ -344,7 +344,7 @@ impl Test {
     }
 
     /// That neither an answer nor the Deployment differs from `count`, and what was learned is known.
-    async fn unchanged(
+    pub(super) async fn unchanged(
         &mut self,
         what: &str,
         from: Timestamp,
@@ -391,7 +391,7 @@ impl Test {
         Ok(())
     }
 
-    fn leaders(&mut self, what: &str, answers: &[Answer], changes: usize) {
+    pub(super) fn leaders(&mut self, what: &str, answers: &[Answer], changes: usize) {
         let leaders = probes::leaders(answers);
         let measured = leaders
             .iter()
@@ -427,6 +427,6 @@ fn last_own(answers: &[Answer], replica: u8) -> Option<Timestamp> {
     own.map(|it| it.done).max()
 }
 
-fn words(count: Option<u64>) -> String {
+pub(super) fn words(count: Option<u64>) -> String {
     count.map_or("unknown".to_owned(), |count| count.to_string())
 }

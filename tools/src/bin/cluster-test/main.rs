@@ -7,6 +7,7 @@
 //! started ends too. It is no part of the program `evenkeel`.
 
 mod faults;
+mod life;
 mod many;
 mod rights;
 
@@ -27,6 +28,7 @@ use evenkeel_tools::demo::programs::{LogFolder, Producer, Programs};
 use evenkeel_tools::demo::settings;
 use evenkeel_tools::lab::cluster::Lab;
 use evenkeel_tools::lab::probes::{self, Probes};
+use evenkeel_tools::lab::release::Release;
 use evenkeel_tools::lab::report::Report;
 use evenkeel_tools::lab::scalers::{self, Scalers};
 use evenkeel_tools::lab::workload::{Follow, Workload};
@@ -57,7 +59,10 @@ struct Args {
     lab: PathBuf,
 
     /// Which steps, by blanks, in this order
-    #[arg(long, default_value = "step kill stop roll restart outage rights many")]
+    #[arg(
+        long,
+        default_value = "step kill stop roll restart outage rights life many"
+    )]
     steps: String,
 
     /// How long the API server is away, in seconds
@@ -67,6 +72,14 @@ struct Args {
     /// The chart's manifests as they are rendered
     #[arg(long, default_value = "deploy/helm/rendered/evenkeel/default.yaml")]
     manifests: PathBuf,
+
+    /// The chart
+    #[arg(long, default_value = "deploy/helm/evenkeel")]
+    chart: PathBuf,
+
+    /// helm, for the step life
+    #[arg(long)]
+    helm: Option<PathBuf>,
 
     /// Where the other programs are, if not beside this one
     #[arg(long)]
@@ -92,6 +105,8 @@ struct Test {
     broker: EmbeddedBroker,
     lab: Lab,
     scalers: Scalers,
+    /// The chart in place of `scalers`, while it is installed.
+    release: Option<Release>,
     probes: Probes,
     follow: Option<Follow>,
     /// Counts that the Deployment was asked for.
@@ -167,6 +182,7 @@ impl Test {
             broker,
             lab,
             scalers,
+            release: None,
             probes: Probes::new(clock, target),
             follow: None,
             asked: Vec::new(),
@@ -188,7 +204,7 @@ impl Test {
     async fn play(&mut self) -> anyhow::Result<()> {
         let steps = self.args.steps.clone();
         let all = [
-            "step", "kill", "stop", "roll", "restart", "outage", "rights", "many",
+            "step", "kill", "stop", "roll", "restart", "outage", "rights", "life", "many",
         ];
         let chosen: Vec<&str> = steps.split_whitespace().collect();
         if let Some(unknown) = chosen.iter().find(|step| !all.contains(step)) {
@@ -208,6 +224,7 @@ impl Test {
                 "restart" => self.restart().await?,
                 "outage" => self.outage().await?,
                 "rights" => self.rights().await?,
+                "life" => self.life().await?,
                 _ => self.many().await?,
             }
         }
@@ -298,12 +315,17 @@ impl Test {
     }
 
     async fn detail(&self) -> anyhow::Result<TargetDetail> {
-        let leader = self.scalers.get(self.scalers.leader().await?)?;
-        let detail = leader.target(NAMESPACE, NAME).await;
+        let detail = match &self.release {
+            Some(release) => release.target(NAMESPACE, NAME).await,
+            None => {
+                let leader = self.scalers.get(self.scalers.leader().await?)?;
+                leader.target(NAMESPACE, NAME).await
+            }
+        };
         detail.context("the leader knows nothing of the target")
     }
 
-    /// Waits until a learned capacity and one count have stood for a while; the two.
+    /// Waits until a capacity, learned or told to a release, and one count have stood for a while; the two.
     async fn rest(&mut self) -> anyhow::Result<(i64, f64)> {
         let deadline = Instant::now() + REST_WITHIN;
         let mut since = None;
@@ -315,7 +337,7 @@ impl Test {
             let now = decision.as_ref().and_then(|decision| {
                 let capacity = decision.inputs.capacity_per_replica_records_per_second?;
                 let count = decision.trail.last()?.after_replicas;
-                let rests = decision.inputs.capacity_learned
+                let rests = (decision.inputs.capacity_learned || self.release.is_some())
                     && !decision.inputs.rebalancing
                     && replicas.is_some_and(|it| it.asked == count && it.ready == count);
                 rests.then_some((count, capacity))
