@@ -2,7 +2,7 @@
 //!
 //! Read at the start and whenever this replica begins to lead; written by the leader alone, what has
 //! changed, every [`WRITTEN_EVERY`] at most, and at the end. What cannot be read or makes no sense is
-//! said and passed over: then it is learned anew. What another release, or a newer version of this
+//! said and passed over: then it is learned again. What another release, or a newer version of this
 //! program, has written is left alone.
 
 use std::path::{Path, PathBuf};
@@ -77,7 +77,7 @@ impl Keeper {
                 Ok(Some(text)) => match part_of_text(&text, &self.owner) {
                     Ok(read) => entries.extend(read),
                     Err(why) => tracing::warn!(
-                        "{} is passed over, and what is in it learned anew: {why}",
+                        "{} is passed over, and what is in it learned again: {why}",
                         self.store.name(part)
                     ),
                 },

@@ -32,7 +32,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("grpc.tls.keyPasswordFile", Kind::File, Optional)
         .means("The password of an encrypted key (PKCS#8)."),
     setting("grpc.tls.clientCa", Kind::File, Optional).means(
-        "Certificates (PEM) of the authorities whose clients are let in: mutual TLS. Everybody \
+        "Certificates (PEM) of the CAs whose clients are let in: mutual TLS. Everybody \
          where absent.",
     ),
     setting("admin.listen", Kind::Listen, Default("0.0.0.0:8080"))
@@ -78,7 +78,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("clusters.NAME.tls.enabled", Kind::Boolean, Optional)
         .means("Speak TLS with Kafka. True where another setting of `tls` is there."),
     setting("clusters.NAME.tls.ca", Kind::File, Optional).means(
-        "Certificates (PEM) of the authorities that are trusted, and no others. The system's where \
+        "Certificates (PEM) of the CAs that are trusted, and no others. The system's where \
          absent.",
     ),
     setting("clusters.NAME.tls.cert", Kind::File, Optional)
@@ -136,7 +136,7 @@ pub const SETTINGS: &[Setting] = &[
         "Extensions sent with the token, such as `logicalCluster=lkc-1` for Confluent Cloud.",
     ),
     setting("clusters.NAME.sasl.ca", Kind::File, Optional).means(
-        "Certificates (PEM) of the authorities that are trusted at `tokenEndpoint`. The system's \
+        "Certificates (PEM) of the CAs that are trusted at `tokenEndpoint`. The system's \
          where absent.",
     ),
     setting("clusters.NAME.sasl.awsRegion", Kind::Text, Optional).means(
@@ -186,7 +186,7 @@ pub const SETTINGS: &[Setting] = &[
          TLS.",
     ),
     setting("prometheus.NAME.tls.ca", Kind::File, Optional).means(
-        "Certificates (PEM) of the authorities that are trusted, and no others. The system's where \
+        "Certificates (PEM) of the CAs that are trusted, and no others. The system's where \
          absent.",
     ),
     setting("prometheus.NAME.tls.cert", Kind::File, Optional)

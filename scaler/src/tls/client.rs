@@ -178,10 +178,7 @@ fn roots(ca: Option<&Content<'_>>) -> Result<RootCertStore, String> {
         Some(file) => {
             for certificate in pem::certificates(file)? {
                 roots.add(certificate).map_err(|error| {
-                    format!(
-                        "{} holds no authority's certificate: {error}",
-                        file.path.display()
-                    )
+                    format!("{} holds no CA's certificate: {error}", file.path.display())
                 })?;
             }
         }
@@ -191,7 +188,7 @@ fn roots(ca: Option<&Content<'_>>) -> Result<RootCertStore, String> {
             roots.add_parsable_certificates(found.certs);
             if roots.is_empty() {
                 return Err(
-                    "the system has no certificates of authorities: install ca-certificates, or \
+                    "the system has no CA certificates: install ca-certificates, or \
                      give the authority's own as tls.ca"
                         .to_owned(),
                 );

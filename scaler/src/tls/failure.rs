@@ -28,9 +28,11 @@ pub fn sentence(error: &std::io::Error, own: Own) -> Option<String> {
 fn certificate(error: &CertificateError) -> String {
     use CertificateError as E;
     match error {
-        E::UnknownIssuer => "its certificate is signed by an authority that is not trusted: give \
-                             the authority's certificate as tls.ca"
-            .to_owned(),
+        E::UnknownIssuer => {
+            "its certificate is signed by a CA that is not trusted: give that CA's \
+                             certificate as tls.ca"
+                .to_owned()
+        }
         E::Expired => "its certificate has expired: renew it".to_owned(),
         E::ExpiredContext { not_after, .. } => format!(
             "its certificate expired on {}: renew it",
@@ -62,7 +64,7 @@ fn certificate(error: &CertificateError) -> String {
                 expected.to_str()
             )
         }
-        E::BadSignature => "its certificate is not signed by the authority that it names: \
+        E::BadSignature => "its certificate is not signed by the CA that it names: \
                             tls.ca is probably an older one"
             .to_owned(),
         E::Revoked => "its certificate was revoked".to_owned(),
@@ -94,8 +96,7 @@ fn alerted(alert: Alert, own: Own) -> String {
         Own::Certificate(dates) => match dates.and_then(super::dates::Dates::fault) {
             Some(fault) => format!("it refused our client certificate ({alert:?}): {fault}"),
             None => format!(
-                "it refused our client certificate ({alert:?}): check that its authority is trusted \
-                 there"
+                "it refused our client certificate ({alert:?}): check that its CA is trusted there"
             ),
         },
     }

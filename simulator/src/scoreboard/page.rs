@@ -71,12 +71,12 @@ fn scoreboard(plan: Plan, boards: &[Board]) -> String {
 fn goals(page: &mut String, boards: &[Board]) {
     let _ = write!(
         page,
-        "## Where ours stands\n\
+        "## Where evenkeel stands\n\
          One setting for all: the defaults. The reactive oracle knows the true rate, backlog and \
          capacity of every moment; it is swept over its headroom, like every rival over its own knob.\n\n\
-         | | late, ours | oracle, no more replicas | above it (goal {GOAL_POINTS}) | replicas over the \
+         | | late, evenkeel | oracle, no more replicas | above it (goal {GOAL_POINTS}) | replicas over the \
          oracle's, no later (goal {GOAL_HOURS}) | rivals no later with no more replicas (goal none) | \
-         KEDA lag with as many replicas or more, times as late as ours; as the oracle (goal {GOAL_LAG_FACTOR} where the oracle has it) | rescales; Flink-like, \
+         KEDA lag with as many replicas or more, times as late as evenkeel; as the oracle (goal {GOAL_LAG_FACTOR} where the oracle has it) | rescales; Flink-like, \
          no later | reversals | harmful, of all changes |\n\
          |---|---|---|---|---|---|---|---|---|---|\n"
     );
@@ -133,7 +133,7 @@ fn goals(page: &mut String, boards: &[Board]) {
     }
     page.push_str(
         "\nA figure in bold misses its goal. \"Below any\": the oracle cannot do with so few replicas \
-         at any headroom. \"Later with any\": it is later than ours however many it takes.\n\n",
+         at any headroom. \"Later with any\": it is later than evenkeel however many it takes.\n\n",
     );
 }
 
@@ -180,7 +180,7 @@ const HEAD: &str = "| policy | knob | late % | replicas | 10 s | 120 s | mean | 
 fn scenario(page: &mut String, board: &Board) {
     let _ = write!(
         page,
-        "## {name}\n{}. {:.1} h. Each rival at the setting whose replicas are nearest to ours; all \
+        "## {name}\n{}. {:.1} h. Each rival at the setting whose replicas are nearest to evenkeel's; all \
          settings are in the plots and in [{name}.csv](scoreboard/{name}.csv).\n\n\
          ![late over replicas](scoreboard/{name}-replicas.svg) \
          ![late over rescales](scoreboard/{name}-rescales.svg)\n\n{HEAD}",

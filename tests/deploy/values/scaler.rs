@@ -97,7 +97,7 @@ On OpenShift, which gives users and groups to pods itself:
 | all namespaces: get of the scale of what `scaleOf` names | the same for Rollouts and other kinds | those are guessed |
 | all namespaces: create, patch of `events` | `kubectl describe scaledobject` says why | `events: false`: the log and the page say it |
 | its own namespace: get, create, update of `leases` (by name) | one of several replicas leads | `lease: false`: one replica |
-| its own namespace: get, create, update of `configmaps` (by name) | what was learned outlives a restart | `configMaps: false`: it is learned anew |
+| its own namespace: get, create, update of `configmaps` (by name) | what was learned outlives a restart | `configMaps: false`: it is learned again |
 
 `--set kubernetes.enabled=false` asks for nothing at all: one replica, no token in the pod, no roles.
 ";

@@ -102,7 +102,7 @@ fn direction(
     let had_words = had.as_ref().map(describe).unwrap_or_default();
     let after = match (is_down, moved) {
         (true, Some(window)) => format!(
-            "its window of {window} s is now scaleDownStabilizationWindowSeconds, which starts anew \
+            "its window of {window} s is now scaleDownStabilizationWindowSeconds, which starts again \
              after an outage and does not count rebalances"
         ),
         (true, None) => {

@@ -90,7 +90,7 @@ impl Scram {
         };
         let nonce = field("r").ok_or_else(|| odd("has no nonce"))?;
         if !nonce.starts_with(&self.nonce) || nonce.len() == self.nonce.len() {
-            return Err(odd("is not an answer to ours"));
+            return Err(odd("is not an answer to what was sent"));
         }
         let salt = field("s").and_then(|salt| BASE64_STANDARD.decode(salt).ok());
         let salt = salt.ok_or_else(|| odd("has no salt"))?;
