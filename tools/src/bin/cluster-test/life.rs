@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::process::Command;
 use tokio::time::sleep;
 
-use super::{NAME, NAMESPACE, Test, metadata, scaled_object, seconds};
+use super::{LOADS, NAME, NAMESPACE, Test, metadata, scaled_object, seconds};
 
 /// Between two looks at the pods.
 const LOOK: Duration = Duration::from_millis(500);
@@ -41,6 +41,11 @@ const LEADERS_MAX: usize = 2;
 impl Test {
     /// All of it.
     pub(super) async fn life(&mut self) -> anyhow::Result<()> {
+        // At the largest count a poll that a busy machine reads late asks for nothing more.
+        let added = LOADS.iter().skip(self.producers.len());
+        for rate in added {
+            self.load(*rate)?;
+        }
         let (before, capacity) = self.rest().await?;
         self.install(capacity).await?;
         let (count, _) = self.rest().await?;
