@@ -141,7 +141,7 @@ async fn clusters_that_cannot_be_reached_give_no_number_and_hold_up_no_other() {
             "authority",
             address("MUTUAL"),
             vec![&strange],
-            "an authority that is not trusted",
+            "a CA that is not trusted",
         ),
         ("expired", address("EXPIRED"), vec![&trust], "expired on"),
         (

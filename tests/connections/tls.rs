@@ -110,7 +110,7 @@ async fn certificates_are_checked_on_both_sides_and_what_is_wrong_is_said() {
     check(
         "MUTUAL",
         &untrusted,
-        &["an authority that is not trusted", "tls.ca"],
+        &["a CA that is not trusted", "tls.ca"],
     )
     .await;
     check("MUTUAL", "tls: {enabled: true}", &["tls.ca"]).await;
