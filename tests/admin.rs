@@ -378,7 +378,7 @@ async fn the_metrics_hold_every_family_with_help_and_no_series_twice() {
         r#"evenkeel_target_lag_records{namespace="shop",name="orders"} 48000.0"#,
         r#"evenkeel_target_lag_seconds{namespace="shop",name="orders"} 11.4"#,
         r#"evenkeel_target_utilization_ratio{namespace="shop",name="orders"} 0.875"#,
-        r#"evenkeel_target_rebalances_total{namespace="shop",name="orders"} 3"#,
+        r#"evenkeel_target_rebalances_total{namespace="shop",name="orders"} 3.0"#,
         r#"evenkeel_target_stage_replicas{namespace="shop",name="orders",stage="limit"} 14.0"#,
         r#"evenkeel_target_verdict{namespace="shop",name="orders",verdict="RateUp"} 1.0"#,
         r#"evenkeel_target_finding{namespace="shop",name="orders",finding="LagHeld"} 1.0"#,

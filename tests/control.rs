@@ -16,6 +16,8 @@ mod world;
 use std::time::Duration;
 
 use evenkeel_engine::{Cause, Desired, PrometheusObservation};
+use evenkeel_scaler::control::kept::{Found, Subject};
+use evenkeel_scaler::control::target::Target;
 use evenkeel_scaler::observe::Depth::{Full, LogEndsOnly};
 use evenkeel_scaler::observe::Problem;
 use tokio::time::sleep;
@@ -364,4 +366,53 @@ async fn a_baseline_that_comes_late_counts_at_the_next_tick() {
         world.seen_baseline("a"),
         PrometheusObservation::Known { .. }
     ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_in_on_earlier_days_is_asked_for_once_and_outlives_an_edit() {
+    let world = World::start();
+    let url = "http://prometheus:9090";
+    let surges = |target: &Target| {
+        let found = world.memory.pasts.find(&Subject::of(&target.spec));
+        match found {
+            Found::Learned(kept) => (kept.time_zone.clone(), kept.past.surges()),
+            other => panic!("{other:?}"),
+        }
+    };
+    world.minutes_fail(2);
+    let target = world.register_with_days("a", url, 1, "UTC");
+    let asked_for = target.open_stream();
+    // It fails, is asked again after one minute, and then after two.
+    for (seconds, asked) in [(20, 1), (60, 2), (90, 2), (60, 2 + 28)] {
+        sleep(seconds * SECOND).await;
+        assert_eq!(world.minutes_asked(url), asked);
+    }
+    sleep(600 * SECOND).await;
+    assert_eq!(world.minutes_asked(url), 30);
+    let (zone, known) = surges(&target);
+    assert_eq!(zone, "UTC");
+    assert!((27..=28).contains(&known), "{known}");
+    // Other metadata of the same group and topics.
+    drop(asked_for);
+    let edited = world.register_with_days("a", url, 2, "UTC");
+    let asked_for = edited.open_stream();
+    sleep(600 * SECOND).await;
+    assert_eq!(world.minutes_asked(url), 30);
+    assert_eq!(surges(&edited), ("UTC".to_owned(), known));
+    // By other clocks the minutes that are kept are others.
+    drop(asked_for);
+    let moved = world.register_with_days("a", url, 3, "Asia/Tokyo");
+    let _asked_for = moved.open_stream();
+    sleep(600 * SECOND).await;
+    assert_eq!(world.minutes_asked(url), 58);
+    assert_eq!(surges(&moved).0, "Asia/Tokyo");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_days_do_not_recur_nothing_is_asked_of_them() {
+    let world = World::start();
+    let url = "http://prometheus:9090";
+    world.register_with_baseline("a", "main", url);
+    sleep(600 * SECOND).await;
+    assert_eq!(world.minutes_asked(url), 0);
 }

@@ -109,6 +109,57 @@ async fn explain_lists_what_is_known_ahead() {
 }
 
 #[tokio::test]
+async fn explain_lists_surges_that_are_expected_and_how_often_that_was_right() {
+    let server = Server::start().await;
+    let now = server.clock.now();
+    let spec = decisions::spec("shop", "days", 1);
+    let target = server.targets.register(spec, now).unwrap();
+    let mut published = decisions::rising(now);
+    published.foresight = Some(decisions::foresight(now));
+    target.publish(published);
+    let detail = detail_at_two_seconds(&server, "days").await;
+    let section = |hours: u64| {
+        let text = render::detail(&detail, Duration::from_secs(hours * 3_600));
+        let (_, rest) = text.split_once("Known ahead\n").unwrap();
+        let (section, _) = rest.split_once("\n\n").unwrap();
+        section.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let [first, how_often] = &section(0)[..] else {
+        panic!("{:?}", section(0));
+    };
+    assert!(first.starts_with("  5000 records/s from "), "{first}");
+    let why =
+        ", UTC, which takes 16 replicas: it came at about that time on 9 of 10 working days (in ";
+    assert!(first.contains(why), "{first}");
+    let expected = "  Since it is watched 2 of 3 that were expected came; 1.5 replica-hours were asked for \
+                    because of those that did not.";
+    assert_eq!(how_often, expected);
+    assert_eq!((section(19).len(), section(24).len()), (2, 3));
+    assert!(section(24)[1].contains(", UTC: it came at"));
+}
+
+#[tokio::test]
+async fn what_was_expected_is_counted_where_a_calendar_is_learned() {
+    let server = Server::start().await.with_orders();
+    let mut published = decisions::rising(server.clock.now());
+    published.foresight = Some(decisions::foresight(server.clock.now()));
+    server
+        .targets
+        .find("shop", "orders")
+        .unwrap()
+        .publish(published);
+    let text = server.get("/metrics").await.body;
+    for value in [
+        "hits_total 2",
+        "misses_total 1",
+        "missed_replica_seconds_total 5400",
+    ] {
+        let value = value.replace(' ', r#"{namespace="shop",name="orders"} "#);
+        assert!(text.contains(&format!("_calendar_{value}.0\n")), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn explain_says_why_there_is_no_answer() {
     let server = Server::start().await;
     let now = server.clock.now();

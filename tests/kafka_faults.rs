@@ -76,6 +76,7 @@ fn request(subscription: Subscription) -> Request {
         subscription: Arc::new(subscription),
         depth: Depth::Full,
         cold: false,
+        earlier: None,
     }
 }
 

@@ -267,18 +267,61 @@ async fn prometheus_with_history() -> Prometheus {
         }
     }
     samples.push_str("# EOF\n");
+    Prometheus::with_samples(&samples).await
+}
+
+/// A Prometheus with a counter that grew by 100 records/s for six days, and by 1,000 for ten minutes a day.
+async fn prometheus_with_days() -> Prometheus {
+    let now = Clock::start().now().as_millis() / 1_000 / SCRAPE_SECONDS * SCRAPE_SECONDS;
+    let mut samples = "# TYPE records counter\n".to_owned();
+    let mut written = 0;
+    for ago in (0..=6 * 86_400 / SCRAPE_SECONDS)
+        .rev()
+        .map(|nth| nth * SCRAPE_SECONDS)
+    {
+        let burst = (40_000..40_600).contains(&(ago % 86_400));
+        written += SCRAPE_SECONDS * if burst { 1_000 } else { 100 };
+        let _ = writeln!(samples, "records_total {written} {}", now - ago);
+    }
+    samples.push_str("# EOF\n");
+    Prometheus::with_samples(&samples).await
+}
+
+#[tokio::test]
+async fn a_backtest_says_what_a_calendar_would_have_been_worth() {
+    let prometheus = prometheus_with_days().await;
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("samples.txt");
-    std::fs::write(&file, samples).unwrap();
-    let made = Command::new("promtool")
-        .args(["tsdb", "create-blocks-from", "openmetrics", "--quiet"])
-        .arg(&file)
-        .arg(folder.path().join("data"))
-        .output()
-        .unwrap_or_else(|error| panic!("promtool does not start ({error}): run `make setup`"));
-    let said = String::from_utf8_lossy(&made.stderr);
-    assert!(made.status.success(), "promtool: {said}");
-    Prometheus::start_in(folder, &[]).await
+    let load = [
+        "--from-prometheus",
+        &prometheus.url,
+        "--query",
+        "sum(rate(records_total[1m]))",
+        "--hours",
+        "144",
+    ];
+    let world = ["--capacity", "200", "--partitions", "12", "--start", "60"];
+    let who = ["--calendar", "on", "--policies", "evenkeel", "--seeds", "1"];
+    let how = ["--json", "--report", "out.html"];
+    let answer = json(&simulate(
+        folder.path(),
+        &[&load[..], &world, &who, &how].concat(),
+    ));
+    let rows = answer["rows"].as_array().unwrap();
+    let figure = |row: usize, name: &str| rows[row][name].as_f64().unwrap();
+    assert_eq!(rows[1]["policy"], "evenkeel, calendar on");
+    let late = [0, 1].map(|row| figure(row, "late_percent"));
+    // Three days are learned, and of the last three hardly a record is late.
+    assert!(late[0] > 0.1 && late[1] < late[0] * 0.7, "{late:?}");
+    let hours = [0, 1].map(|row| figure(row, "replica_hours"));
+    assert!(hours[1] < hours[0] * 1.05, "{hours:?}");
+    let notes = answer["notes"].as_array().unwrap();
+    let worth = notes.last().unwrap().as_str().unwrap();
+    assert!(
+        worth.contains("records are later than 30 s instead of"),
+        "{worth}"
+    );
+    let html = std::fs::read_to_string(folder.path().join("out.html")).unwrap();
+    assert!(html.contains("calendar on") && html.contains("instead of"));
 }
 
 #[tokio::test]

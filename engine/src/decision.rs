@@ -25,7 +25,7 @@ use crate::capacity::CapacityMemory;
 use crate::group::GroupMemory;
 use crate::observation::{Cause, Observation};
 use crate::partition::Partitions;
-use crate::past::{Foreseen, Past, Watch};
+use crate::past::{Foreseen, Foresight, Past, Watch};
 use crate::policy::Policy;
 use crate::rate::{Arrivals, Trend};
 use crate::rebalance::{FlightMemory, RebalanceMemory};
@@ -270,6 +270,21 @@ impl State {
         let _largest = self.down.add(replicas, Extreme::Largest, window, now);
         self.desired = Some(replicas);
         self
+    }
+
+    /// What came in so far, as the caller may keep it and give it back.
+    pub fn past(&self) -> Past {
+        self.past.sound()
+    }
+
+    /// Whether all local minutes from one to before the other were watched.
+    pub fn has_watched(&self, from: u32, to: u32) -> bool {
+        self.past.watched_minutes(from, to) == to.saturating_sub(from)
+    }
+
+    /// The surges that are expected because they came on earlier days, and how often that was right.
+    pub fn foresight(&self) -> Foresight {
+        self.foreseen.foresight()
     }
 
     /// The same state, knowing also what came in before it began to watch, or while it did not.

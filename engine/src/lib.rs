@@ -44,7 +44,7 @@ pub use observation::{
     LogOffsets, Member, Observation, PartitionHistory, PartitionObservation, Paused,
     PrometheusObservation, Reading, Scaling, TopicObservation, Workload, WorkloadObservation,
 };
-pub use past::Past;
+pub use past::{Expected, Foresight, Past};
 pub use policy::{OffsetReset, Policy, PolicyError};
 pub use rate::SLOW_WINDOW;
 pub use time::Timestamp;

@@ -22,8 +22,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Timestamp;
 
+pub use foreseen::{Expected, Foresight};
 pub(crate) use foreseen::{Foreseen, Recurring};
-pub(crate) use kinds::Kind;
+#[cfg(test)]
+use kinds::Kind;
 
 /// Minutes since 1970-01-01 00:00 by local clocks.
 pub(crate) type Minute = u32;
@@ -60,6 +62,10 @@ const LONGEST_SPAN: Duration = Duration::from_secs(120);
 
 /// A rise that chance makes less than once in a month of minutes.
 const DEVIATIONS: f64 = 5.0;
+
+/// Bytes of JSON that a surge and a span take at most.
+const SURGE_BYTES: usize = 32;
+const SPAN_BYTES: usize = 24;
 
 /// No minute is later; with days added to it, it still fits.
 const LATEST: Minute = 1 << 31;
@@ -108,6 +114,11 @@ impl Past {
         past
     }
 
+    /// The minute of a moment as [`of`](Self::of) takes it, by clocks that are so far ahead of UTC.
+    pub fn minute(at: Timestamp, offset_minutes: i32) -> u32 {
+        local(at, offset_minutes)
+    }
+
     /// Adds what `other` knows of minutes that this one did not watch itself.
     pub fn add(&mut self, other: &Self) {
         let own = std::mem::take(&mut self.surges);
@@ -127,16 +138,41 @@ impl Past {
         self.forget();
     }
 
-    /// The same without what makes no sense: it may have been edited.
-    pub(crate) fn sound(&self) -> Self {
+    /// Of the local minutes from `from` to before `to`, how many were watched.
+    pub fn watched_minutes(&self, from: u32, to: u32) -> u32 {
+        let spans = self.watched.iter();
+        let minutes = spans.map(|span| span.1.min(to).saturating_sub(span.0.max(from)));
+        minutes.fold(0, u32::saturating_add)
+    }
+
+    /// How many surges it knows.
+    pub fn surges(&self) -> usize {
+        self.surges.len()
+    }
+
+    /// The newest of it, as much as fits into so many bytes of JSON.
+    #[must_use]
+    pub fn within(&self, bytes: usize) -> Self {
+        let mut past = self.sound();
+        let room = bytes.saturating_sub(past.watched.len().saturating_mul(SPAN_BYTES));
+        past.forget_all_but((room / SURGE_BYTES).min(MOST_SURGES));
+        past
+    }
+
+    /// Whether it makes sense: it may have been edited.
+    pub fn is_sound(&self) -> bool {
         let apart = |pair: &[(Minute, Minute)]| matches!(pair, [one, other] if one.1 <= other.0);
         let rising = |pair: &[Surge]| matches!(pair, [one, other] if one.0 < other.0);
-        let is_sound = (self.watched.iter()).all(|(from, to)| from < to && *to <= LATEST)
+        (self.watched.iter()).all(|(from, to)| from < to && *to <= LATEST)
             && self.watched.windows(2).all(apart)
             && self.surges.windows(2).all(rising)
-            && (self.surges.iter()).all(|surge| surge.1 > 0.0 && f64::from(surge.1) <= HIGHEST);
+            && (self.surges.iter()).all(|surge| surge.1 > 0.0 && f64::from(surge.1) <= HIGHEST)
+    }
+
+    /// The same without the last minutes that are not judged yet; nothing where it makes no sense.
+    pub(crate) fn sound(&self) -> Self {
         let mut past = Self::default();
-        if is_sound {
+        if self.is_sound() {
             past.watched.clone_from(&self.watched);
             past.surges.clone_from(&self.surges);
             past.forget();
@@ -234,13 +270,24 @@ impl Past {
 
     /// Forgets what is too old, or too much.
     fn forget(&mut self) {
+        self.forget_all_but(MOST_SURGES);
+    }
+
+    fn forget_all_but(&mut self, most_surges: usize) {
         let newest = self.watched.last().map_or(0, |span| span.1);
         let mut from = newest.saturating_sub(LONGEST);
-        if let Some(too_many) = self.surges.len().checked_sub(MOST_SURGES + 1) {
+        if let Some(too_many) = self.surges.len().checked_sub(most_surges + 1) {
             from = from.max(self.surges.get(too_many).map_or(0, |surge| surge.0 + 1));
         }
         if let Some(too_many) = self.watched.len().checked_sub(MOST_SPANS) {
             from = from.max(self.watched.get(too_many).map_or(0, |span| span.0));
+        }
+        let oldest = self.surges.first().map(|surge| surge.0);
+        let oldest = oldest
+            .into_iter()
+            .chain(self.watched.first().map(|span| span.0));
+        if oldest.min().is_none_or(|oldest| oldest >= from) {
+            return;
         }
         self.surges.retain(|surge| surge.0 >= from);
         self.watched.retain(|span| span.1 > from);

@@ -206,6 +206,10 @@ async fn serve_target(
         calendar: published.as_ref().map_or_else(Vec::new, |published| {
             views::calendar(&target.spec.calendar, &published.upcoming, now)
         }),
+        foresight: published.as_ref().and_then(|published| {
+            let foresight = published.foresight.as_ref()?;
+            Some(views::foresight(&target.spec.local_time, foresight, now))
+        }),
         notes: target.spec.notes.clone(),
         triggers: shared.triggers(&namespace, &name),
     };

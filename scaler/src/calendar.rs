@@ -128,22 +128,26 @@ impl Calendar {
     /// An occurrence in words: how much, from when to when, by the clocks of its time zone.
     pub fn words(&self, occurrence: Occurrence) -> String {
         let event = occurrence.event;
-        let Some(planned) = self.0.get(occurrence.nth) else {
-            return String::new();
-        };
-        let local = |at| moment(at).map(|at| planned.zone.to_datetime(at));
-        let (Some(from), Some(to)) = (local(event.starts_at), local(event.ends_at)) else {
-            return String::new();
-        };
-        let begins = from.strftime("%a %Y-%m-%d %H:%M");
-        let ends = if from.date() == to.date() {
-            to.strftime("%H:%M")
-        } else {
-            to.strftime("%a %Y-%m-%d %H:%M")
-        };
-        let zone = &planned.zone_name;
-        format!("{} from {begins} to {ends}, {zone}", Load(event.load))
+        let planned = self.0.get(occurrence.nth);
+        let when = planned.and_then(|planned| {
+            let times = times(&planned.zone, (event.starts_at, event.ends_at))?;
+            Some(format!("{times}, {}", planned.zone_name))
+        });
+        when.map_or_else(String::new, |when| format!("{} {when}", Load(event.load)))
     }
+}
+
+/// From when to when, by the clocks of a time zone.
+fn times(zone: &TimeZone, (from, to): (Timestamp, Timestamp)) -> Option<String> {
+    let local = |at| moment(at).map(|at| zone.to_datetime(at));
+    let (from, to) = (local(from)?, local(to)?);
+    let begins = from.strftime("%a %Y-%m-%d %H:%M");
+    let ends = if from.date() == to.date() {
+        to.strftime("%H:%M")
+    } else {
+        to.strftime("%a %Y-%m-%d %H:%M")
+    };
+    Some(format!("from {begins} to {ends}"))
 }
 
 /// How much an event is, in words.

@@ -5,12 +5,15 @@
 //! published for it), [`history`] (what is remembered of that), [`recording`]
 //! (decisions with what they were made of, on request), [`kept`] (what was learned of each), [`supervisor`] (a loop for each
 //! cluster that is asked about), [`cluster_loop`] (when a loop asks Kafka what), [`baselines`]
-//! (Prometheus beside it), [`watched`] (from a reading to a published decision), [`announcements`] (what people
+//! (Prometheus beside it), `earlier` (what Prometheus knows of earlier days), `from_log` (what the
+//! logs themselves know of them), [`watched`] (from a reading to a published decision), [`announcements`] (what people
 //! are told of it).
 
 pub mod announcements;
 pub mod baselines;
 pub mod cluster_loop;
+mod earlier;
+mod from_log;
 pub mod history;
 pub mod kept;
 pub mod recording;

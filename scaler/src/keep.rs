@@ -1,30 +1,37 @@
-//! What was learned is written down and read again: in ConfigMaps, or in a folder where there is no cluster.
+//! What is kept of targets is written down and read again: in ConfigMaps, or in a folder where there is no
+//! cluster.
 //!
 //! Read at the start and whenever this replica begins to lead; written by the leader alone, what has
-//! changed, every [`WRITTEN_EVERY`] at most, and at the end. What cannot be read or makes no sense is
-//! said and passed over: then it is learned again. What another release, or a newer version of this
-//! program, has written is left alone.
+//! changed, every [`Keepable::WRITTEN_EVERY`] at most, and at the end. What cannot be read or makes no sense
+//! is said and passed over: then it is learned again. What another release, or a newer version of this
+//! program, has written is left alone. Where a part would become too large, first the oldest of each of its
+//! entries gives way, then the oldest entries.
+//!
+//! What it is, and when it is worth writing, is `control::kept`'s.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use evenkeel_engine::Learned;
 use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::control::kept::{Entry, Kept, Subject};
+use crate::control::kept::{Entry, Keepable, Kept, Subject};
 use crate::control::target::fnv_1a;
 use crate::kubernetes::config_maps::ConfigMaps;
 use crate::leader::Leadership;
 
 /// The version of what is written.
 const VERSION: u32 = 1;
-/// Written no more often than this.
-const WRITTEN_EVERY: Duration = Duration::from_secs(30);
 /// In so many parts, by the hash of what they are about: a ConfigMap holds less than 1 MiB.
 const PARTS: usize = 16;
-/// Bytes of one part; the oldest entries give way.
+/// Bytes of one part that is written.
 const MOST_BYTES: usize = 900_000;
+/// Bytes of one part that is read: no ConfigMap holds more.
+const MOST_READ: usize = 1 << 20;
+/// Bytes of an entry beside its subject and what is kept.
+const ENTRY_BYTES: usize = 128;
 
 /// Where parts are written.
 #[derive(Clone, Debug)]
@@ -35,15 +42,15 @@ pub enum Store {
     Folder(PathBuf),
 }
 
-/// Reads and writes what was learned.
+/// Reads and writes what is kept of one kind.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct Keeper<T: Keepable = Learned> {
     /// Where it is written.
     pub store: Store,
     /// Whose it is: what another owner has written is left alone.
     pub owner: String,
     /// Where it is while the process runs.
-    pub kept: Kept,
+    pub kept: Kept<T>,
     /// Who writes.
     pub leadership: Leadership,
     /// The clock.
@@ -52,10 +59,10 @@ pub struct Keeper {
 
 /// One part as it is written down.
 #[derive(Debug, Serialize, Deserialize)]
-struct Part {
+struct Part<T> {
     version: u32,
     owner: String,
-    targets: Vec<Entry>,
+    targets: Vec<Entry<T>>,
 }
 
 /// Only what tells whether the rest can be read.
@@ -67,7 +74,7 @@ struct Head {
 
 // === impl Keeper ===
 
-impl Keeper {
+impl<T: Keepable> Keeper<T> {
     /// Reads what there is, and says what cannot be read.
     pub async fn read(&self) {
         let mut entries = Vec::new();
@@ -82,13 +89,13 @@ impl Keeper {
                     ),
                 },
                 Err(why) => {
-                    tracing::warn!("what was learned cannot be read; it is tried again: {why}");
+                    tracing::warn!("{} cannot be read; it is tried again: {why}", T::WHAT);
                     return;
                 }
             }
         }
         if !entries.is_empty() {
-            tracing::info!(targets = entries.len(), "what was learned has been read");
+            tracing::info!(targets = entries.len(), "{} has been read", T::WHAT);
         }
         self.kept.take_in(entries, self.clock.now());
     }
@@ -98,11 +105,11 @@ impl Keeper {
         let mut leadership = self.leadership.clone();
         let mut led = leadership.answers();
         // A leader's standing changes with every renewal of its Lease: that must not begin the time anew.
-        let mut next = tokio::time::Instant::now() + WRITTEN_EVERY;
+        let mut next = tokio::time::Instant::now() + T::WRITTEN_EVERY;
         loop {
             tokio::select! {
                 () = tokio::time::sleep_until(next) => {
-                    next = tokio::time::Instant::now() + WRITTEN_EVERY;
+                    next = tokio::time::Instant::now() + T::WRITTEN_EVERY;
                     self.write().await;
                 }
                 () = leadership.changed() => {}
@@ -127,13 +134,13 @@ impl Keeper {
         }
         for (part, mut entries) in self.kept.changed(part_of, self.clock.now()) {
             if let Err(why) = self.write_part(part, &mut entries).await {
-                tracing::warn!("what was learned cannot be written; it is tried again: {why}");
+                tracing::warn!("{} cannot be written; it is tried again: {why}", T::WHAT);
                 self.kept.unwritten(&entries);
             }
         }
     }
 
-    async fn write_part(&self, part: usize, entries: &mut Vec<Entry>) -> Result<(), String> {
+    async fn write_part(&self, part: usize, entries: &mut Vec<Entry<T>>) -> Result<(), String> {
         if let Some(text) = self.store.read(part).await?
             && let Ok(head) = serde_json::from_str::<Head>(&text)
             && (head.version > VERSION || head.owner != self.owner)
@@ -141,6 +148,8 @@ impl Keeper {
             // Said when it was read.
             return Ok(());
         }
+        let name = self.store.name(part);
+        let mut is_shortened = false;
         let text = loop {
             let part = Part {
                 version: VERSION,
@@ -151,6 +160,14 @@ impl Keeper {
             if text.len() <= MOST_BYTES {
                 break text;
             }
+            if !is_shortened {
+                is_shortened = true;
+                tracing::info!(
+                    "{name} would be too large: the oldest of what it holds is left out"
+                );
+                shorten(entries);
+                continue;
+            }
             let oldest = entries.iter().enumerate().min_by_key(|(_, entry)| entry.at);
             let Some((oldest, _)) = oldest else {
                 return Ok(());
@@ -159,16 +176,36 @@ impl Keeper {
             tracing::warn!(
                 namespace = gone.subject.namespace,
                 name = gone.subject.name,
-                "what was learned of this target is not kept: more than {MOST_BYTES} bytes"
+                "{} is not kept of this target: more than {MOST_BYTES} bytes",
+                T::WHAT
             );
         };
         self.store.write(part, text).await
     }
 }
 
+/// Leaves out the oldest of what each entry holds, so that all of them fit.
+fn shorten<T: Keepable>(entries: &mut [Entry<T>]) {
+    let share = MOST_BYTES / entries.len().max(1);
+    for entry in entries {
+        let subject = serde_json::to_string(&entry.subject).map_or(0, |text| text.len());
+        let others = subject.saturating_add(ENTRY_BYTES);
+        entry.learned.shorten(share.saturating_sub(others));
+    }
+}
+
 // === impl Store ===
 
 impl Store {
+    /// Where pasts are written, beside what was learned.
+    #[must_use]
+    pub fn of_pasts(&self) -> Self {
+        match self {
+            Self::ConfigMaps(config_maps) => Self::ConfigMaps(config_maps.beside("past")),
+            Self::Folder(folder) => Self::Folder(folder.join("past")),
+        }
+    }
+
     fn name(&self, part: usize) -> String {
         match self {
             Self::ConfigMaps(config_maps) => format!("the ConfigMap {}", config_maps.name(part)),
@@ -181,7 +218,16 @@ impl Store {
             Self::ConfigMaps(config_maps) => config_maps.read(part).await,
             Self::Folder(folder) => {
                 let path = file(folder, part);
-                match tokio::fs::read_to_string(&path).await {
+                let read = async {
+                    let mut bytes = Vec::new();
+                    // One more than may be, so that what is too large is not taken for what fits.
+                    let most = u64::try_from(MOST_READ + 1).unwrap_or(u64::MAX);
+                    let file = tokio::fs::File::open(&path).await?;
+                    file.take(most).read_to_end(&mut bytes).await?;
+                    Ok(String::from_utf8_lossy(&bytes).into_owned())
+                };
+                let read: std::io::Result<String> = read.await;
+                match read {
                     Ok(text) => Ok(Some(text)),
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
                     Err(error) => Err(format!("{}: {error}", path.display())),
@@ -214,7 +260,10 @@ fn file(folder: &Path, part: usize) -> PathBuf {
 }
 
 /// The entries of a part, those that can be read.
-fn part_of_text(text: &str, owner: &str) -> Result<Vec<Entry>, String> {
+fn part_of_text<T: Keepable>(text: &str, owner: &str) -> Result<Vec<Entry<T>>, String> {
+    if text.len() > MOST_READ {
+        return Err(format!("it has more than {MOST_READ} bytes"));
+    }
     let head: Head = serde_json::from_str(text).map_err(|error| error.to_string())?;
     if head.version > VERSION {
         return Err(format!(
@@ -228,7 +277,7 @@ fn part_of_text(text: &str, owner: &str) -> Result<Vec<Entry>, String> {
             head.owner
         ));
     }
-    let part: Part = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let part: Part<T> = serde_json::from_str(text).map_err(|error| error.to_string())?;
     Ok(part.targets)
 }
 

@@ -65,6 +65,8 @@ pub struct Request {
     pub depth: Depth,
     /// Ask for the log's history as well: the target has just been registered.
     pub cold: bool,
+    /// Ask how much had arrived before this moment, too.
+    pub earlier: Option<Timestamp>,
 }
 
 /// How much a tick asks for.
@@ -88,6 +90,19 @@ pub struct KafkaReading {
     pub group: Reading<GroupObservation>,
     /// What went wrong, each once, for people.
     pub problems: Vec<Problem>,
+    /// How much had arrived before [`Request::earlier`]; none where that is not known of each partition.
+    pub earlier: Option<Earlier>,
+}
+
+/// How much had arrived in the logs of one subscription before an earlier moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Earlier {
+    /// The offsets of the first records since then, all partitions together.
+    pub records: u64,
+    /// Partitions in which there has ever been a record.
+    pub partitions: usize,
+    /// Of these, in how many that is the start of the log: what came before is not known any more.
+    pub at_start: usize,
 }
 
 /// What Kubernetes said about the workload of one target.

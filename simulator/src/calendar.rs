@@ -165,7 +165,8 @@ impl Party {
             change: weeks.clocks_change.filter(|_| self == Self::Evenkeel),
         };
         let past = Past::of(weeks.past.iter().copied());
-        Evenkeel::new(policy, false, seed).with_past(&past, clocks)
+        let ours = Evenkeel::new(policy, false, seed);
+        ours.with_clocks(clocks).with_past(&past)
     }
 
     fn forecast(self, weeks: &Weeks, start_seconds: u64) -> Forecast {

@@ -11,7 +11,9 @@ use evenkeel_engine::{Paused, Policy, Scaling};
 use crate::chance::whole;
 use crate::hpa::{Behavior, DEFAULT_TOLERANCE, Rules, ToleranceRule};
 use crate::outcome::Outcome;
-use crate::rivals::{CloudRun, Even, Evenkeel, Flink, KedaTriggers, Oracle, default_policy};
+use crate::rivals::{
+    Clocks, CloudRun, Even, Evenkeel, Flink, KedaTriggers, Oracle, default_policy,
+};
 use crate::run::{Run, ScaledObject};
 use crate::scaler::Scaler;
 use crate::scenario::Scenario;
@@ -118,6 +120,12 @@ impl Contender {
     /// Ours on its defaults.
     pub fn evenkeel() -> Self {
         Self::Evenkeel(Box::default())
+    }
+
+    /// Ours, learning a calendar of the load's days as they go by.
+    pub fn with_calendar() -> Self {
+        let setting = Setting::changed("calendar on", |policy| policy.learns_calendar = true);
+        Self::Evenkeel(Box::new(setting))
     }
 
     /// Every rival and oracle at every setting of its knob.
@@ -229,7 +237,11 @@ impl Contender {
                 if let Some(change) = setting.change {
                     change(&mut policy);
                 }
-                let ours = Evenkeel::new(policy, setting.with_prometheus, seed);
+                let clocks = Clocks {
+                    begins: scenario.begins_at_minute,
+                    change: None,
+                };
+                let ours = Evenkeel::new(policy, setting.with_prometheus, seed).with_clocks(clocks);
                 Box::new(if setting.with_kubernetes {
                     ours.with_kubernetes(scaling(&self.object(scenario)))
                 } else {

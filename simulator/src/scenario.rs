@@ -36,6 +36,8 @@ pub struct Scenario {
     pub startup_seconds: u64,
     /// When the ScaledObject is applied, in seconds after the load began.
     pub applied_at_second: u64,
+    /// The minute since 1970-01-01 at which the load begins, where days matter; else 0.
+    pub begins_at_minute: u32,
 }
 
 /// Partitions of the scenarios that name no other number.
@@ -202,6 +204,7 @@ impl Scenario {
             max_replicas: u32::try_from(PARTITIONS).unwrap_or(u32::MAX),
             startup_seconds: 60,
             applied_at_second: 0,
+            begins_at_minute: 0,
         };
         scenario.begin_settled();
         scenario

@@ -77,8 +77,13 @@ impl SharedBroker {
 
     /// Makes a topic.
     pub async fn create_topic(&self, name: &str, partitions: i32) {
+        self.create_topic_with(name, partitions, &[]).await;
+    }
+
+    /// Makes a topic with these settings.
+    pub async fn create_topic_with(&self, name: &str, partitions: i32, more: &[(&str, &str)]) {
         self.topics
-            .create_topic(name, partitions, 1, &[])
+            .create_topic(name, partitions, 1, more)
             .await
             .expect("the topic is made");
     }

@@ -21,9 +21,13 @@ mod members;
 #[allow(dead_code, reason = "tests/serve uses the rest of it")]
 #[path = "../support/process.rs"]
 mod process;
+#[allow(dead_code, reason = "tests/prometheus uses the rest of it")]
+#[path = "../prometheus/servers.rs"]
+mod servers;
 mod tools;
 mod watch;
 
+mod days;
 mod faults;
 mod groups;
 mod offsets;

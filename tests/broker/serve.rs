@@ -23,13 +23,13 @@ use crate::process::{Serve, in_time};
 use crate::watch::{Watch, is_settled};
 
 /// Ten times the usual pace, so that a test has its decisions soon.
-const BRISK: &str = "poll:\n  interval: 500ms\n  asleepInterval: 200ms\n";
+pub const BRISK: &str = "poll:\n  interval: 500ms\n  asleepInterval: 200ms\n";
 
 /// Decisions that are enough to see whether an answer stands.
 const SEVERAL: usize = 8;
 
 /// One ScaledObject as KEDA calls about it.
-struct Keda {
+pub struct Keda {
     client: ExternalScalerClient<Channel>,
     object: ScaledObjectRef,
     admin: String,
@@ -38,7 +38,7 @@ struct Keda {
 // === impl Keda ===
 
 impl Keda {
-    async fn new(
+    pub async fn new(
         serve: &Serve,
         bootstrap_servers: &str,
         name: &str,
@@ -71,7 +71,7 @@ impl Keda {
         answer.expect("a spec").into_inner().metric_specs
     }
 
-    async fn replicas(&mut self) -> Result<i64, Status> {
+    pub async fn replicas(&mut self) -> Result<i64, Status> {
         let request = GetMetricsRequest {
             scaled_object_ref: Some(self.object.clone()),
             metric_name: METRIC_NAME.to_owned(),
@@ -89,7 +89,7 @@ impl Keda {
     }
 
     /// Calls until the answer is as wanted.
-    async fn until_replicas(&mut self, wanted: impl Fn(i64) -> bool) -> i64 {
+    pub async fn until_replicas(&mut self, wanted: impl Fn(i64) -> bool) -> i64 {
         eventually("the replicas are as wanted", async || {
             match self.replicas().await {
                 Ok(replicas) if wanted(replicas) => Ok(replicas),
@@ -99,7 +99,7 @@ impl Keda {
         .await
     }
 
-    async fn until_active(&mut self, wanted: bool) {
+    pub async fn until_active(&mut self, wanted: bool) {
         eventually("it sleeps, or not, as wanted", async || {
             match self.is_active().await {
                 Ok(active) if active == wanted => Ok(()),
@@ -110,7 +110,7 @@ impl Keda {
     }
 
     /// Until as many members are seen.
-    async fn until_members(&self, wanted: u32) {
+    pub async fn until_members(&self, wanted: u32) {
         eventually("as many members are seen as wanted", async || {
             let detail = self.fetch::<TargetDetail>("").await?;
             match detail.target.observed_replicas {
@@ -134,7 +134,7 @@ impl Keda {
         .await
     }
 
-    async fn decisions(&self, since_millis: u64) -> Result<Vec<PointView>, String> {
+    pub async fn decisions(&self, since_millis: u64) -> Result<Vec<PointView>, String> {
         let path = format!("/history?since={since_millis}");
         Ok(self.fetch::<History>(&path).await?.points)
     }
@@ -144,7 +144,7 @@ impl Keda {
         decisions.last().expect("there is a decision").at_millis
     }
 
-    async fn fetch<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, String> {
+    pub async fn fetch<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, String> {
         // The client asks for it even where nothing is encrypted. An error says it is there already.
         evenkeel_scaler::tls::use_ring();
         let answer = in_time(reqwest::get(format!("{}{path}", self.admin))).await;
@@ -436,7 +436,7 @@ async fn decisions_that_were_recorded_are_made_again_to_the_byte() {
 }
 
 /// Runs `evenkeel explain`.
-async fn explain(arguments: &[&str]) -> Output {
+pub async fn explain(arguments: &[&str]) -> Output {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_evenkeel"));
     let command = command.arg("explain").args(arguments);
     in_time(command.output()).await.expect("the program runs")

@@ -79,6 +79,7 @@ impl Watch {
             subscription: std::sync::Arc::clone(&self.spec.subscription),
             depth: Depth::Full,
             cold: self.cold,
+            earlier: None,
         };
         let mut readings = self.observer.observe(&[request]).await;
         let reading = readings.pop().expect("one request, one reading");

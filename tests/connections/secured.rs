@@ -319,6 +319,7 @@ impl View {
                 subscription: Arc::clone(&spec.subscription),
                 depth: Depth::Full,
                 cold: false,
+                earlier: None,
             },
             metrics,
         }

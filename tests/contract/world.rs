@@ -99,6 +99,7 @@ impl World {
                 .map(|problem| (*problem).to_owned())
                 .collect(),
             upcoming: Arc::from([]),
+            foresight: None,
             data_at: now,
         });
     }

@@ -18,7 +18,7 @@ use evenkeel_scaler::clock::Clock;
 use evenkeel_scaler::config::PollConfig;
 use evenkeel_scaler::control::announcements::Announcements;
 use evenkeel_scaler::control::cluster_loop::LoopContext;
-use evenkeel_scaler::control::kept::Kept;
+use evenkeel_scaler::control::kept::Memory;
 use evenkeel_scaler::control::registry::Registry;
 use evenkeel_scaler::control::supervisor::Supervisor;
 use evenkeel_scaler::control::target::{
@@ -56,11 +56,15 @@ struct Script {
     refused: Option<Problem>,
     baselines: BTreeMap<String, Option<Duration>>,
     asked: BTreeMap<String, Vec<(u64, bool)>>,
+    /// How often each server was asked for minutes, and how often it fails before it answers.
+    minutes_asked: BTreeMap<String, usize>,
+    minutes_fail: usize,
 }
 
 /// The world of one test. Its loops end with the test's runtime.
 pub struct World {
     pub metrics: Metrics,
+    pub memory: Memory,
     registry: Arc<Registry>,
     clock: Clock,
     script: Arc<Mutex<Script>>,
@@ -99,6 +103,9 @@ impl World {
         let script = Arc::new(Mutex::new(Script::default()));
         let registry = Arc::new(Registry::new(100, 10));
         let metrics = Metrics::default();
+        let kept = Memory::default();
+        kept.complete();
+        let memory = kept.clone();
         let context = LoopContext {
             sources: Arc::new(FakeSources {
                 started: Instant::now(),
@@ -106,7 +113,7 @@ impl World {
                 script: Arc::clone(&script),
             }),
             registry: Arc::clone(&registry),
-            kept: Kept::default(),
+            kept,
             announcements: Announcements::nowhere(),
             decide,
             poll: PollConfig {
@@ -121,6 +128,7 @@ impl World {
         tokio::spawn(Supervisor::new(context, Duration::from_secs(60)).run());
         Self {
             metrics,
+            memory,
             registry,
             clock,
             script,
@@ -133,6 +141,25 @@ impl World {
 
     pub fn register_with_baseline(&self, name: &str, cluster: &str, url: &str) -> Arc<Target> {
         self.register_spec(spec(name, cluster, Some(url)))
+    }
+
+    /// One whose days recur, with this hash of its metadata.
+    pub fn register_with_days(&self, name: &str, url: &str, hash: u64, zone: &str) -> Arc<Target> {
+        let mut spec = spec(name, "main", Some(url));
+        spec.key.metadata_hash = hash;
+        spec.policy.learns_calendar = true;
+        spec.local_time = LocalTime::read(zone).expect("a time zone");
+        self.register_spec(spec)
+    }
+
+    /// How often a Prometheus server was asked for minutes.
+    pub fn minutes_asked(&self, url: &str) -> usize {
+        self.script().minutes_asked.get(url).copied().unwrap_or(0)
+    }
+
+    /// Prometheus servers fail so often before they tell minutes.
+    pub fn minutes_fail(&self, times: usize) {
+        self.script().minutes_fail = times;
     }
 
     fn register_spec(&self, spec: TargetSpec) -> Arc<Target> {
@@ -330,6 +357,7 @@ impl FakeKafka {
                 }),
             },
             problems: Vec::new(),
+            earlier: None,
         }
     }
 }
@@ -371,6 +399,32 @@ impl ObservePrometheus for FakePrometheus {
             },
             problem: None,
         }
+    }
+
+    /// 10 records/s, and 100 in the first five minutes after each noon by UTC.
+    async fn minutes(
+        &self,
+        query: &PrometheusQuery,
+        first: Timestamp,
+        points: u32,
+    ) -> Result<Vec<(Timestamp, f64)>, Problem> {
+        let mut script = self.script.lock().expect("lock");
+        *script.minutes_asked.entry(query.url.clone()).or_default() += 1;
+        if script.minutes_fail > 0 {
+            script.minutes_fail -= 1;
+            return Err(Problem {
+                cause: Cause::Unreachable,
+                sentence: "did not reach the server".to_owned(),
+            });
+        }
+        let at = |point| first.plus(Duration::from_secs(60) * point);
+        let rate = |at: Timestamp| match (at.as_millis() / 60_000 - 1) % 1_440 {
+            720..725 => 100.0,
+            _ => 10.0,
+        };
+        Ok((0..points)
+            .map(|point| (at(point), rate(at(point))))
+            .collect())
     }
 }
 

@@ -47,6 +47,7 @@ fn request(group: &str, topics: TopicSelection, cold: bool) -> Request {
         subscription: Arc::new(subscription),
         depth: Depth::Full,
         cold,
+        earlier: None,
     }
 }
 

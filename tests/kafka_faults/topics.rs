@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_engine::{Cause, Reading};
+use evenkeel_engine::{Cause, Reading, Timestamp};
 use evenkeel_scaler::observe::{
-    Isolation, ObserveKafka, PartitionSelection, Request, Subscription,
+    Earlier, Isolation, ObserveKafka, PartitionSelection, Request, Subscription,
 };
 use kafka_protocol::ResponseError as E;
 
@@ -118,6 +118,34 @@ async fn a_cold_target_gets_the_logs_history() {
     assert_eq!(age, Duration::from_secs(300));
     let warm = one(&mut observer, &named("g", &["t"])).await;
     assert_eq!(partitions(&warm, "t")[0].history, None);
+}
+
+#[tokio::test]
+async fn how_much_had_arrived_earlier_is_asked_on_request_and_known_of_all_or_not_at_all() {
+    let cluster = cluster().await;
+    cluster.world().partition("t", 0).since = Some(70);
+    cluster.world().partition("t", 5).end = 0;
+    let mut request = named("g", &["t"]);
+    let mut observer = observer(&cluster);
+    assert_eq!(one(&mut observer, &request).await.earlier, None);
+    request.earlier = Some(Timestamp::from_secs(1_000));
+    let earlier = |records, at_start| {
+        Some(Earlier {
+            records,
+            partitions: 5,
+            at_start,
+        })
+    };
+    let before = cluster.world().count(Api::ListOffsets);
+    assert_eq!(one(&mut observer, &request).await.earlier, earlier(470, 0));
+    let brokers = cluster.bootstrap_servers().len();
+    let asked = cluster.world().count(Api::ListOffsets) - before;
+    assert!(asked <= 2 * brokers, "one more a broker: {asked}");
+    // Where its log begins, what came before is not known.
+    cluster.world().partition("t", 1).since = Some(0);
+    assert_eq!(one(&mut observer, &request).await.earlier, earlier(370, 1));
+    cluster.world().partition("t", 2).error = 1;
+    assert_eq!(one(&mut observer, &request).await.earlier, None);
 }
 
 #[tokio::test]

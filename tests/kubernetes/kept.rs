@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use evenkeel_engine::{Learned, Timestamp};
+use evenkeel_engine::{Learned, Past, Timestamp};
 use evenkeel_scaler::clock::Clock;
-use evenkeel_scaler::control::kept::{Found, Kept, Subject};
+use evenkeel_scaler::control::kept::{Found, Keepable, Kept, KeptPast, Subject};
 use evenkeel_scaler::keep::{Keeper, Store};
 use evenkeel_scaler::kubernetes::config_maps::ConfigMaps;
 use evenkeel_scaler::leader::{Leadership, Standing};
@@ -32,6 +32,10 @@ fn learned(seconds: f64) -> Learned {
 }
 
 fn keeper(store: Store, owner: &str) -> (Keeper, Kept) {
+    keeper_of(store, owner)
+}
+
+fn keeper_of<T: Keepable>(store: Store, owner: &str) -> (Keeper<T>, Kept<T>) {
     let (kept, clock) = (Kept::default(), Clock::start());
     let keeper = Keeper {
         store,
@@ -48,7 +52,7 @@ fn config_maps(world: &World) -> Store {
 }
 
 /// Writes what is kept, as at the end of a process.
-async fn write(keeper: Keeper) {
+async fn write<T: Keepable>(keeper: Keeper<T>) {
     let end = CancellationToken::new();
     end.cancel();
     keeper.run(end).await;
@@ -252,4 +256,120 @@ async fn a_leader_writes_while_it_renews_its_lease() {
     running.abort();
     let expected = Found::Learned(Box::new(learned(7.0)));
     assert_eq!(found(store, "evenkeel", "trades").await, expected);
+}
+
+/// So many surges, one each ten minutes.
+fn past(surges: u32) -> KeptPast {
+    let minutes = 29_000_000..29_000_000 + 10 * (surges + 2);
+    let rate = |minute: u32| if minute % 10 == 0 { 98_765.4 } else { 1_000.5 };
+    KeptPast {
+        time_zone: "Europe/Berlin".to_owned(),
+        past: Past::of(minutes.map(|minute| (minute, rate(minute)))),
+    }
+}
+
+/// What a new process finds of a past.
+async fn past_found(store: &Store, name: &str) -> Found<KeptPast> {
+    let (keeper, kept) = keeper_of(store.of_pasts(), "evenkeel");
+    keeper.read().await;
+    kept.find(&subject(name))
+}
+
+#[tokio::test]
+async fn a_past_is_beside_what_was_learned_and_neither_is_lost_with_the_other() {
+    let world = World::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let now = Clock::start().now();
+    for store in [
+        config_maps(&world),
+        Store::Folder(folder.path().join("state")),
+    ] {
+        let (keeper, kept) = keeper(store.clone(), "evenkeel");
+        kept.note(&subject("trades"), learned(60.0), now);
+        write(keeper).await;
+        let (keeper, kept) = keeper_of(store.of_pasts(), "evenkeel");
+        kept.note(&subject("trades"), past(300), now);
+        write(keeper).await;
+        let expected = Found::Learned(Box::new(past(300)));
+        assert_eq!(past_found(&store, "trades").await, expected);
+        let expected = Found::Learned(Box::new(learned(60.0)));
+        assert_eq!(found(store, "evenkeel", "trades").await, expected);
+    }
+    // A past that is no past, or too large, is passed over; the rest is there.
+    let maps = world.api.all(CONFIG_MAPS);
+    let name = |map: &Value| map["metadata"]["name"].as_str().unwrap().to_owned();
+    let mut names = maps.iter().map(name);
+    let of_past = names
+        .find(|name| name.starts_with("learned-past-"))
+        .unwrap();
+    let head = r#"{"version":1,"owner":"evenkeel","targets":"#;
+    for damaged in [
+        format!(r#"{head}[{{"past":7}}]}}"#),
+        format!(r#"{head}[{}]}}"#, " ".repeat(1 << 20)),
+        r#"{"version":2,"owner":"evenkeel"}"#.to_owned(),
+    ] {
+        let map = json!({"metadata": {}, "data": {"learned.json": damaged}});
+        world.api.put(CONFIG_MAPS, &of_past, map);
+        let store = config_maps(&world);
+        assert_eq!(past_found(&store, "trades").await, Found::Nothing);
+        let expected = Found::Learned(Box::new(learned(60.0)));
+        assert_eq!(found(store, "evenkeel", "trades").await, expected);
+    }
+}
+
+#[tokio::test]
+async fn pasts_of_many_targets_keep_their_newest_days_and_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::Folder(folder.path().to_owned());
+    let (keeper, kept) = keeper_of(store.of_pasts(), "evenkeel");
+    let now = Clock::start().now();
+    let whole = past(2_000);
+    let names = || (0..600).map(|number| format!("target-{number}"));
+    for name in names() {
+        kept.note(&subject(&name), whole.clone(), now);
+    }
+    write(keeper).await;
+    let (keeper, kept) = keeper_of::<KeptPast>(store.of_pasts(), "evenkeel");
+    keeper.read().await;
+    for name in names() {
+        let Found::Learned(found) = kept.find(&subject(&name)) else {
+            panic!("{name} is lost");
+        };
+        let known = found.past.surges();
+        assert!((200..2_000).contains(&known), "{known}");
+        assert!(found.past.is_sound());
+    }
+    for file in std::fs::read_dir(folder.path().join("past")).unwrap() {
+        let bytes = file.unwrap().metadata().unwrap().len();
+        assert!(bytes <= 900_000, "{bytes}");
+    }
+}
+
+/// Every minute is news, so how often it is written is a matter of time alone.
+#[tokio::test(start_paused = true)]
+async fn a_past_is_written_every_quarter_of_an_hour_and_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::Folder(folder.path().to_owned());
+    let (keeper, kept) = keeper_of(store.of_pasts(), "evenkeel");
+    let (now, end) = (keeper.clock.now(), CancellationToken::new());
+    let running = tokio::spawn(keeper.run(end.clone()));
+    let known = async || match past_found(&store, "trades").await {
+        Found::Learned(found) => found.past.surges(),
+        _ => 0,
+    };
+    // What is in the file after each of 35 minutes.
+    let mut written = std::collections::BTreeSet::new();
+    for minute in 0..35 {
+        kept.note(
+            &subject("trades"),
+            past(minute + 10),
+            now.plus(Duration::from_secs(60)),
+        );
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        written.insert(known().await);
+    }
+    assert!(written.len() <= 3, "{written:?}");
+    end.cancel();
+    running.await.unwrap();
+    assert!(known().await > *written.last().unwrap());
 }

@@ -103,6 +103,30 @@ async fn what_is_known_ahead_is_listed_with_when_it_comes() {
 }
 
 #[tokio::test]
+async fn what_is_expected_by_earlier_days_is_listed_and_how_often_that_was_right() {
+    let server = Server::start().await;
+    let browser = Browser::open(&server, "").await;
+    let now = server.clock.now();
+    let mut published = world::steady(now, 3);
+    published.foresight = Some(decisions::foresight(now));
+    let spec = decisions::spec("shop", "orders", 1);
+    let target = server.targets.register(spec, now).unwrap();
+    target.publish(published);
+    browser.goto(server.address, "/shop/orders").await;
+    let listed = "document.querySelectorAll('#calendar li').length === 3";
+    browser.until("the surges are listed", listed).await;
+    let words = browser.text("#calendar").await;
+    for expected in [
+        "Known ahead",
+        "which takes 16 replicas: it came at about that time on 9 of 10 working days (in ",
+        "Since it is watched 2 of 3 that were expected came; 1.5 replica-hours",
+    ] {
+        assert!(words.contains(expected), "{words}");
+    }
+    browser.complained_about_nothing().await;
+}
+
+#[tokio::test]
 async fn a_mouse_or_a_finger_on_a_chart_reads_all_of_them_at_that_moment() {
     let (_server, browser) = look_at_an_eventful_one().await;
     let captions = "return [...document.querySelectorAll('figcaption')]

@@ -84,6 +84,22 @@ impl Prometheus {
         Self::start_in(folder, scrapes).await
     }
 
+    /// One that has scraped these samples before, in OpenMetrics, and scrapes nothing now.
+    pub async fn with_samples(samples: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("samples.txt");
+        std::fs::write(&file, samples).expect("a file of samples");
+        let made = Command::new("promtool")
+            .args(["tsdb", "create-blocks-from", "openmetrics", "--quiet"])
+            .arg(&file)
+            .arg(folder.path().join("data"))
+            .output()
+            .unwrap_or_else(|error| panic!("promtool does not start ({error}): run `make setup`"));
+        let said = String::from_utf8_lossy(&made.stderr);
+        assert!(made.status.success(), "promtool: {said}");
+        Self::start_in(folder, &[]).await
+    }
+
     /// The same in a folder that may have a past, in `data`.
     pub async fn start_in(folder: tempfile::TempDir, scrapes: &[Scrape]) -> Self {
         let config = folder.path().join("prometheus.yml");

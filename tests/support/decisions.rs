@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use evenkeel_engine::decision::{Finding, Stage};
 use evenkeel_engine::{
-    Cause, Decision, Desired, Inputs, Observation, Policy, PrometheusObservation, Reading, Step,
-    Timestamp, Verdict, WorkloadObservation,
+    Cause, Decision, Desired, Expected, Foresight, Inputs, Observation, Policy,
+    PrometheusObservation, Reading, Step, Timestamp, Verdict, WorkloadObservation,
 };
 use evenkeel_scaler::calendar::{Calendar, LocalTime};
 use evenkeel_scaler::config::Limits;
@@ -130,7 +130,27 @@ pub fn rising(at: Timestamp) -> Published {
         },
         problems: Vec::new(),
         upcoming: Arc::from([]),
+        foresight: None,
         data_at: at,
+    }
+}
+
+/// Two surges are expected, the first in ten hours, and so far one of three did not come.
+pub fn foresight(at: Timestamp) -> Foresight {
+    let surge = |hours: u64, replicas| Expected {
+        starts_at: at.plus(Duration::from_secs(hours * 3_600)),
+        ends_at: at.plus(Duration::from_secs(hours * 3_600 + 600)),
+        records_per_second: 5_000.0,
+        replicas,
+        came: 9,
+        of: 10,
+        days: "working days",
+    };
+    Foresight {
+        expected: vec![surge(10, Some(16)), surge(20, None)],
+        hits: 2,
+        misses: 1,
+        missed_replica_seconds: 5_400.0,
     }
 }
 
@@ -154,6 +174,7 @@ pub fn unreachable(at: Timestamp, data_at: Timestamp) -> Published {
                 .to_owned(),
         ],
         upcoming: Arc::from([]),
+        foresight: None,
         data_at,
     }
 }

@@ -135,13 +135,12 @@ pub(super) fn recommend(
         Direction::UpForRate | Direction::UpForLag if limited <= base => Direction::Stay,
         other => other,
     };
-    let is_ahead = floor.is_some_and(|floor| {
-        let lower = match direction {
-            Direction::StayThoughLower(_) => lower,
-            _ => by_load,
-        };
-        lower < limited && limited == bounded(floor.replicas)
-    });
+    let without = match direction {
+        Direction::StayThoughLower(_) => lower,
+        _ => by_load,
+    };
+    let is_ahead =
+        floor.is_some_and(|floor| without < limited && limited == bounded(floor.replicas));
     let (limited, direction, tolerated) = tolerance::heed(
         (policy, state, picture, capacity),
         (base, limited, most.min(scaled_to(picture))),
@@ -149,7 +148,11 @@ pub(super) fn recommend(
     );
     if let Some(floor) = floor.filter(|_| is_ahead) {
         state.calendar.note(floor.event, limited);
+        let more = limited.saturating_sub(without);
+        state.foreseen.note_spent(floor.event, more, now);
     }
+    let bounds = (capacity, most.min(scaled_to(picture)));
+    ahead::foretell(policy, state, picture, bounds, now);
     let stabilized = match direction {
         Direction::StayThoughLower(Gate::Tolerated) => base,
         _ => stabilized,

@@ -3,9 +3,12 @@
 //! Each minute of the next 23 hours is judged once, by what is known of the days before: so an expectation
 //! does not change while replicas are kept for it. It ends when the surge has usually fallen to half, ten
 //! minutes after it should have come at the latest. Where nothing of what was expected today has come,
-//! the rest of the day is not expected either, until one comes after all: a holiday.
+//! the rest of the day is not expected either, until one comes after all: a holiday. What came and what
+//! did not is counted, and how long replicas were kept for the latter; what nobody could see is neither.
 //!
 //! What this does not do: size, or say how long before it replicas are asked for (`calendar`).
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +29,43 @@ const CAME: f64 = 0.5;
 /// A surge may come so much earlier than on any day before, in minutes.
 const EARLY: Minute = 2;
 
+/// Replicas that were asked for longer ago than this are not taken for asked for since then.
+const LONGEST_TURN: Duration = Duration::from_secs(60);
+
+/// The surges that are expected within the next day, and how often that was right since the target is
+/// watched.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Foresight {
+    /// In the order of time.
+    pub expected: Vec<Expected>,
+    /// How many surges were expected and came.
+    pub hits: u64,
+    /// How many were expected and did not come.
+    pub misses: u64,
+    /// What was asked for because of those that did not come, above what the load needed: replicas times
+    /// seconds.
+    pub missed_replica_seconds: f64,
+}
+
+/// A surge that is expected, because it came on earlier days.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Expected {
+    /// When it begins at the earliest.
+    pub starts_at: Timestamp,
+    /// When it is over at the latest.
+    pub ends_at: Timestamp,
+    /// Records per second.
+    pub records_per_second: f64,
+    /// Replicas that it takes; none while that is not known.
+    pub replicas: Option<u32>,
+    /// On so many days it came.
+    pub came: u32,
+    /// Of so many days of their kind.
+    pub of: u32,
+    /// Which kind of days, in words.
+    pub days: &'static str,
+}
+
 /// The surges of the next day, and how the last ones went.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -42,6 +82,13 @@ pub(crate) struct Foreseen {
     missed: u32,
     /// The last that did not come, and when that was known.
     absent: Option<(Recurring, Timestamp)>,
+    hits: u64,
+    misses: u64,
+    missed_replica_seconds: f64,
+    /// When it was last worked out what one of them takes.
+    sized: Minute,
+    /// When more was last asked for because of one.
+    spent_at: Option<Timestamp>,
 }
 
 /// A surge that is expected. Minutes are local ones.
@@ -59,6 +106,15 @@ pub(crate) struct Recurring {
     pub height: f64,
     /// It has been seen.
     seen: bool,
+    /// It would have been seen: the rate was known meanwhile.
+    #[serde(default)]
+    watched: bool,
+    /// Replicas that it takes, as far as that was worked out.
+    #[serde(default)]
+    replicas: Option<u32>,
+    /// What was asked for because of it above what the load needed, replicas times seconds.
+    #[serde(default)]
+    spent: f64,
 }
 
 // === impl Foreseen ===
@@ -76,14 +132,18 @@ impl Foreseen {
         for expected in &mut self.expected {
             let is_time = (expected.from.saturating_sub(EARLY)..=expected.until).contains(&minute);
             expected.seen |= is_time && rate.is_some_and(|rate| rate >= expected.height * CAME);
+            expected.watched |= is_time && rate.is_some();
         }
         let is_over = |next: &&Recurring| next.until <= minute;
         for over in self.expected.iter().filter(is_over) {
             if over.seen {
                 self.came += 1;
+                self.hits += 1;
                 self.absent = None;
-            } else {
+            } else if over.watched {
                 self.missed += 1;
+                self.misses += 1;
+                self.missed_replica_seconds += over.spent;
                 self.absent = Some((*over, now));
             }
         }
@@ -115,6 +175,9 @@ impl Foreseen {
                     until: pattern.until,
                     height: pattern.height,
                     seen: false,
+                    watched: false,
+                    replicas: None,
+                    spent: 0.0,
                 });
             }
         }
@@ -126,24 +189,91 @@ impl Foreseen {
         self.until = 0;
     }
 
-    /// The surges that count, as events.
-    pub fn events(&self) -> impl Iterator<Item = Event> {
+    /// The surges that count.
+    fn counting(&self) -> impl Iterator<Item = &Recurring> {
         let is_day_off = self.missed > 0 && self.came == 0;
         let expected = self.expected.iter();
-        expected
-            .filter(move |next| next.seen || !is_day_off || next.from / DAY != self.day)
-            .map(move |next| Event {
-                starts_at: moment(next.from, self.offset_minutes),
-                ends_at: moment(next.until, self.offset_minutes),
-                load: EventLoad::RecordsPerSecond(next.height),
-                learned: true,
-            })
+        expected.filter(move |next| next.seen || !is_day_off || next.from / DAY != self.day)
+    }
+
+    fn event(&self, next: &Recurring) -> Event {
+        Event {
+            starts_at: moment(next.from, self.offset_minutes),
+            ends_at: moment(next.until, self.offset_minutes),
+            load: EventLoad::RecordsPerSecond(next.height),
+            learned: true,
+        }
+    }
+
+    /// The surges that count, as events.
+    pub fn events(&self) -> impl Iterator<Item = Event> {
+        self.counting().map(|next| self.event(next))
+    }
+
+    /// The next of which it is to be worked out what it takes: at once where that was never done, and one a
+    /// minute anew.
+    pub fn to_size(&self, now: Timestamp) -> Option<Event> {
+        let mut expected = self.expected.iter();
+        let new = expected.find(|next| next.replicas.is_none());
+        let minute = local(now, self.offset_minutes);
+        let turn = || {
+            let length = Minute::try_from(self.expected.len()).ok()?;
+            let place = minute.checked_rem(length)?;
+            let known = self.expected.get(usize::try_from(place).ok()?);
+            known.filter(|_| minute != self.sized)
+        };
+        new.or_else(turn).map(|next| self.event(next))
+    }
+
+    /// Notes how many replicas an event takes that this has given.
+    pub fn note_size(&mut self, event: Event, replicas: u32, now: Timestamp) {
+        self.sized = local(now, self.offset_minutes);
+        let place = self.place(event);
+        if let Some(known) = place.and_then(|place| self.expected.get_mut(place)) {
+            known.replicas = Some(replicas);
+        }
+    }
+
+    /// Notes that because of this event so many replicas more are asked for than the load needs.
+    pub fn note_spent(&mut self, event: Event, replicas: u32, now: Timestamp) {
+        let since = self.spent_at.replace(now).map(|last| now.since(last));
+        let seconds = since.filter(|since| *since <= LONGEST_TURN);
+        let place = self.place(event);
+        if let Some(seconds) = seconds
+            && let Some(known) = place.and_then(|place| self.expected.get_mut(place))
+        {
+            known.spent += f64::from(replicas) * seconds.as_secs_f64();
+        }
+    }
+
+    fn place(&self, event: Event) -> Option<usize> {
+        let mut expected = self.expected.iter();
+        let is_it = |next: &Recurring| moment(next.from, self.offset_minutes) == event.starts_at;
+        expected.position(|next| event.learned && is_it(next))
+    }
+
+    /// What is expected, for people.
+    pub fn foresight(&self) -> Foresight {
+        let expected = self.counting().map(|next| Expected {
+            starts_at: moment(next.from, self.offset_minutes),
+            ends_at: moment(next.until, self.offset_minutes),
+            records_per_second: next.height,
+            replicas: next.replicas,
+            came: next.came,
+            of: next.of,
+            days: next.kind.words(),
+        });
+        Foresight {
+            expected: expected.collect(),
+            hits: self.hits,
+            misses: self.misses,
+            missed_replica_seconds: self.missed_replica_seconds,
+        }
     }
 
     /// What an event was that this has given.
     pub fn of(&self, event: Event) -> Option<&Recurring> {
-        let mut expected = self.expected.iter();
-        expected.find(|next| moment(next.from, self.offset_minutes) == event.starts_at)
+        self.expected.get(self.place(event)?)
     }
 
     /// The last surge that did not come, and when that was known.

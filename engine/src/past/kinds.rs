@@ -94,6 +94,18 @@ impl Kind {
         }
     }
 
+    /// In words, as more than one.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Any => "days",
+            Self::Working => "working days",
+            Self::Weekend => "days of a weekend",
+            Self::Weekday => "days of this name",
+            Self::MonthsFirst => "first working days of a month",
+            Self::MonthsLast => "last working days of a month",
+        }
+    }
+
     /// Whether a day is like another. Days are counted from 1970-01-01.
     fn alike(self, day: Minute, other: Minute) -> bool {
         match self {

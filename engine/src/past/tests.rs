@@ -241,6 +241,32 @@ fn the_present_is_watched_in_spans_of_twenty_seconds() {
     assert_eq!(past.watched.len(), 2, "{past:?}");
 }
 
+#[test]
+fn what_is_kept_fits_and_is_the_newest() {
+    let mut all = Vec::new();
+    for day in 0..20 {
+        all.extend(each([day], NINE).into_iter().chain(each([day], 2 * NINE)));
+    }
+    let past = days(20, &all);
+    let bytes = |past: &Past| serde_json::to_string(past).unwrap().len();
+    assert_eq!(past.within(64 * 1024), past);
+    for room in [0, 30, 100, 500, 1_000] {
+        let part = past.within(room);
+        assert!(bytes(&part) <= room.max(64), "{room}: {part:?}");
+        let first = past.surges.len() - part.surges.len();
+        assert_eq!(part.surges, past.surges[first..]);
+        // What is left out counts as never watched.
+        let known = part.surges.first().map_or(0, |surge| surge.0);
+        assert!(
+            part.watched_minutes(0, known.saturating_sub(DAY)) == 0,
+            "{part:?}"
+        );
+    }
+    let start = WEDNESDAY * DAY;
+    assert_eq!(past.watched_minutes(start, start + DAY), DAY - 5);
+    assert_eq!(past.watched_minutes(start + 20 * DAY, LATEST), 0);
+}
+
 /// A day of polls once a minute with these surges; what is expected, and whether it stands.
 fn follow(past: &Past, day: Minute, came: &[Minute]) -> Vec<(Minute, usize)> {
     let mut foreseen = Foreseen::default();
@@ -277,4 +303,54 @@ fn a_floor_ends_with_the_surge_and_a_holiday_keeps_nothing_after_the_first() {
     // Half a day.
     assert_eq!(follow(&past, 5, &[NINE]), both);
     assert_eq!(follow(&past, 5, &[]), both[..3]);
+}
+
+#[test]
+fn how_often_it_was_right_is_counted_and_what_nobody_could_see_is_not() {
+    let past = days(5, &each(0..5, NINE));
+    let check = |rate: fn(bool) -> Option<f64>, expected: (u64, u64, f64)| {
+        let mut foreseen = Foreseen::default();
+        for minute in 0..NINE + 90 {
+            let now = moment((WEDNESDAY + 5) * DAY + minute, 0);
+            let surge = (NINE..NINE + 5).contains(&minute);
+            foreseen.follow(&past, rate(surge), 0, now);
+            let first = foreseen.events().next();
+            if let Some(event) = first.filter(|event| event.starts_at <= now) {
+                foreseen.note_spent(event, 3, now);
+            }
+        }
+        let Foresight {
+            expected: next,
+            hits,
+            misses,
+            missed_replica_seconds,
+        } = foreseen.foresight();
+        assert_eq!((hits, misses, missed_replica_seconds), expected);
+        // Of the next day.
+        assert_eq!(next.len(), 1, "{next:?}");
+        assert_eq!((next[0].came, next[0].of, next[0].days), (5, 5, "days"));
+    };
+    check(|surge| Some(if surge { 90.0 } else { 10.0 }), (1, 0, 0.0));
+    check(|_| Some(10.0), (0, 1, 3.0 * 240.0));
+    check(|_| None, (0, 0, 0.0));
+}
+
+#[test]
+fn what_surges_take_is_worked_out_one_by_one_and_again_a_minute_later() {
+    let mut surges = each(0..5, NINE);
+    surges.extend(each(0..5, 2 * NINE));
+    let past = days(5, &surges);
+    let mut foreseen = Foreseen::default();
+    let now = moment((WEDNESDAY + 5) * DAY, 0);
+    foreseen.follow(&past, Some(10.0), 0, now);
+    for replicas in [4, 5] {
+        let event = foreseen.to_size(now).unwrap();
+        foreseen.note_size(event, replicas, now);
+    }
+    let sized: Vec<_> = foreseen.foresight().expected;
+    let sized: Vec<_> = sized.iter().map(|next| next.replicas).collect();
+    assert_eq!(sized, [Some(4), Some(5)]);
+    assert_eq!(foreseen.to_size(now), None);
+    let later = now.plus(Duration::from_secs(60));
+    assert!(foreseen.to_size(later).is_some());
 }

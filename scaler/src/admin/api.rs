@@ -128,6 +128,9 @@ pub struct TargetDetail {
     /// where there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calendar: Vec<OccurrenceView>,
+    /// What is expected because it came on earlier days; absent where no calendar is learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foresight: Option<ForesightView>,
     /// What the trigger's metadata says that was accepted and ignored, each a sentence.
     pub notes: Vec<String>,
     /// The ScaledObject's triggers that are registered, this one included.
@@ -148,6 +151,43 @@ pub struct OccurrenceView {
     /// The records that come in each second, where it says so.
     pub records_per_second: Option<f64>,
     /// The same as people say it, by the clocks of its time zone.
+    pub words: String,
+}
+
+/// What is expected because it came on earlier days, and how often that was right since the target is
+/// watched.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ForesightView {
+    /// The surges of the next day, in the order of time.
+    pub surges: Vec<SurgeView>,
+    /// How many were expected and came.
+    pub hits: u64,
+    /// How many were expected and did not come.
+    pub misses: u64,
+    /// What was asked for because of those that did not come, above what the load needed.
+    pub missed_replica_seconds: f64,
+    /// How often it was right as people say it; `null` before the first.
+    pub words: Option<String>,
+}
+
+/// A surge that is expected.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SurgeView {
+    /// When it begins at the earliest.
+    pub starts_at_millis: u64,
+    /// When it is over at the latest.
+    pub ends_at_millis: u64,
+    /// How much comes in.
+    pub records_per_second: f64,
+    /// The replicas that it takes; `null` while that is not known.
+    pub replicas: Option<u32>,
+    /// On so many days it came.
+    pub came_days: u32,
+    /// Of so many days of their kind.
+    pub of_days: u32,
+    /// Which kind of days, in words.
+    pub days: String,
+    /// All of it as people say it, by the clocks of `calendarTimeZone`.
     pub words: String,
 }
 

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use evenkeel_engine::{Desired, Inputs, Timestamp};
+use evenkeel_engine::{Desired, Foresight, Inputs, Timestamp};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -89,15 +89,15 @@ struct Scraped {
     now: Timestamp,
 }
 
-/// A gauge with a sample for every target of which it is known.
-struct TargetGauge {
+/// A metric with a sample for every target of which it is known.
+struct TargetMetric {
     name: &'static str,
     help: &'static str,
     value: fn(&Scraped) -> Option<f64>,
 }
 
-const TARGET_GAUGES: [TargetGauge; 19] = [
-    TargetGauge {
+const TARGET_GAUGES: [TargetMetric; 19] = [
+    TargetMetric {
         name: "evenkeel_target_asked_age_seconds",
         help: "Seconds since somebody asked for this target, 0 while a stream is open",
         value: |it| {
@@ -109,7 +109,7 @@ const TARGET_GAUGES: [TargetGauge; 19] = [
             })
         },
     },
-    TargetGauge {
+    TargetMetric {
         name: "evenkeel_target_data_age_seconds",
         help: "Age of the data behind the last decision",
         value: |it| {
@@ -117,72 +117,72 @@ const TARGET_GAUGES: [TargetGauge; 19] = [
             Some(views::seconds(it.now.since(data_at)))
         },
     },
-    TargetGauge {
+    TargetMetric {
         name: "evenkeel_target_desired_replicas",
         help: "Replicas decided, which is what the HPA is told",
         value: |it| it.desired().map(|(replicas, _)| f64::from(replicas)),
     },
-    TargetGauge {
+    TargetMetric {
         name: "evenkeel_target_active",
         help: "1 while there is work, which is what KEDA wakes and sleeps by",
         value: |it| it.desired().map(|(_, active)| truth(active)),
     },
-    TargetGauge {
+    TargetMetric {
         name: "evenkeel_target_observed_replicas",
         help: "Replicas seen in the consumer group",
         value: |it| Some(f64::from(it.inputs()?.observed_replicas)),
     },
-    TargetGauge {
+    TargetMetric {
         name: "evenkeel_target_in_flight_replicas",
         help: "Replicas asked for that have not joined the group yet",
         value: |it| Some(f64::from(it.inputs()?.replicas_in_flight)),
     },
-    TargetGauge {
+    TargetMetric {
         name: "evenkeel_target_calendar_floor_replicas",
         help: "Replicas that an event takes which is known ahead, while it is prepared for or goes on",
         value: |it| it.inputs()?.calendar_floor.map(f64::from),
     },
-    TargetGauge {
+    TargetMetric {
         name: "evenkeel_target_min_replicas",
         help: "The lower limit of the trigger's metadata",
         value: |it| Some(f64::from(it.target.spec.policy.min_replicas)),
     },
-    TargetGauge {
+    TargetMetric {
         name: "evenkeel_target_max_replicas",
         help: "The upper limit of the trigger's metadata, where it names one",
         value: |it| it.target.spec.policy.max_replicas.map(f64::from),
     },
-    TargetGauge {
+    TargetMetric {
         name: "evenkeel_target_partitions",
         help: "Partitions that count",
         value: |it| Some(f64::from(it.inputs()?.partitions)),
     },
-    TargetGauge {
+    TargetMetric {
         name: "evenkeel_target_lag_records",
         help: "Records not yet committed, all partitions",
         value: |it| Some(count(it.inputs()?.lag_records)),
     },
-    TargetGauge {
+    TargetMetric {
         name: "evenkeel_target_lag_counted_records",
         help: "The lag that sizing counted, after the dead band, stuck partitions and holds",
         value: |it| Some(count(it.inputs()?.lag_counted_records)),
     },
-    TargetGauge {
+    TargetMetric {
         name: "evenkeel_target_lag_seconds",
         help: "Seconds that the worst partition is behind",
         value: |it| it.inputs()?.lag_seconds,
     },
-    TargetGauge {
+    TargetMetric {
         name: "evenkeel_target_processing_records_per_second",
         help: "Records committed by the group, fast window",
         value: |it| it.inputs()?.processing_rate,
     },
-    TargetGauge {
+    TargetMetric {
         name: "evenkeel_target_capacity_records_per_second",
         help: "What one replica can do, configured or learned",
         value: |it| it.inputs()?.capacity_per_replica,
     },
-    TargetGauge {
+    TargetMetric {
         name: "evenkeel_target_capacity_learned",
         help: "1 when the capacity was learned, 0 when it was configured",
         value: |it| {
@@ -192,20 +192,44 @@ const TARGET_GAUGES: [TargetGauge; 19] = [
                 .map(|_| truth(inputs.capacity_learned))
         },
     },
-    TargetGauge {
+    TargetMetric {
         name: "evenkeel_target_utilization_ratio",
         help: "The inbound rate over what the observed replicas can do",
         value: |it| views::utilization(it.inputs()?),
     },
-    TargetGauge {
+    TargetMetric {
         name: "evenkeel_target_rebalancing",
         help: "1 while a rebalance episode goes on",
         value: |it| Some(truth(it.inputs()?.rebalancing)),
     },
-    TargetGauge {
+    TargetMetric {
         name: "evenkeel_target_rebalance_held_seconds",
         help: "Seconds that the lag term has been held in this rebalance episode",
         value: |it| Some(it.inputs()?.held_seconds),
+    },
+];
+
+/// A counter with a sample for every target of which it is known. They begin anew with the process.
+const TARGET_COUNTERS: [TargetMetric; 4] = [
+    TargetMetric {
+        name: "evenkeel_target_rebalances",
+        help: "Rebalance episodes seen since the target was registered",
+        value: |it| Some(count(it.inputs()?.rebalances)),
+    },
+    TargetMetric {
+        name: "evenkeel_target_calendar_hits",
+        help: "Surges that were expected because they came on earlier days, and came",
+        value: |it| Some(count(it.foresight()?.hits)),
+    },
+    TargetMetric {
+        name: "evenkeel_target_calendar_misses",
+        help: "Surges that were expected because they came on earlier days, and did not come",
+        value: |it| Some(count(it.foresight()?.misses)),
+    },
+    TargetMetric {
+        name: "evenkeel_target_calendar_missed_replica_seconds",
+        help: "Replicas times seconds that were asked for because of surges that did not come",
+        value: |it| Some(it.foresight()?.missed_replica_seconds),
     },
 ];
 
@@ -305,7 +329,7 @@ impl Collector for Targets {
         }
         encode_inbound(&mut encoder, &scraped)?;
         encode_stages(&mut encoder, &scraped)?;
-        encode_rebalances(&mut encoder, &scraped)?;
+        encode_counters(&mut encoder, &scraped)?;
         encode_verdicts(&mut encoder, &scraped)
     }
 }
@@ -395,17 +419,14 @@ fn encode_stages(encoder: &mut DescriptorEncoder<'_>, scraped: &[Scraped]) -> fm
     Ok(())
 }
 
-fn encode_rebalances(encoder: &mut DescriptorEncoder<'_>, scraped: &[Scraped]) -> fmt::Result {
-    let mut family = encoder.encode_descriptor(
-        "evenkeel_target_rebalances",
-        "Rebalance episodes seen since the target was registered",
-        None,
-        MetricType::Counter,
-    )?;
-    for it in scraped {
-        if let Some(inputs) = it.inputs() {
-            let labels = it.labels();
-            ConstCounter::new(inputs.rebalances).encode(family.encode_family(&labels)?)?;
+fn encode_counters(encoder: &mut DescriptorEncoder<'_>, scraped: &[Scraped]) -> fmt::Result {
+    for counter in &TARGET_COUNTERS {
+        let mut family =
+            encoder.encode_descriptor(counter.name, counter.help, None, MetricType::Counter)?;
+        for it in scraped {
+            if let Some(value) = (counter.value)(it) {
+                ConstCounter::new(value).encode(family.encode_family(&it.labels())?)?;
+            }
         }
     }
     Ok(())
@@ -455,6 +476,10 @@ impl Scraped {
 
     fn status(&self) -> Status {
         views::status(self.published.as_deref(), self.now)
+    }
+
+    fn foresight(&self) -> Option<&Foresight> {
+        self.published.as_ref()?.foresight.as_ref()
     }
 
     fn inputs(&self) -> Option<&Inputs> {

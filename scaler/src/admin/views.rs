@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use evenkeel_engine::decision::Stage;
 use evenkeel_engine::{
-    Decision, Desired, EventLoad, Inputs, OffsetReset, Policy, Timestamp, Verdict,
+    Decision, Desired, EventLoad, Foresight, Inputs, OffsetReset, Policy, Timestamp, Verdict,
 };
 
 use super::api::{
-    Attention, DecisionView, FindingView, InputsView, OccurrenceView, PointView, PolicyView,
-    Severity, Source, Status, StepView, TargetSummary,
+    Attention, DecisionView, FindingView, ForesightView, InputsView, OccurrenceView, PointView,
+    PolicyView, Severity, Source, Status, StepView, SurgeView, TargetSummary,
 };
-use crate::calendar::{Calendar, Occurrence};
+use crate::calendar::{Calendar, LocalTime, Occurrence};
 use crate::control::announcements::is_calm;
 use crate::control::history::HistoryPoint;
 use crate::control::target::{ClusterRef, Published, Target, TargetSpec};
@@ -211,6 +211,43 @@ pub fn calendar(
             words: calendar.words(*one),
         })
         .collect()
+}
+
+/// What is expected by these clocks and not over at `now`.
+pub fn foresight(clocks: &LocalTime, foresight: &Foresight, now: Timestamp) -> ForesightView {
+    let Foresight {
+        expected,
+        hits,
+        misses,
+        missed_replica_seconds,
+    } = foresight;
+    let surges = expected.iter().filter(|surge| now < surge.ends_at);
+    let words = (hits + misses > 0).then(|| {
+        let hours = missed_replica_seconds / 3_600.0;
+        format!(
+            "Since it is watched {hits} of {} that were expected came; {hours:.1} replica-hours were asked \
+             for because of those that did not.",
+            hits + misses
+        )
+    });
+    ForesightView {
+        surges: surges
+            .map(|surge| SurgeView {
+                starts_at_millis: surge.starts_at.as_millis(),
+                ends_at_millis: surge.ends_at.as_millis(),
+                records_per_second: surge.records_per_second,
+                replicas: surge.replicas,
+                came_days: surge.came,
+                of_days: surge.of,
+                days: surge.days.to_owned(),
+                words: clocks.words(surge),
+            })
+            .collect(),
+        hits: *hits,
+        misses: *misses,
+        missed_replica_seconds: *missed_replica_seconds,
+        words,
+    }
 }
 
 /// One point of the history.

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::kubernetes::{LeaderConfig, StateConfig};
 use crate::control::announcements::{Announcement, Announcements};
-use crate::control::kept::Kept;
+use crate::control::kept::{Keepable, Kept, Memory};
 use crate::grpc::forward::HANDOVER_WAIT;
 use crate::keep::{Keeper, Store};
 use crate::kubernetes::config_maps::ConfigMaps;
@@ -44,7 +44,7 @@ pub(super) struct Outside {
     workloads: Option<Workloads>,
     leadership: Leadership,
     candidacy: Option<(LeaderConfig, watch::Sender<Standing>)>,
-    kept: Kept,
+    kept: Memory,
     store: Option<(Store, String)>,
     announcements: Announcements,
     announced: Option<mpsc::Receiver<Announcement>>,
@@ -55,7 +55,7 @@ pub(super) struct Outside {
 pub(super) struct Helpers {
     leadership: Leadership,
     _watches: Vec<AbortOnDropHandle<()>>,
-    keeper: Option<AbortOnDropHandle<()>>,
+    keepers: Vec<AbortOnDropHandle<()>>,
     keeper_end: CancellationToken,
     candidate_end: CancellationToken,
 }
@@ -91,7 +91,7 @@ impl Outside {
                 ConfigMaps::new(cluster.clone(), prefix.clone()),
             )),
         };
-        let kept = Kept::default();
+        let kept = Memory::default();
         if store.is_none() {
             kept.complete();
         }
@@ -124,12 +124,23 @@ impl Outside {
         self.leadership.clone()
     }
 
-    pub(super) fn kept(&self) -> Kept {
+    pub(super) fn kept(&self) -> Memory {
         self.kept.clone()
     }
 
     pub(super) fn announcements(&self) -> Announcements {
         self.announcements.clone()
+    }
+
+    /// Writes down what is in `kept`.
+    fn keeper<T: Keepable>(&self, store: Store, owner: &str, kept: &Kept<T>) -> Keeper<T> {
+        Keeper {
+            store,
+            owner: owner.to_owned(),
+            kept: kept.clone(),
+            leadership: self.leadership.clone(),
+            clock: self.clock,
+        }
     }
 
     /// Starts all of it; `port` is where other replicas reach our gRPC server.
@@ -141,19 +152,16 @@ impl Outside {
     ) -> Helpers {
         let (keeper_end, candidate_end) = (CancellationToken::new(), CancellationToken::new());
         let mut watches = Vec::new();
-        let keeper = match self.store {
-            None => None,
+        let keepers = match &self.store {
+            None => Vec::new(),
             Some((store, owner)) => {
-                let keeper = Keeper {
-                    store,
-                    owner,
-                    kept: self.kept,
-                    leadership: self.leadership.clone(),
-                    clock: self.clock,
-                };
-                // What takes longer is read by the keeper itself, later.
-                let _late = tokio::time::timeout(READ_WITHIN, keeper.read()).await;
-                Some(spawn(keeper.run(keeper_end.clone())))
+                let learned = self.keeper(store.clone(), owner, &self.kept.learned);
+                let pasts = self.keeper(store.of_pasts(), owner, &self.kept.pasts);
+                // What takes longer is read by the keepers themselves, later.
+                let read = async { tokio::join!(learned.read(), pasts.read()) };
+                let _late = tokio::time::timeout(READ_WITHIN, read).await;
+                let end = || keeper_end.clone();
+                vec![spawn(learned.run(end())), spawn(pasts.run(end()))]
             }
         };
         if let (Some(cluster), Some(workloads)) = (&self.cluster, &self.workloads) {
@@ -188,7 +196,7 @@ impl Outside {
         Helpers {
             leadership: self.leadership,
             _watches: watches,
-            keeper,
+            keepers,
             keeper_end,
             candidate_end,
         }
@@ -202,9 +210,8 @@ impl Helpers {
     /// after [`HANDOVER_WAIT`].
     pub(super) async fn hand_over(&mut self) {
         self.keeper_end.cancel();
-        if let Some(keeper) = self.keeper.take() {
-            let _late = tokio::time::timeout(WRITE_WITHIN, keeper).await;
-        }
+        let written = futures::future::join_all(std::mem::take(&mut self.keepers));
+        let _late = tokio::time::timeout(WRITE_WITHIN, written).await;
         if !self.leadership.is_among_others() {
             return;
         }

@@ -17,12 +17,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use evenkeel_engine::Cause;
+use evenkeel_engine::{Cause, Timestamp};
 use tokio::time::Instant;
 
 use super::announcements::Announcements;
 use super::baselines::Baselines;
-use super::kept::Kept;
+use super::earlier::Earlier;
+use super::kept::Memory;
 use super::registry::Registry;
 use super::target::{ClusterRef, TargetKey};
 use super::watched::Watched;
@@ -50,7 +51,7 @@ pub struct LoopContext<S> {
     /// The targets.
     pub registry: Arc<Registry>,
     /// What was learned of them.
-    pub kept: Kept,
+    pub kept: Memory,
     /// Where people are told what changes.
     pub announcements: Announcements,
     /// The decision.
@@ -72,9 +73,12 @@ pub struct ClusterLoop<S: Sources> {
     cluster: ClusterRef,
     kafka: Option<S::Kafka>,
     baselines: Baselines<S::Prometheus>,
+    earlier: Earlier<S::Prometheus>,
     watched: BTreeMap<TargetKey, Watched>,
     next_full: Instant,
     next_asleep: Instant,
+    /// Whose turn it is to have its logs asked for a moment of the past.
+    turn: usize,
 }
 
 /// What one tick asks for which targets.
@@ -110,12 +114,14 @@ impl<S: Sources> ClusterLoop<S> {
         let now = Instant::now();
         Self {
             baselines: Baselines::new(context.sources.prometheus(), context.prometheus_concurrency),
+            earlier: Earlier::new(context.sources.prometheus()),
             context,
             cluster,
             kafka: None,
             watched: BTreeMap::new(),
             next_full: now,
             next_asleep: now,
+            turn: 0,
         }
     }
 
@@ -160,6 +166,7 @@ impl<S: Sources> ClusterLoop<S> {
         }
         let queries = self.queries(self.watched.keys());
         self.baselines.keep_only(&queries);
+        self.earlier.keep_only(|key| self.watched.contains_key(key));
     }
 
     fn next_due(&self) -> Instant {
@@ -174,13 +181,15 @@ impl<S: Sources> ClusterLoop<S> {
         let started = Instant::now();
         let full_is_due = started >= self.next_full;
         let asleep_is_due = started >= self.next_asleep;
+        let now = self.context.clock.now();
+        let moment = if full_is_due { self.moment(now) } else { None };
         let mut full = Plan::default();
         let mut asleep = Plan::default();
         for (key, watched) in &mut self.watched {
             if full_is_due || watched.is_new() {
-                full.add(key, watched.request(Depth::Full));
+                full.add(key, watched.request(Depth::Full, moment, now));
             } else if asleep_is_due && watched.sleeps_watched() {
-                asleep.add(key, watched.request(Depth::LogEndsOnly));
+                asleep.add(key, watched.request(Depth::LogEndsOnly, None, now));
             }
         }
         if !asleep.keys.is_empty() {
@@ -188,7 +197,7 @@ impl<S: Sources> ClusterLoop<S> {
             let woken = self.look_whether_woken(asleep).await;
             for key in woken {
                 if let Some(watched) = self.watched.get_mut(&key) {
-                    full.add(&key, watched.request(Depth::Full));
+                    full.add(&key, watched.request(Depth::Full, None, now));
                 }
             }
         }
@@ -203,6 +212,18 @@ impl<S: Sources> ClusterLoop<S> {
         if full_is_due || asleep_is_due {
             self.next_asleep = ended.max(started + self.context.poll.asleep_interval);
         }
+    }
+
+    /// The moment of the past for which logs are asked in this tick: one, so that it is one more request a
+    /// broker. Targets take turns, and all that want the same moment get it.
+    fn moment(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let wanted = self.watched.values_mut();
+        let wanted: Vec<Timestamp> = wanted
+            .filter_map(|watched| watched.wants_moment(now))
+            .collect();
+        self.turn = self.turn.wrapping_add(1);
+        let place = self.turn.checked_rem(wanted.len())?;
+        wanted.get(place).copied()
     }
 
     async fn look_whether_woken(&mut self, plan: Plan) -> Vec<TargetKey> {
@@ -225,6 +246,7 @@ impl<S: Sources> ClusterLoop<S> {
         self.baselines.ask(&queries, now);
         let readings = self.observe(&plan).await;
         self.baselines.settle(&queries).await;
+        self.earlier.go_on(now);
         for (nth, (key, reading)) in plan.keys.iter().zip(readings).enumerate() {
             if nth % DECISIONS_IN_A_ROW == DECISIONS_IN_A_ROW - 1 {
                 tokio::task::yield_now().await;
@@ -236,6 +258,9 @@ impl<S: Sources> ClusterLoop<S> {
                 .query
                 .as_ref()
                 .map(|query| self.baselines.reading(query));
+            if let Some(past) = self.earlier.take(key) {
+                watched.learn(&past);
+            }
             let now = self.context.clock.now();
             let workload = self.context.sources.workload(key, now);
             let kept = &self.context.kept;
@@ -252,6 +277,9 @@ impl<S: Sources> ClusterLoop<S> {
                     self.context.metrics.engine_panics.inc();
                     tracing::error!(namespace = key.namespace, name = key.name, "{panic}");
                 }
+            }
+            if let Some((query, clocks)) = watched.wants_earlier(now) {
+                self.earlier.want(key, query, clocks, now);
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use evenkeel_engine::{Decision, Policy, State, Timestamp};
+use evenkeel_engine::{Decision, Foresight, Policy, State, Timestamp};
 use tokio::sync::{oneshot, watch};
 
 use super::history::{History, HistoryPoint};
@@ -81,6 +81,8 @@ pub struct Published {
     pub problems: Vec<String>,
     /// What comes next of what is known ahead.
     pub upcoming: Arc<[Occurrence]>,
+    /// What is expected because it came on earlier days, where a calendar is learned.
+    pub foresight: Option<Foresight>,
     /// When the data behind it was read; stands still while sources are unknown.
     pub data_at: Timestamp,
 }

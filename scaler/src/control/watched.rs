@@ -9,23 +9,33 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use evenkeel_engine::{
-    Cause, Decision, Desired, Observation, PrometheusObservation, Reading, State, Timestamp,
+    Cause, Decision, Desired, Observation, Past, PrometheusObservation, Reading, State, Timestamp,
     TopicObservation, Verdict,
 };
 
 use super::Decide;
 use super::announcements::{Announcement, Announcements, needs_a_person};
-use super::kept::{Found, Kept, Subject};
+use super::earlier::DAYS;
+use super::from_log::FromLog;
+use super::kept::{Found, KeptPast, Memory, Subject};
 use super::recording::Tick;
 use super::target::{Published, Recorded, Target};
-use crate::calendar::{Upcoming, first_of_each};
+use crate::calendar::{LocalTime, Upcoming, first_of_each};
 use crate::observe::prometheus::{BaselineReading, PrometheusQuery};
-use crate::observe::{Depth, KafkaReading, Problem, Request, TopicSelection, WorkloadReading};
+use crate::observe::{
+    Depth, Earlier, KafkaReading, Problem, Request, TopicSelection, WorkloadReading,
+};
 
 /// How often it is noted what has been learned.
 const NOTED_EVERY: Duration = Duration::from_secs(30);
 /// What was learned before is looked for so long; later what has been learned since counts for more.
 const RECALLED_WITHIN: Duration = Duration::from_secs(300);
+
+/// How often it is noted what has come in: that is larger, and what is lost is only a gap.
+const PAST_NOTED_EVERY: Duration = Duration::from_secs(300);
+/// Minutes of the last days that may be unknown without asking for them: a restart or two.
+const FEW_MINUTES: u32 = 60;
+const MINUTES_A_DAY: u32 = 1_440;
 
 /// One target of a loop.
 #[derive(Debug)]
@@ -50,8 +60,25 @@ pub(super) struct Watched {
     /// Since when it is watched, until what was learned before has been looked for.
     looks_since: Option<Timestamp>,
     noted_at: Timestamp,
+    days: Days,
+    /// Something but a decision has changed the state since the last one.
+    is_changed: bool,
     /// What needed a person when last decided.
     worries: BTreeSet<Verdict>,
+}
+
+/// How far it is known what came in on earlier days, where that counts.
+#[derive(Debug)]
+struct Days {
+    /// What was kept has been looked for.
+    is_recalled: bool,
+    /// It was asked for what came in before.
+    is_asked: bool,
+    /// The logs that are asked, where nothing else can be.
+    log: Option<FromLog>,
+    /// The moment that the logs were last asked for.
+    moment: Option<Timestamp>,
+    noted_at: Timestamp,
 }
 
 /// The known log ends, by topic and partition.
@@ -89,6 +116,14 @@ impl Watched {
             subject: Subject::of(&target.spec),
             looks_since: Some(now),
             noted_at: now,
+            days: Days {
+                is_recalled: false,
+                is_asked: false,
+                log: None,
+                moment: None,
+                noted_at: now,
+            },
+            is_changed: false,
             worries: BTreeSet::new(),
             upcoming: Upcoming::new(target.spec.calendar.clone()),
             target,
@@ -114,10 +149,31 @@ impl Watched {
         self.asleep && self.target.streams() > 0
     }
 
-    /// What to ask Kafka for it.
-    pub(super) fn request(&mut self, depth: Depth) -> Request {
+    /// The moment of the past for which its logs are to be asked, if any.
+    pub(super) fn wants_moment(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let log = self.days.log.as_mut()?;
+        let clocks = &self.target.spec.local_time;
+        let past = &self.state;
+        let is_known = |from: u32, to: u32| {
+            let at = Timestamp::from_secs(u64::from(from) * 60);
+            let first = Past::minute(at, clocks.offset_minutes(at));
+            past.has_watched(first, first.saturating_add(to.saturating_sub(from)))
+        };
+        log.wants(is_known, now)
+    }
+
+    /// What to ask Kafka for it; for how much had arrived before this moment where it wants that, too.
+    pub(super) fn request(
+        &mut self,
+        depth: Depth,
+        moment: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Request {
         self.new = false;
+        self.days.moment =
+            moment.filter(|_| depth == Depth::Full && self.wants_moment(now) == moment);
         Request {
+            earlier: self.days.moment,
             subscription: Arc::clone(&self.target.spec.subscription),
             depth,
             cold: self.cold,
@@ -154,6 +210,7 @@ impl Watched {
                 .collect(),
             group: Reading::Unknown(problem.cause),
             problems: vec![problem.clone()],
+            earlier: None,
         }
     }
 
@@ -167,9 +224,10 @@ impl Watched {
         reading: KafkaReading,
         baseline: Option<BaselineReading>,
         workload: WorkloadReading,
-        (kept, announcements): (&Kept, &Announcements),
+        (kept, announcements): (&Memory, &Announcements),
         now: Timestamp,
     ) -> Result<Verdict, EnginePanic> {
+        self.read_days(reading.earlier, now);
         let mut problems = reading.problems;
         problems.extend(workload.problem);
         let prometheus = match baseline {
@@ -194,13 +252,14 @@ impl Watched {
             utc_offset_minutes: self.target.spec.local_time.offset_minutes(now),
         };
         self.remember(&observation);
-        let mut changed = self.recall(kept, now);
+        self.recall(kept, now);
         // As long as another replica leads, what it answers is what was asked for.
         if let Some(replicas) = self.target.heard() {
             let state = std::mem::take(&mut self.state);
             self.state = state.with_asked(replicas, &self.target.spec.policy, now);
-            changed = true;
+            self.is_changed = true;
         }
+        let changed = std::mem::take(&mut self.is_changed);
         let recorded = self.target.to_record(&self.state, changed);
 
         let state = std::mem::take(&mut self.state);
@@ -215,6 +274,7 @@ impl Watched {
                 // target never lowers before it has watched for a whole window.
                 self.cold = true;
                 self.looks_since = None;
+                self.days.is_asked = false;
                 self.asleep = false;
                 self.target.stop_recording();
                 return Err(EnginePanic {
@@ -231,11 +291,7 @@ impl Watched {
                 decision: decision.clone(),
             });
         }
-        // Not before what was learned earlier is known: it would be taken for older than this.
-        if self.looks_since.is_none() && now.since(self.noted_at) >= NOTED_EVERY {
-            self.noted_at = now;
-            kept.note(&self.subject, self.state.learned(), now);
-        }
+        self.note(kept, now);
         self.asleep = group_is_empty
             && matches!(
                 decision.desired,
@@ -247,6 +303,7 @@ impl Watched {
         self.announce(&decision, announcements);
         self.say(&decision, &problems);
         let verdict = decision.verdict;
+        let learns = self.target.spec.policy.learns_calendar;
         self.target.publish(Published {
             decision,
             problems: problems
@@ -254,27 +311,129 @@ impl Watched {
                 .map(|problem| problem.sentence)
                 .collect(),
             upcoming,
+            foresight: learns.then(|| self.state.foresight()),
             data_at: self.data_at,
         });
         Ok(verdict)
     }
 
-    /// Takes up what was learned of the target before, as soon as that has been read. Says whether it did.
-    fn recall(&mut self, kept: &Kept, now: Timestamp) -> bool {
-        let Some(since) = self.looks_since else {
-            return false;
-        };
-        let found = kept.find(&self.subject);
-        if matches!(found, Found::NotYet) && now.since(since) <= RECALLED_WITHIN {
-            return false;
+    /// Takes up what is kept of the target, as soon as that has been read.
+    fn recall(&mut self, kept: &Memory, now: Timestamp) {
+        if let Some(since) = self.looks_since {
+            let found = kept.learned.find(&self.subject);
+            if !matches!(found, Found::NotYet) || now.since(since) > RECALLED_WITHIN {
+                self.looks_since = None;
+            }
+            if let Found::Learned(learned) = found {
+                let state = std::mem::take(&mut self.state);
+                self.state = state.with_learned(&learned, &self.target.spec.policy, now);
+                self.is_changed = true;
+            }
         }
-        self.looks_since = None;
-        let Found::Learned(learned) = found else {
-            return false;
-        };
+        if !self.days.is_recalled && self.target.spec.policy.learns_calendar {
+            let found = kept.pasts.find(&self.subject);
+            self.days.is_recalled = !matches!(found, Found::NotYet);
+            if let Found::Learned(kept) = found {
+                self.recall_days(&kept);
+            }
+        }
+    }
+
+    fn recall_days(&mut self, kept: &KeptPast) {
+        let zone = self.target.spec.local_time.name();
+        let key = &self.target.spec.key;
+        if !kept.past.is_sound() {
+            tracing::warn!(
+                namespace = key.namespace,
+                name = key.name,
+                "what is kept of earlier days makes no sense: it is learned anew"
+            );
+        } else if kept.time_zone != zone {
+            tracing::info!(
+                namespace = key.namespace,
+                name = key.name,
+                "what is kept of earlier days is by the clocks of {}, and days recur by those of {zone}: \
+                 it is learned anew",
+                kept.time_zone
+            );
+        } else {
+            self.learn(&kept.past);
+        }
+    }
+
+    /// Takes up what came in before it was watched.
+    pub(super) fn learn(&mut self, past: &Past) {
         let state = std::mem::take(&mut self.state);
-        self.state = state.with_learned(&learned, &self.target.spec.policy, now);
-        true
+        self.state = state.with_past(past);
+        self.is_changed = true;
+    }
+
+    /// Takes up what the logs tell of earlier days, where they were asked.
+    fn read_days(&mut self, answer: Option<Earlier>, now: Timestamp) {
+        let Some(mut log) = self.days.log.take() else {
+            return;
+        };
+        if self.days.moment.take().is_some() {
+            log.take_in(answer, now);
+        }
+        while let Some(past) = log.found(&self.target.spec.local_time) {
+            self.learn(&past);
+        }
+        let Some(end) = log.end_in_words() else {
+            self.days.log = Some(log);
+            return;
+        };
+        let key = &self.target.spec.key;
+        tracing::info!(
+            namespace = key.namespace,
+            name = key.name,
+            surges = self.state.past().surges(),
+            "what came in on earlier days has been read from the logs: {end}"
+        );
+    }
+
+    /// The query and the clocks by which it is to be asked what came in on earlier days: once, where days
+    /// recur and much of them is not known. Without a query the logs are asked from now on.
+    pub(super) fn wants_earlier(
+        &mut self,
+        now: Timestamp,
+    ) -> Option<(&PrometheusQuery, &LocalTime)> {
+        let spec = &self.target.spec;
+        let clocks = &spec.local_time;
+        if !spec.policy.learns_calendar || !self.days.is_recalled || self.days.is_asked {
+            return None;
+        }
+        self.days.is_asked = true;
+        let minute = Past::minute(now, clocks.offset_minutes(now));
+        let all = DAYS * MINUTES_A_DAY;
+        let watched = self.state.past();
+        let watched = watched.watched_minutes(minute.saturating_sub(all), minute);
+        if watched.saturating_add(FEW_MINUTES) >= all {
+            return None;
+        }
+        let Some(query) = self.query.as_ref() else {
+            self.days.log = Some(FromLog::new(now));
+            return None;
+        };
+        Some((query, clocks))
+    }
+
+    /// Notes what has been learned, and what has come in. Not before what is kept is known: it would be taken
+    /// for older than this.
+    fn note(&mut self, kept: &Memory, now: Timestamp) {
+        if self.looks_since.is_none() && now.since(self.noted_at) >= NOTED_EVERY {
+            self.noted_at = now;
+            kept.learned.note(&self.subject, self.state.learned(), now);
+        }
+        if self.days.is_recalled && now.since(self.days.noted_at) >= PAST_NOTED_EVERY {
+            self.days.noted_at = now;
+            let past = self.state.past();
+            if past.watched_minutes(0, u32::MAX) > 0 {
+                let time_zone = self.target.spec.local_time.name().to_owned();
+                let known = KeptPast { time_zone, past };
+                kept.pasts.note(&self.subject, known, now);
+            }
+        }
     }
 
     fn remember(&mut self, observation: &Observation) {

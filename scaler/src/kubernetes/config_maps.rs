@@ -26,6 +26,15 @@ impl ConfigMaps {
         Self { cluster, prefix }
     }
 
+    /// Others, whose names have `word` behind the prefix.
+    #[must_use]
+    pub fn beside(&self, word: &str) -> Self {
+        Self {
+            cluster: self.cluster.clone(),
+            prefix: format!("{}-{word}", self.prefix),
+        }
+    }
+
     /// The name of one.
     pub fn name(&self, part: usize) -> String {
         format!("{}-{part}", self.prefix)

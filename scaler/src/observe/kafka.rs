@@ -239,6 +239,9 @@ impl KafkaObserver {
                             partition,
                         );
                     }
+                    if let Some(earlier) = request.earlier {
+                        want(Question::since(earlier), name, partition);
+                    }
                 }
             }
         }

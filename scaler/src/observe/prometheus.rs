@@ -20,7 +20,7 @@
 //! between two scrapes) gives its newest value with its age, and one that never was gives the
 //! sentence that its name is probably wrong.
 //!
-//! A whole past, for backtests, is in `history`.
+//! A whole past, for backtests and for calendars, is in `history`.
 //!
 //! Not here: which queries are asked when (`control`), what a missing baseline means (the engine).
 
@@ -98,6 +98,15 @@ pub trait ObservePrometheus: Send + Sync + 'static {
         query: &PrometheusQuery,
         cold: bool,
     ) -> impl Future<Output = BaselineReading> + Send;
+
+    /// The values of a query at so many moments, a minute apart from `first` on, with these moments. A
+    /// moment without a usable value is left out. Bounded in time by the adapter's own timeout.
+    fn minutes(
+        &self,
+        query: &PrometheusQuery,
+        first: Timestamp,
+        points: u32,
+    ) -> impl Future<Output = Result<Vec<(Timestamp, f64)>, Problem>> + Send;
 }
 
 /// How Prometheus is asked.
@@ -245,24 +254,35 @@ impl PrometheusObserver {
     }
 
     async fn ask(&self, query: &PrometheusQuery, ask: Ask) -> Result<Option<Sample>, Problem> {
-        let outcome = match self.permits.acquire().await {
-            Ok(_permit) => self.request(query, ask).await,
+        let outcome = self.permitted(self.request(query, ask)).await;
+        self.count(match &outcome {
+            Ok(Some(_)) => "ok",
+            Ok(None) => Cause::NotFound.label(),
+            Err(problem) => problem.cause.label(),
+        });
+        outcome
+    }
+
+    /// Waits until there are not too many requests in flight.
+    async fn permitted<T>(
+        &self,
+        request: impl Future<Output = Result<T, Problem>>,
+    ) -> Result<T, Problem> {
+        match self.permits.acquire().await {
+            Ok(_permit) => request.await,
             // Nobody closes the semaphore; should that change, nothing was asked.
             Err(_) => Err(Problem {
                 cause: Cause::NotYetObserved,
                 sentence: "was not asked: the server is shutting down".to_owned(),
             }),
-        };
-        let result = match &outcome {
-            Ok(Some(_)) => "ok",
-            Ok(None) => Cause::NotFound.label(),
-            Err(problem) => problem.cause.label(),
-        };
+        }
+    }
+
+    fn count(&self, result: &'static str) {
         self.metrics
             .prometheus_requests
             .get_or_create(&PrometheusRequestLabels { result })
             .inc();
-        outcome
     }
 
     async fn request(&self, query: &PrometheusQuery, ask: Ask) -> Result<Option<Sample>, Problem> {
@@ -403,6 +423,23 @@ impl ObservePrometheus for PrometheusObserver {
                 }),
             },
         }
+    }
+
+    async fn minutes(
+        &self,
+        query: &PrometheusQuery,
+        first: Timestamp,
+        points: u32,
+    ) -> Result<Vec<(Timestamp, f64)>, Problem> {
+        let values = self
+            .permitted(self.minutes_from(query, first, points))
+            .await;
+        self.count(match &values {
+            // A day of which nothing is known is no failure.
+            Ok(_) => "ok",
+            Err(problem) => problem.cause.label(),
+        });
+        values
     }
 }
 

@@ -303,7 +303,7 @@ pub const SETTINGS: &[Setting] = &[
         "How long a Lease lasts that is not renewed. All replicas need the same.",
     ),
     setting("state.configMaps", Kind::Name, Optional).means(
-        "What was learned of each target (capacity, starts, pauses) is kept over restarts in \
+        "What was learned of each target (capacity, starts, pauses, and the days of a calendar) is kept over restarts in \
          ConfigMaps whose names begin so. It is forgotten with the process where neither this nor \
          `state.path` is there.",
     ),

@@ -95,12 +95,17 @@ impl Evenkeel {
         }
     }
 
-    /// The same in a place with these clocks, knowing what came in before.
+    /// The same in a place with these clocks.
     #[must_use]
-    pub fn with_past(self, past: &Past, clocks: Clocks) -> Self {
+    pub fn with_clocks(self, clocks: Clocks) -> Self {
+        Self { clocks, ..self }
+    }
+
+    /// The same, knowing what came in before.
+    #[must_use]
+    pub fn with_past(self, past: &Past) -> Self {
         Self {
             state: self.state.with_past(past),
-            clocks,
             ..self
         }
     }

@@ -56,6 +56,7 @@ impl Scenario {
             max_replicas: 100,
             startup_seconds: 60,
             applied_at_second: 0,
+            begins_at_minute: 0,
         }
     }
 }

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use evenkeel_sim::contender::Contender;
 use evenkeel_sim::outcome::OBJECTIVE_SECONDS;
 use evenkeel_sim::report::{self, Entry, Report};
 use evenkeel_sim::scenario;
@@ -134,6 +135,11 @@ pub struct Args {
     #[arg(long, value_name = "WHAT", default_value = "exact")]
     knowledge: String,
 
+    /// on: evenkeel takes part a second time, with `calendar: "on"`, and learns from the recording's own
+    /// days (those of UTC) as they go by. Two weeks say what that is worth: --hours 336 [default: off]
+    #[arg(long, value_name = "on|off", help_heading = "Of recorded loads")]
+    calendar: Option<String>,
+
     /// Runs at the same time [default: the number of cores]
     #[arg(long, value_name = "NUMBER")]
     threads: Option<String>,
@@ -152,6 +158,8 @@ const EXAMPLES: &str = "Examples:
   evenkeel simulate --scenario ads --policies evenkeel,keda-lag=5:10:30,keda-lag-rate=0.7:0.8:0.9
   evenkeel simulate --steps 1000x600,5000x900,1000x300 --capacity 100 --partitions 120
   evenkeel simulate --trace load.csv --speed 5 --peak 20000 --knowledge learned --json
+  evenkeel simulate --from-prometheus http://localhost:9090 --hours 336 --calendar on --policies evenkeel \\
+    --query 'sum(rate(kafka_topic_partition_current_offset{topic=\"trades\"}[1m]))'
   evenkeel simulate --from-prometheus http://localhost:9090 --hours 168 --capacity 400 \\
     --query 'sum(rate(kafka_topic_partition_current_offset{topic=\"trades\"}[2m]))' --report week.html
 
@@ -197,7 +205,7 @@ impl Args {
         if let Some(path) = &self.report {
             may_be_written(path)?;
         }
-        let load = match load::fetch(&plan).await {
+        let mut load = match load::fetch(&plan).await {
             Ok(load) => load,
             Err(load::Error::Input(sentence)) => {
                 eprintln!("evenkeel: {sentence}");
@@ -206,6 +214,7 @@ impl Args {
             Err(load::Error::Failed(error)) => return Err(error),
         };
         let entries = simulate(&plan, &load);
+        load.notes.extend(worth(&load, &entries));
         let command = command(std::env::args());
         if let Some(path) = &self.report {
             let report = Report {
@@ -270,6 +279,26 @@ fn simulate(plan: &Plan, load: &Load) -> Vec<Entry> {
 fn bar_style(what: &str) -> ProgressStyle {
     let template = format!("{{wide_bar}} {{pos}}/{{len}} {what}, {{eta}} left");
     ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// What a calendar is worth on this load, where evenkeel ran with and without one.
+fn worth(load: &Load, entries: &[Entry]) -> Option<String> {
+    let of = |contender: Contender| {
+        let name = contender.name();
+        let mut rows = entries.iter().map(|entry| &entry.row);
+        rows.find(|row| row.policy == name)
+    };
+    let (without, with) = (of(Contender::evenkeel())?, of(Contender::with_calendar())?);
+    let records: f64 = load.scenario.workload.per_second.iter().sum();
+    let late = |row: &Row| (row.late_percent / 100.0 * records).round();
+    Some(format!(
+        "With calendar: \"on\" {} records are later than {OBJECTIVE_SECONDS} s instead of {}, for {:.1} \
+         replica-hours instead of {:.1}. What it knew it learned from the earlier days of this recording.",
+        late(with),
+        late(without),
+        with.replica_hours,
+        without.replica_hours
+    ))
 }
 
 fn text(load: &Load, entries: &[Entry]) -> String {

@@ -102,6 +102,7 @@ impl<Kafka: ObserveKafka> Watch<Kafka> {
                 subscription: Arc::new(subscription),
                 depth: Depth::Full,
                 cold: false,
+                earlier: None,
             },
             rebalances: Rebalances::default(),
             group: None,

@@ -10,7 +10,7 @@ use super::{Figure, Speaker};
 use crate::calendar::Floor;
 use crate::decision::Verdict;
 use crate::observation::{Event, EventLoad};
-use crate::past::{Kind, Recurring};
+use crate::past::Recurring;
 
 /// Longer than this is said in minutes, and in hours.
 const SHORT: Duration = Duration::from_secs(600);
@@ -45,14 +45,7 @@ impl fmt::Display for EventLoad {
 
 impl fmt::Display for Recurring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let days = match self.kind {
-            Kind::Any => "days",
-            Kind::Working => "working days",
-            Kind::Weekend => "days of a weekend",
-            Kind::Weekday => "days of this name",
-            Kind::MonthsFirst => "first working days of a month",
-            Kind::MonthsLast => "last working days of a month",
-        };
+        let days = self.kind.words();
         let (came, of) = (self.came, self.of);
         write!(f, "it came at about that time on {came} of {of} {days}")
     }

@@ -11,9 +11,10 @@ use crate::calendar::Floor;
 use crate::capacity::Capacity;
 use crate::decision::State;
 use crate::decision::pipeline::Picture;
-use crate::observation::EventLoad;
+use crate::observation::{Event, EventLoad};
 use crate::policy::Policy;
 use crate::sizing::Demand;
+use crate::time::Timestamp;
 
 /// The floor, where one stands.
 pub(super) fn floor(
@@ -26,7 +27,36 @@ pub(super) fn floor(
         return None;
     }
     let mut calendar = std::mem::take(&mut state.calendar);
-    let floor = calendar.floor(|event| match event.load {
+    let floor = calendar.floor(|event| takes(policy, state, picture, capacity, event));
+    state.calendar = calendar;
+    floor
+}
+
+/// Works out what one of the surges takes that are expected later, at most `most`, for people: one at a
+/// time, since it costs as much as the floor does.
+pub(super) fn foretell(
+    policy: &Policy,
+    state: &mut State,
+    picture: &Picture,
+    (capacity, most): (Option<Capacity>, u32),
+    now: Timestamp,
+) {
+    if let Some(event) = capacity.and_then(|_| state.foreseen.to_size(now))
+        && let Some(replicas) = takes(policy, state, picture, capacity, event)
+    {
+        state.foreseen.note_size(event, replicas.min(most), now);
+    }
+}
+
+/// How many replicas an event takes, where that is known.
+fn takes(
+    policy: &Policy,
+    state: &State,
+    picture: &Picture,
+    capacity: Option<Capacity>,
+    event: Event,
+) -> Option<u32> {
+    match event.load {
         EventLoad::Replicas(replicas) if policy.allow_idle_consumers => Some(replicas),
         EventLoad::Replicas(replicas) => Some(picture.layout.useful_at_most(replicas)),
         EventLoad::RecordsPerSecond(rate) => capacity.map(|capacity| {
@@ -40,7 +70,5 @@ pub(super) fn floor(
             let most = policy.calendar_max_replicas.filter(|_| event.learned);
             most.map_or(replicas, |most| replicas.min(most))
         }),
-    });
-    state.calendar = calendar;
-    floor
+    }
 }

@@ -9,6 +9,8 @@ import { makeCharts } from "./charts.js";
 const POINTS_MAX = 5000;
 // Data older than this is marked, as in the list.
 const OLD_SECONDS = 60;
+// More surges than these are no list that anybody reads; the API has all.
+const SURGES_LISTED = 12;
 
 const MINUTE = 60000;
 const RANGES = [["15 min", 15 * MINUTE], ["1 h", 60 * MINUTE], ["All", Infinity]];
@@ -108,12 +110,18 @@ function sourceOf({ source, target, triggers }) {
   return lines;
 }
 
-// What comes next of each event, and what follows it within a day.
-function ahead({ calendar = [], now_millis }) {
-  return calendar.map(({ starts_at_millis, words }) => {
+// What comes next of each event, and what follows it within a day; then the surges that are expected
+// because they came on earlier days, and how often that was right.
+function ahead({ calendar = [], foresight, now_millis }) {
+  const surges = foresight?.surges || [];
+  const lines = [...calendar, ...surges.slice(0, SURGES_LISTED)].map(({ starts_at_millis, words }) => {
     const wait = (starts_at_millis - now_millis) / 1000;
     return `${words} (${wait > 0 ? "in " + span(wait) : "goes on"})`;
   });
+  const more = surges.length - SURGES_LISTED;
+  if (more > 0) lines.push(`and ${more} more within a day: evenkeel explain --ahead 24h lists them`);
+  if (foresight?.words) lines.push(foresight.words);
+  return lines;
 }
 
 function draw() {

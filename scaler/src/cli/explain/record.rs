@@ -73,6 +73,7 @@ pub fn replay(file: &Path) -> anyhow::Result<ExitCode> {
         decision: decision.clone(),
         problems: Vec::new(),
         upcoming: Arc::default(),
+        foresight: None,
         data_at: tick.observation.at,
     });
     let title = format!("{}/{}", recording.namespace, recording.name);

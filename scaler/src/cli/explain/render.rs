@@ -10,7 +10,7 @@ use crate::admin::api::{DecisionView, History, InputsView, PointView, StepView, 
 use crate::cli::table::{Side, Table};
 
 /// Everything about a target's last decision, and of what is known ahead all that starts within `ahead`, or
-/// else what comes next of each event.
+/// else what comes next of each event and of what is learned.
 pub fn detail(detail: &TargetDetail, ahead: Duration) -> String {
     let mut text = String::new();
     let target = &detail.target;
@@ -76,14 +76,23 @@ fn known_ahead(detail: &TargetDetail, ahead: Duration) -> Vec<String> {
         if !is_next && one.starts_at_millis > latest {
             continue;
         }
-        let when = if one.starts_at_millis > now {
-            format!("in {}", age(millis_between(now, one.starts_at_millis)))
-        } else {
-            "goes on".to_owned()
-        };
-        words.push(format!("{} ({when})", one.words));
+        words.push(said_with_when(&one.words, now, one.starts_at_millis));
+    }
+    if let Some(foresight) = &detail.foresight {
+        let surges = foresight.surges.iter().enumerate();
+        let listed = surges.filter(|(nth, one)| *nth == 0 || one.starts_at_millis <= latest);
+        let listed = listed.map(|(_, one)| said_with_when(&one.words, now, one.starts_at_millis));
+        words.extend(listed.chain(foresight.words.clone()));
     }
     words
+}
+
+fn said_with_when(words: &str, now: u64, starts_at: u64) -> String {
+    if starts_at > now {
+        format!("{words} (in {})", age(millis_between(now, starts_at)))
+    } else {
+        format!("{words} (goes on)")
+    }
 }
 
 /// The history where something changed: the verdict, the replicas, a rebalance; and the newest point.

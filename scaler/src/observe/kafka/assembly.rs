@@ -17,7 +17,7 @@ use super::log::{Answers, Question};
 use super::metadata::{Leader, Metadata};
 use super::offsets::Wanted;
 use super::starts::Starts;
-use crate::observe::{KafkaReading, Problem, Request, Subscription, TopicSelection};
+use crate::observe::{Earlier, KafkaReading, Problem, Request, Subscription, TopicSelection};
 
 /// Problems of one reading. Beyond that they are only counted: nobody reads the thirtieth.
 const PROBLEMS_PER_TARGET: usize = 20;
@@ -223,7 +223,32 @@ impl Tick<'_> {
             topics,
             group: group_reading,
             problems: problems.into_all(),
+            earlier: self.earlier(request, group),
         }
+    }
+
+    fn earlier(&self, request: &Request, group: &KnownGroup) -> Option<Earlier> {
+        let question = Question::since(request.earlier?);
+        let subscription = &*request.subscription;
+        let mut earlier = Earlier::default();
+        for name in group.topics(subscription) {
+            let partitions = self.metadata.topic(name)?.partitions.as_ref().ok()?;
+            for partition in Self::selected(partitions, subscription) {
+                let log = self.log(name, partition, request).ok()?;
+                if log.end == 0 {
+                    continue;
+                }
+                let offset = match self.answer(question, name, partition).ok()? {
+                    // No record is as new as that.
+                    -1 => log.end,
+                    offset => u64::try_from(offset).ok()?,
+                };
+                earlier.records = earlier.records.saturating_add(offset);
+                earlier.partitions += 1;
+                earlier.at_start += usize::from(offset <= log.start);
+            }
+        }
+        (earlier.partitions > 0).then_some(earlier)
     }
 
     /// Whether a topic that was found through the group is gone and nobody reads it.

@@ -113,6 +113,13 @@ pub(super) fn range(body: &[u8]) -> Result<Vec<Sample>, Problem> {
     points(body)?.iter().map(Point::sample).collect()
 }
 
+/// Reads the answer to a range query: those of its values that are rates.
+pub(super) fn usable_of_range(body: &[u8]) -> Result<Vec<Sample>, Problem> {
+    let points = points(body)?;
+    let samples = points.iter().filter_map(|point| point.sample().ok());
+    Ok(samples.collect())
+}
+
 fn points(body: &[u8]) -> Result<Vec<Point>, Problem> {
     let Data::Matrix(mut series) = data(body)? else {
         return Err(malformed(
@@ -418,5 +425,13 @@ mod tests {
             Err((Cause::Malformed, "NaN")),
             "NaN last",
         );
+        let odd = r#"[{"values":[[1,"1"],[2,"NaN"],[3,"+Inf"],[4,"-1"],[1e300,"1"],[5,"2"]]}]"#;
+        let odd =
+            format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":{odd}}}}}"#);
+        let usable = usable_of_range(odd.as_bytes()).map(|samples| {
+            let rates = samples.iter().map(|sample| sample.records_per_second);
+            rates.collect::<Vec<_>>()
+        });
+        assert_eq!(usable, Ok(vec![1.0, 2.0]));
     }
 }

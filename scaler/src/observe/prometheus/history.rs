@@ -1,11 +1,11 @@
-//! A query's past, for a backtest: every value over some time, in several requests where one server
-//! answer could not hold them.
+//! A query's past: for a backtest every value over some time, in several requests where one server
+//! answer could not hold them; for a calendar the minutes that one request tells of.
 //!
-//! Prometheus refuses more than 11,000 points an answer, so the time is asked in pieces of
+//! Prometheus refuses more than 11,000 points an answer, so the time of a backtest is asked in pieces of
 //! [`POINTS_A_REQUEST`]. Steps at which there is no value are left out, as the server leaves them out;
-//! what that means is the caller's to say. A value that is no rate fails the whole, as it does in
-//! [`observe`](super::ObservePrometheus::observe). Nothing is counted in metrics: a backtest has
-//! nobody who scrapes it.
+//! what that means is the caller's to say. A value that is no rate fails a whole backtest, as it does in
+//! [`observe`](super::ObservePrometheus::observe), and is a gap to a calendar. A backtest is counted in no
+//! metric: it has nobody who scrapes it.
 
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ pub const POINTS_A_REQUEST: u64 = 10_000;
 
 /// Bytes of one such answer: a point takes about 30, so this leaves room for long labels.
 const HISTORY_BYTES: usize = 1024 * 1024;
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// The past that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,14 +69,37 @@ impl PrometheusObserver {
         Ok(values)
     }
 
+    /// The usable values at so many moments, a minute apart.
+    pub(super) async fn minutes_from(
+        &self,
+        query: &PrometheusQuery,
+        first: Timestamp,
+        points: u32,
+    ) -> Result<Vec<(Timestamp, f64)>, Problem> {
+        let last = first.plus(MINUTE * points.saturating_sub(1));
+        let body = self.answer(query, (first, last), MINUTE).await?;
+        let samples = answer::usable_of_range(&body)?.into_iter();
+        Ok(samples
+            .map(|sample| (sample.evaluated_at, sample.records_per_second))
+            .collect())
+    }
+
     async fn piece(
         &self,
         query: &PrometheusQuery,
         of: (Timestamp, Timestamp),
         step: Duration,
     ) -> Result<Vec<Sample>, Problem> {
-        let body = self
-            .fetch(query, "query_range", &range(of, step), HISTORY_BYTES)
+        answer::range(&self.answer(query, of, step).await?)
+    }
+
+    async fn answer(
+        &self,
+        query: &PrometheusQuery,
+        of: (Timestamp, Timestamp),
+        step: Duration,
+    ) -> Result<Vec<u8>, Problem> {
+        self.fetch(query, "query_range", &range(of, step), HISTORY_BYTES)
             .await
             .map_err(|problem| match problem.cause {
                 Cause::Timeout => Problem {
@@ -85,7 +110,6 @@ impl PrometheusObserver {
                     ),
                 },
                 _ => problem,
-            })?;
-        answer::range(&body)
+            })
     }
 }

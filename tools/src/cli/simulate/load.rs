@@ -59,6 +59,9 @@ const MAX_MISSING_PERCENT: u64 = 10;
 /// One request for a piece of history: a server may have to read months from disk.
 const HISTORY_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Days of a recording in which a calendar has had something to expect.
+const DAYS_OF_A_CALENDAR: u64 = 4;
+
 /// What a load is taken apart into, where it is asked what partitions cost: a minute of it is read at once.
 const SECONDS_A_BLOCK: usize = 60;
 
@@ -101,7 +104,7 @@ pub(super) async fn fetch(plan: &Plan) -> Result<Load, Error> {
             step_seconds,
         } => {
             let profile = access.as_deref();
-            let (trace, notes) = history(query, profile, *hours, *step_seconds).await?;
+            let (trace, notes, begins) = history(query, profile, *hours, *step_seconds).await?;
             let about = format!(
                 "recorded by Prometheus over the last {}: {}",
                 lasting(whole_seconds(trace.recorded_seconds())),
@@ -109,6 +112,10 @@ pub(super) async fn fetch(plan: &Plan) -> Result<Load, Error> {
             );
             let mut load = replayed("backtest".to_owned(), about, &trace, plan)?;
             load.notes.splice(0..0, notes);
+            if plan.calendar {
+                load.scenario.begins_at_minute = begins;
+                load.notes.extend(too_short(&load.scenario));
+            }
             load
         }
     };
@@ -251,12 +258,24 @@ fn coarse_partitions(scenario: &Scenario) -> Option<String> {
     ))
 }
 
+/// Says that nothing can have come on three days before.
+fn too_short(scenario: &Scenario) -> Option<String> {
+    let days = scenario.workload.seconds() / 86_400;
+    (days < DAYS_OF_A_CALENDAR).then(|| {
+        format!(
+            "A calendar has to have seen a surge on three days: of {days} days hardly anything can be \
+             expected, so ask for two weeks (--hours 336)"
+        )
+    })
+}
+
+/// The values, what has to be known about them, and the minute since 1970 of the first.
 async fn history(
     query: &PrometheusQuery,
     profile: Option<&PrometheusConfig>,
     hours: f64,
     step_seconds: u64,
-) -> Result<(Trace, Vec<String>), Error> {
+) -> Result<(Trace, Vec<String>, u32), Error> {
     evenkeel_scaler::tls::use_ring();
     let clock = Clock::start();
     let config = PrometheusObserverConfig {
@@ -293,7 +312,8 @@ async fn history(
         .map_err(|why| Error::Failed(anyhow!("{query} {why}")))?;
     let trace = Trace::new(samples)
         .map_err(|error| Error::Failed(anyhow!("{query} has no load: {error}")))?;
-    Ok((trace, notes))
+    let begins = values.first().map_or(0, |(at, _)| at.as_millis() / 60_000);
+    Ok((trace, notes, u32::try_from(begins).unwrap_or(u32::MAX)))
 }
 
 /// The gap rule: notes on what was cut off or bridged, or why the history cannot be used.

@@ -29,6 +29,8 @@ pub(super) struct Plan {
     pub seeds: u64,
     pub knowledge: Knowledge,
     pub threads: usize,
+    /// Ours takes part with a calendar, too.
+    pub calendar: bool,
 }
 
 /// Where the load comes from.
@@ -109,7 +111,8 @@ impl Plan {
                 1..=10_000,
             ),
         };
-        let contenders = policies::parse(&args.policies, &mut checked.complaints);
+        let mut contenders = policies::parse(&args.policies, &mut checked.complaints);
+        let calendar = checked.calendar(args, &mut contenders);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let plan = Self {
             world,
@@ -122,6 +125,7 @@ impl Plan {
             seeds: checked.number("--seeds", Some(&args.seeds), 5, 1..=100),
             knowledge: checked.knowledge(&args.knowledge),
             threads: checked.number("--threads", args.threads.as_deref(), cores, 1..=1_024),
+            calendar,
             source: source.unwrap_or_else(|| Source::BuiltIn(DEFAULT_SCENARIO.to_owned())),
         };
         if checked.complaints.is_empty() {
@@ -310,6 +314,7 @@ impl Checked {
             ("--query", args.query.is_some(), history, past),
             ("--hours", args.hours.is_some(), history, past),
             ("--step", args.step.is_some(), history, past),
+            ("--calendar", args.calendar.is_some(), history, past),
             ("--config", args.config.is_some(), named, profile),
         ] {
             if given && !allowed {
@@ -331,6 +336,33 @@ impl Checked {
                 Protocol::Cooperative
             }
         }
+    }
+
+    /// Whether ours takes part with a calendar, too; then it does.
+    fn calendar(&mut self, args: &Args, contenders: &mut Vec<Contender>) -> bool {
+        match args.calendar.as_deref() {
+            None | Some("off") => return false,
+            Some("on") => {}
+            Some(other) => {
+                let complaint = format!("--calendar is {other:?}: write on or off");
+                self.complaints.push(complaint);
+                return false;
+            }
+        }
+        if args.speed.is_some() {
+            let complaint = "--speed means nothing beside --calendar on: days have to be days";
+            self.complaints.push(complaint.to_owned());
+        }
+        let name = Contender::evenkeel().name();
+        let ours = contenders.iter().position(|one| one.name() == name);
+        match ours {
+            Some(place) => contenders.insert(place + 1, Contender::with_calendar()),
+            None => {
+                let complaint = "--calendar on needs evenkeel among --policies".to_owned();
+                self.complaints.push(complaint);
+            }
+        }
+        true
     }
 
     fn knowledge(&mut self, text: &str) -> Knowledge {
@@ -404,6 +436,26 @@ mod tests {
         assert_eq!((plan.seeds, plan.contenders.len()), (5, 8));
         assert_eq!(plan.knowledge, Knowledge::Times(1.0));
         assert!(plan.threads >= 1);
+    }
+
+    #[test]
+    fn with_a_calendar_ours_takes_part_twice() {
+        let history = ["--from-prometheus", "http://x", "--query", "x"];
+        let with = |more: &[&str]| plan(&[&history[..], more].concat());
+        let names = |words: &[&str]| {
+            let plan = with(words).unwrap();
+            let names: Vec<String> = plan.contenders.iter().map(Contender::name).collect();
+            (plan.calendar, names)
+        };
+        let two = ["--policies", "evenkeel,reactive", "--calendar"];
+        let (is_on, on) = names(&[&two[..], &["on"]].concat());
+        assert_eq!(on, ["evenkeel", "evenkeel, calendar on", "reactive oracle"]);
+        assert!(is_on && !names(&[&two[..], &["off"]].concat()).0);
+        let wrong = |words: &[&str]| with(words).unwrap_err().join(" ");
+        assert!(wrong(&["--calendar", "yes"]).contains("write on or off"));
+        assert!(wrong(&["--calendar", "on", "--policies", "flink"]).contains("needs evenkeel"));
+        assert!(wrong(&["--calendar", "on", "--speed", "2"]).contains("days have to be days"));
+        check_wrong(&["--calendar", "on"], &["--calendar means nothing here"]);
     }
 
     #[test]
