@@ -86,9 +86,12 @@ impl Pod {
     fn of(pod: &Value) -> Option<Self> {
         let text = |path| pod.pointer(path)?.as_str();
         let volumes = pod.pointer("/spec/volumes")?.as_array()?;
-        let config = volumes.iter().find(|volume| volume["name"] == "config")?;
+        let is =
+            |it: &Value, key: &str, value: &str| it.get(key).and_then(Value::as_str) == Some(value);
+        let mut volumes = volumes.iter();
+        let config = volumes.find(|volume| is(volume, "name", "config"))?;
         let conditions = pod.pointer("/status/conditions")?.as_array()?;
-        let is_ready = |it: &Value| it["type"] == "Ready" && it["status"] == "True";
+        let is_ready = |it: &Value| is(it, "type", "Ready") && is(it, "status", "True");
         let ended = "/status/containerStatuses/0/lastState/terminated/exitCode";
         Some(Self {
             name: text("/metadata/name")?.to_owned(),
@@ -181,7 +184,8 @@ impl Release {
         let label = format!("app.kubernetes.io/instance={RELEASE}");
         let pods = ["get", "pods", "-n", NAMESPACE, "-l", &label, "-o", "json"];
         let said: Value = serde_json::from_str(&lab.ask(&pods).await?).unwrap_or_default();
-        let items = said["items"].as_array().into_iter().flatten();
+        let items = said.pointer("/items").and_then(Value::as_array);
+        let items = items.into_iter().flatten();
         let mut pods: Vec<Pod> = items.filter_map(Pod::of).collect();
         for pod in &mut pods {
             let [_, admin] = pod.addresses();

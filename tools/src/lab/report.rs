@@ -16,8 +16,8 @@ const ABOUT: &str = "\
 partitions, pods that process 100 records/s each, no `capacityPerReplica`. KEDA reaches the replicas by one
 name that a DNS server of the test answers. Each replica is asked ten times a second, as KEDA asks and as
 another replica asks. A step's time is from its first acknowledged record. The rows of helm are the chart itself,
-installed by helm in place of the two replicas: its pods are processes too, whose gRPC probes nobody asks. What
-is no matter of time makes the program fail.
+installed by helm in place of the two replicas and told a `capacityPerReplica` that needs all 24 consumers: its pods
+are processes too, whose gRPC probes nobody asks. What is no matter of time makes the program fail.
 ";
 
 /// One figure.
