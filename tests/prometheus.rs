@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails here"
 )]
 
+#[expect(dead_code, reason = "the tests of the calendar use the rest of it")]
 #[path = "prometheus/servers.rs"]
 mod servers;
 
