@@ -261,7 +261,13 @@ async fn a_leader_writes_while_it_renews_its_lease() {
 /// So many surges, one each ten minutes.
 fn past(surges: u32) -> KeptPast {
     let minutes = 29_000_000..29_000_000 + 10 * (surges + 2);
-    let rate = |minute: u32| if minute.is_multiple_of(10) { 98_765.4 } else { 1_000.5 };
+    let rate = |minute: u32| {
+        if minute.is_multiple_of(10) {
+            98_765.4
+        } else {
+            1_000.5
+        }
+    };
     KeptPast {
         time_zone: "Europe/Berlin".to_owned(),
         past: Past::of(minutes.map(|minute| (minute, rate(minute)))),
