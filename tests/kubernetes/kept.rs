@@ -342,7 +342,7 @@ async fn pasts_of_many_targets_keep_their_newest_days_and_fit() {
             panic!("{name} is lost");
         };
         let known = found.past.surges();
-        assert!((200..2_000).contains(&known), "{known}");
+        assert!((100..2_000).contains(&known), "{known}");
         assert!(found.past.is_sound());
     }
     for file in std::fs::read_dir(folder.path().join("past")).unwrap() {
