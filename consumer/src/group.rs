@@ -261,7 +261,7 @@ impl<T: Decode, S: Sink<T>, A: Access> ClientContext for Group<T, S, A> {
         let is_known = |source: &str| ["configured", "learned"].contains(&source);
         let is_lost = !statistics.brokers.values().any(|broker| is_known(&broker.source));
         let is_away = statistics.brokers.values().all(|broker| broker.state != "UP");
-        if is_member || (is_away && !is_lost) {
+        if is_member || is_away {
             self.metrics.beat("group", clock::now());
         }
         let why = is_lost.then(|| "the client knows no broker".to_owned());
