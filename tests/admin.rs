@@ -488,6 +488,7 @@ async fn the_page_brings_everything_itself_and_may_load_nothing_else() {
         ("/list.js", "text/javascript"),
         ("/target.js", "text/javascript"),
         ("/charts.js", "text/javascript"),
+        ("/ahead.js", "text/javascript"),
         ("/words.js", "text/javascript"),
     ] {
         let file = server.get(path).await;

@@ -3,17 +3,30 @@
 //! Standard library only, no statistics beyond the fastest and the median of many: the question is
 //! whether a poll of a large cluster is dominated by deciding (it must not be), not the last percent.
 //! Each line decides for one target that has been observed for ten minutes: its skewed partitions
-//! are written and read, and its group is stable.
+//! are written and read, and its group is stable. With a calendar it knows as many surges of 28 days as
+//! a target may remember.
 
 use std::time::Duration;
 
 use evenkeel_engine::{
     AssignedTopic, Committed, GroupObservation, GroupProtocol, GroupState, LogOffsets, Member,
-    Observation, OffsetReset, PartitionObservation, Policy, PrometheusObservation, Reading, State,
-    Timestamp, TopicObservation, Tuning, WorkloadObservation, decide,
+    Observation, OffsetReset, PartitionObservation, Past, Policy, PrometheusObservation, Reading,
+    State, Timestamp, TopicObservation, Tuning, WorkloadObservation, decide,
 };
 
-fn policy() -> Policy {
+/// Seconds from one decision to the next.
+const TICK: u64 = 5;
+
+/// Decisions before the first that is measured.
+const WATCHED: u64 = 120;
+
+/// The second of the first that is measured: the 29th day, which a full past is before.
+const BEGIN: u64 = 28 * 86_400 + 3_600;
+
+/// How many targets memory is measured with.
+const TARGETS: u32 = 1_000;
+
+fn policy(learns_calendar: bool) -> Policy {
     Policy {
         min_replicas: 0,
         max_replicas: None,
@@ -36,7 +49,7 @@ fn policy() -> Policy {
         startup: Duration::from_secs(60),
         max_staleness: Duration::from_secs(120),
         poll_interval: Duration::from_secs(5),
-        learns_calendar: true,
+        learns_calendar,
         calendar_max_replicas: None,
         tuning: Tuning::default(),
     }
@@ -85,16 +98,39 @@ fn observation(partitions: u32, seconds: u64, assignor: &str) -> Observation {
     }
 }
 
+/// The most that is remembered of 28 days: 73 surges on each, at the same times.
+fn full_past() -> Past {
+    let minutes = (0..28 * 1_440).map(|minute| {
+        let is_surge = minute % 1_440 % 19 == 0 && minute % 1_440 < 73 * 19;
+        (minute, if is_surge { 5_000.0 } else { 100.0 })
+    });
+    Past::of(minutes)
+}
+
+/// A target that has been observed for ten minutes, and its policy.
+fn watched(partitions: u32, assignor: &str, past: Option<&Past>) -> (Policy, State) {
+    let policy = policy(past.is_some());
+    let mut state = State::default();
+    if let Some(past) = past {
+        state = state.with_past(past);
+    }
+    for seconds in (0..WATCHED).map(|tick| BEGIN - TICK * (WATCHED - tick)) {
+        let observation = observation(partitions, seconds, assignor);
+        (state, _) = decide(&policy, state, &observation, Timestamp::from_secs(seconds));
+    }
+    (policy, state)
+}
+
+/// Microseconds of each decision of `rounds`.
 #[expect(
     clippy::disallowed_methods,
     reason = "measuring time is what a bench is for; nothing is decided by it"
 )]
-fn measure(partitions: u32, assignor: &str, rounds: u64) -> (f64, f64) {
-    let policy = policy();
-    let mut state = State::default();
+fn measure(partitions: u32, assignor: &str, past: Option<&Past>, rounds: u64) -> Vec<f64> {
+    let (policy, mut state) = watched(partitions, assignor, past);
     let mut microseconds = Vec::new();
-    for round in 0..120 + rounds {
-        let seconds = 1_000 + round * 5;
+    for round in 0..rounds {
+        let seconds = BEGIN + round * TICK;
         let observation = observation(partitions, seconds, assignor);
         let now = Timestamp::from_secs(seconds);
         let started = std::time::Instant::now();
@@ -102,24 +138,53 @@ fn measure(partitions: u32, assignor: &str, rounds: u64) -> (f64, f64) {
         let elapsed = started.elapsed();
         std::hint::black_box(decision);
         state = next;
-        if round >= 120 {
-            microseconds.push(elapsed.as_secs_f64() * 1e6);
-        }
+        microseconds.push(elapsed.as_secs_f64() * 1e6);
     }
     microseconds.sort_by(f64::total_cmp);
-    let at = |index: usize| microseconds.get(index).copied().unwrap_or(f64::NAN);
-    (at(0), at(microseconds.len() / 2))
+    microseconds
+}
+
+/// KiB of memory that this process has.
+fn resident() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let figure = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    figure.unwrap_or(f64::NAN)
+}
+
+/// How much memory targets have, one without and one with a calendar.
+fn print_memory(past: &Past) {
+    let mut all = Vec::new();
+    println!("KiB a target of 24 partitions, mean of {TARGETS}");
+    for (surges, past) in [(0, None), (past.surges(), Some(past))] {
+        let before = resident();
+        all.extend((0..TARGETS).map(|_| watched(24, "range", past)));
+        let each = (resident() - before) / f64::from(TARGETS);
+        println!("{each:>10.1} with {surges} surges known");
+    }
+    std::hint::black_box(all);
 }
 
 fn main() {
+    let past = full_past();
+    print_memory(&past);
     println!(
-        "{:>10} {:>20} {:>12} {:>12}",
-        "partitions", "assignor", "fastest us", "median us"
+        "{:>10} {:>20} {:>12} {:>12} {:>12} {:>22}",
+        "partitions", "assignor", "fastest us", "median us", "mean us", "mean with a calendar"
     );
     for (partitions, rounds) in [(24, 2_000), (1_000, 300), (10_000, 60)] {
         for assignor in ["cooperative-sticky", "range"] {
-            let (fastest, median) = measure(partitions, assignor, rounds);
-            println!("{partitions:>10} {assignor:>20} {fastest:>12.1} {median:>12.1}");
+            let without = measure(partitions, assignor, None, rounds);
+            let with = measure(partitions, assignor, Some(&past), rounds);
+            let mean = |all: &[f64]| all.iter().sum::<f64>() / all.len() as f64;
+            let at = |index: usize| without.get(index).copied().unwrap_or(f64::NAN);
+            println!(
+                "{partitions:>10} {assignor:>20} {:>12.1} {:>12.1} {:>12.1} {:>22.1}",
+                at(0),
+                at(without.len() / 2),
+                mean(&without),
+                mean(&with),
+            );
         }
     }
 }

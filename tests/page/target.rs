@@ -123,6 +123,12 @@ async fn what_is_expected_by_earlier_days_is_listed_and_how_often_that_was_right
     ] {
         assert!(words.contains(expected), "{words}");
     }
+    assert_eq!(browser.count("#day rect.bar").await, 2);
+    let day = browser.text("#day").await;
+    assert!(
+        day.contains("As on earlier days, records/s, at most"),
+        "{day}"
+    );
     browser.complained_about_nothing().await;
 }
 

@@ -20,13 +20,14 @@ const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// Path, content type and text of each file.
-const FILES: [(&str, &str, &str); 7] = [
+const FILES: [(&str, &str, &str); 8] = [
     ("/", HTML, include_str!("page/page.html")),
     ("/page.css", STYLE, include_str!("page/page.css")),
     ("/page.js", SCRIPT, include_str!("page/page.js")),
     ("/list.js", SCRIPT, include_str!("page/list.js")),
     ("/target.js", SCRIPT, include_str!("page/target.js")),
     ("/charts.js", SCRIPT, include_str!("page/charts.js")),
+    ("/ahead.js", SCRIPT, include_str!("page/ahead.js")),
     ("/words.js", SCRIPT, include_str!("page/words.js")),
 ];
 

@@ -394,6 +394,46 @@ const ONE_TARGET: &[Panel] = &[
             "age",
         )],
     },
+    Panel {
+        title: "Known ahead",
+        description: "Replicas that are prepared for what is known ahead, beside those that are asked for. Only of targets with calendarEvents or calendar.",
+        unit: "short",
+        shape: Shape::Steps,
+        width: 12,
+        height: 7,
+        queries: &[
+            (
+                r#"max(evenkeel_target_calendar_floor_replicas{namespace="$namespace",name="$target"})"#,
+                "known ahead",
+            ),
+            (
+                r#"max(evenkeel_target_desired_replicas{namespace="$namespace",name="$target"})"#,
+                "evenkeel",
+            ),
+        ],
+    },
+    Panel {
+        title: "Expected surges",
+        description: "Surges of the last 24 hours that were expected because they came on earlier days, and the replica-hours that were asked for because of those that did not come. Only of targets with calendar.",
+        unit: "short",
+        shape: Shape::Lines,
+        width: 12,
+        height: 7,
+        queries: &[
+            (
+                r#"max(increase(evenkeel_target_calendar_hits_total{namespace="$namespace",name="$target"}[1d]))"#,
+                "came",
+            ),
+            (
+                r#"max(increase(evenkeel_target_calendar_misses_total{namespace="$namespace",name="$target"}[1d]))"#,
+                "did not come",
+            ),
+            (
+                r#"max(increase(evenkeel_target_calendar_missed_replica_seconds_total{namespace="$namespace",name="$target"}[1d])) / 3600"#,
+                "replica-hours in vain",
+            ),
+        ],
+    },
 ];
 
 const ITSELF: &[Panel] = &[

@@ -40,6 +40,9 @@ kube_node_status_condition{node="a",condition="Ready",status="unknown"} 0
 keda_scaled_object_errors_total{namespace="payments",scaledObject="trade-workers"} 0
 "#;
 
+/// An event that always goes on, and takes no more than the load does.
+const ALWAYS: &str = "[{timezone: UTC, start: 0 0 * * *, duration: 24h, desiredReplicas: 1}]";
+
 /// How long all of it may take. Generous: only a failure waits for it.
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -159,6 +162,8 @@ impl Run {
             ("capacityPerReplica", "500"),
             ("serverAddress", self.prometheus.url.as_str()),
             ("query", "vector(200)"),
+            ("calendar", "on"),
+            ("calendarEvents", ALWAYS),
         ];
         let request = GetMetricsRequest {
             scaled_object_ref: Some(ScaledObjectRef {

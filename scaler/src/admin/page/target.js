@@ -4,13 +4,12 @@
 
 import { clock, count, element, known, mark, plural, rate, say, span } from "./words.js";
 import { makeCharts } from "./charts.js";
+import * as ahead from "./ahead.js";
 
 // The server's own history is bounded; a tab that stays open for days is bounded by this.
 const POINTS_MAX = 5000;
 // Data older than this is marked, as in the list.
 const OLD_SECONDS = 60;
-// More surges than these are no list that anybody reads; the API has all.
-const SURGES_LISTED = 12;
 
 const MINUTE = 60000;
 const RANGES = [["15 min", 15 * MINUTE], ["1 h", 60 * MINUTE], ["All", Infinity]];
@@ -110,20 +109,6 @@ function sourceOf({ source, target, triggers }) {
   return lines;
 }
 
-// What comes next of each event, and what follows it within a day; then the surges that are expected
-// because they came on earlier days, and how often that was right.
-function ahead({ calendar = [], foresight, now_millis }) {
-  const surges = foresight?.surges || [];
-  const lines = [...calendar, ...surges.slice(0, SURGES_LISTED)].map(({ starts_at_millis, words }) => {
-    const wait = (starts_at_millis - now_millis) / 1000;
-    return `${words} (${wait > 0 ? "in " + span(wait) : "goes on"})`;
-  });
-  const more = surges.length - SURGES_LISTED;
-  if (more > 0) lines.push(`and ${more} more within a day: evenkeel explain --ahead 24h lists them`);
-  if (foresight?.words) lines.push(foresight.words);
-  return lines;
-}
-
 function draw() {
   const { target, decision } = detail;
   byId("picture").hidden = false;
@@ -133,7 +118,8 @@ function draw() {
   mark(byId("freshness"), target.data_age_seconds > OLD_SECONDS ? "bad" : "quiet");
   section("problems", "What is wrong", detail.problems, sentences);
   section("notices", "Notices", detail.notices, sentences);
-  section("calendar", "Known ahead", ahead(detail), sentences);
+  section("calendar", "Known ahead", ahead.sentences(detail), sentences);
+  ahead.draw(byId("day"), detail);
   drawCharts();
   section("trail", "How it came to that", decision?.trail, trail);
   section("findings", "Also", decision?.findings.map((finding) => `${finding.verdict}: ${finding.why}`), sentences);
