@@ -24,7 +24,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::group::GroupMemory;
-use crate::partition::Partitions;
+use crate::partition::{Owner, Partitions};
 use crate::policy::Policy;
 use crate::time::Timestamp;
 use crate::tuning::Tuning;
@@ -426,7 +426,7 @@ fn measured(partitions: &Partitions, group: &GroupMemory) -> Vec<Measured> {
     for partition in partitions.iter() {
         let Some(member) = partition
             .owner
-            .and_then(|owner| usize::try_from(owner.place).ok())
+            .and_then(Owner::index)
             .and_then(|place| members.get_mut(place))
         else {
             continue;

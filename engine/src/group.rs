@@ -132,8 +132,7 @@ impl GroupMemory {
 
     /// The member that owns a partition, as last seen.
     pub fn place_of(&self, partition: &PartitionMemory) -> Option<Place> {
-        let place = usize::try_from(partition.owner?.place).ok()?;
-        self.places.get(place).copied()
+        self.places.get(partition.owner?.index()?).copied()
     }
 
     /// Whether the group is settled and nobody in it owns the partition: its members read other topics,

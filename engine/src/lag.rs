@@ -13,22 +13,23 @@ use std::time::Duration;
 
 use crate::group::GroupMemory;
 use crate::history::EndHistory;
-use crate::partition::{PartitionMemory, Partitions};
+use crate::partition::{Owner, PartitionMemory, Partitions};
 use crate::policy::{OffsetReset, Policy};
 use crate::rate::Slopes;
 use crate::time::Timestamp;
 
 /// A commit that has not moved for this long, while the owner commits elsewhere, is stuck. Long
 /// enough for a batch that waits for a slow database; KEDA's own `excludePersistentLag` takes one
-/// poll for it and so misfires at every consumer that commits more slowly than it polls.
+/// poll for it and so misfires at every consumer that commits more slowly than it polls. So long for
+/// each partition of the owner that has a backlog: consumers serve them in turn.
 const STUCK_AFTER: Duration = Duration::from_secs(60);
 
 /// ... or this many commit intervals, for consumers with long batches.
 const STUCK_COMMIT_INTERVALS: u32 = 3;
 
-/// ... or this long while nobody has been seen to commit twice: how often a healthy consumer of this
-/// group commits is not known then.
-const STUCK_UNKNOWN: Duration = Duration::from_secs(600);
+/// ... and this long at most, however many wait for their turn; also while nobody has been seen to
+/// commit twice: how often a healthy consumer of this group commits is not known then.
+const STUCK_LONGEST: Duration = Duration::from_secs(600);
 
 /// ... and at least this many polls in which it could have moved.
 const STUCK_POLLS: u32 = 3;
@@ -114,12 +115,15 @@ impl Lag {
             lag.due_unheld.reserve(count);
         }
         let dead_band = question.dead_band_seconds();
+        let queues = question.queues(partitions);
         let mut stalled_places: Vec<u32> = Vec::new();
         let mut rates = question.inbound.iter();
         for topic in &mut partitions.topics {
             for (place, partition) in topic.partitions.iter_mut().enumerate() {
                 let inbound = rates.next().copied().unwrap_or(0.0);
-                let judged = question.judge(partition);
+                let owner = partition.owner.and_then(Owner::index);
+                let queue = owner.and_then(|place| queues.get(place).copied());
+                let judged = question.judge(partition, queue.unwrap_or(0));
                 lag.add_raw(partition, judged.raw, question);
                 let excluded = judged.raw.saturating_sub(judged.counted);
                 lag.excluded_records = lag.excluded_records.saturating_add(excluded);
@@ -264,7 +268,25 @@ impl LagQuestion<'_> {
         self.group.is_some_and(|group| group.leaves_out(partition))
     }
 
-    fn judge(&self, partition: &PartitionMemory) -> Judged {
+    /// How many partitions with a backlog each member owns, those apart that nobody works on.
+    fn queues(&self, partitions: &Partitions) -> Vec<u32> {
+        let mut queues = vec![0; self.group.map_or(0, |group| group.places.len())];
+        let dead_band = self.dead_band_seconds();
+        for (partition, inbound) in partitions.iter().zip(self.inbound) {
+            let owner = partition.owner.and_then(Owner::index);
+            if let Some(queue) = owner.and_then(|place| queues.get_mut(place))
+                && !partition.stuck
+                && !partition.stalled
+                && raw_lag_records(partition, self.policy) as f64 > inbound * dead_band
+            {
+                *queue += 1;
+            }
+        }
+        queues
+    }
+
+    /// Judges one partition, of whose owner's `queue` have a backlog now.
+    fn judge(&self, partition: &mut PartitionMemory, queue: u32) -> Judged {
         let raw = raw_lag_records(partition, self.policy);
         let mut judged = Judged {
             raw,
@@ -284,12 +306,14 @@ impl LagQuestion<'_> {
             return judged;
         }
         let unmoved = raw > 0 && partition.unmoved_polls > 0;
+        let before = if unmoved { partition.queue } else { 0 };
+        partition.queue = before.max(queue);
         if !unmoved || self.rebalancing {
             return judged;
         }
         let waiting = self.waiting(partition);
         let patience = if self.commit_interval.is_zero() {
-            STUCK_UNKNOWN
+            STUCK_LONGEST
         } else {
             STUCK_AFTER.max(self.commit_interval * STUCK_COMMIT_INTERVALS)
         };
@@ -302,14 +326,18 @@ impl LagQuestion<'_> {
         let Some(place) = self.group.and_then(|group| group.place_of(partition)) else {
             return judged;
         };
-        let long = waiting >= patience && partition.unmoved_polls >= STUCK_POLLS;
-        if place.advanced_at > partition.advanced_at {
-            // The owner works, only not here: what grows behind the record it stands at says
-            // nothing about how many replicas are needed. After a while it is called stuck.
-            judged.counted = judged.counted.min(partition.lag_at_advance);
-            judged.stuck = long;
-        } else {
-            judged.stalled = long && self.at.since(place.advanced_at) >= patience;
+        let long = |patience| waiting >= patience && partition.unmoved_polls >= STUCK_POLLS;
+        if self.at.since(place.advanced_at) >= patience {
+            judged.stalled = long(patience);
+        } else if place.advanced_at > partition.advanced_at {
+            // The owner works, only not here. Where it had nothing else to work off, what grows behind
+            // the record it stands at says nothing about how many replicas are needed. After as long as
+            // all that it has had to work off may take in turn, it is called stuck.
+            if partition.queue < 2 {
+                judged.counted = judged.counted.min(partition.lag_at_advance);
+            }
+            let turns = patience.saturating_mul(partition.queue);
+            judged.stuck = long(patience.max(turns.min(STUCK_LONGEST)));
         }
         if judged.stuck || judged.stalled {
             judged.counted = 0;

@@ -71,6 +71,9 @@ pub(crate) struct PartitionMemory {
     pub unmoved_polls: u32,
     /// The lag right after that.
     pub lag_at_advance: u64,
+    /// The most partitions of its owner that have had a backlog at once since then.
+    #[serde(default)]
+    pub queue: u32,
     /// It was found to be stuck, and has not moved since.
     pub stuck: bool,
     /// Its owner was found to commit nothing, and it has not moved since.
@@ -340,6 +343,7 @@ impl PartitionMemory {
             advanced_at: at,
             unmoved_polls: 0,
             lag_at_advance: 0,
+            queue: 0,
             stuck: false,
             stalled: false,
             lag_before_hold: 0,
@@ -517,6 +521,15 @@ impl PartitionMemory {
             (Some(log), Some(offset)) => log.end.saturating_sub(offset.max(log.start)),
             _ => 0,
         }
+    }
+}
+
+// === impl Owner ===
+
+impl Owner {
+    /// The member's place as an index.
+    pub fn index(self) -> Option<usize> {
+        usize::try_from(self.place).ok()
     }
 }
 

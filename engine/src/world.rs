@@ -63,6 +63,9 @@ pub(crate) struct World {
     pub downstream: f64,
     /// A partition whose record cannot be processed.
     pub poison: Option<usize>,
+    /// A member works off one partition after the other, at most so many records of each in its turn;
+    /// a part of all of them at once where that is not given.
+    pub in_turn: Option<fn(usize) -> f64>,
     pub prometheus: PrometheusObservation,
     /// What is known to come.
     pub events: Vec<Event>,
@@ -77,6 +80,8 @@ pub(crate) struct World {
     written: Vec<f64>,
     position: Vec<f64>,
     committed: Vec<u64>,
+    /// Of each member which of its partitions has its turn, and what is left of that.
+    turns: BTreeMap<usize, (usize, f64)>,
     /// Pods that the HPA has asked for.
     asked: usize,
     members: Vec<String>,
@@ -103,6 +108,7 @@ impl World {
             pods_limit: usize::MAX,
             downstream: f64::INFINITY,
             poison: None,
+            in_turn: None,
             prometheus: PrometheusObservation::NotConfigured,
             events: Vec::new(),
             utc_offset_minutes: 0,
@@ -112,6 +118,7 @@ impl World {
             written: vec![1e9; partitions],
             position: vec![1e9; partitions],
             committed: vec![1_000_000_000; partitions],
+            turns: BTreeMap::new(),
             asked: members,
             members: Vec::new(),
             starting: Vec::new(),
@@ -211,6 +218,10 @@ impl World {
                 .filter(|partition| self.owner(*partition) == member)
                 .filter(|partition| Some(*partition) != self.poison)
                 .collect();
+            if let Some(records) = self.in_turn {
+                self.serve_in_turn(member, &own, left, records);
+                continue;
+            }
             while left > 1e-9 && !own.is_empty() {
                 let each = left / own.len() as f64;
                 own.retain(|&partition| {
@@ -222,6 +233,33 @@ impl World {
                 });
             }
         }
+    }
+
+    fn serve_in_turn(
+        &mut self,
+        member: usize,
+        own: &[usize],
+        most: f64,
+        records: fn(usize) -> f64,
+    ) {
+        let (mut nth, mut rest) = self.turns.get(&member).copied().unwrap_or_default();
+        let mut left = most;
+        for _ in 0..=own.len() {
+            let Some(&partition) = own.get(nth).or(own.first()) else {
+                return;
+            };
+            let waiting = self.written[partition] - self.position[partition];
+            let taken = waiting.min(left).min(rest);
+            self.position[partition] += taken;
+            left -= taken;
+            rest -= taken;
+            if left <= 1e-9 {
+                break;
+            }
+            nth = (nth + 1) % own.len();
+            rest = records(own[nth]);
+        }
+        self.turns.insert(member, (nth, rest));
     }
 
     pub fn rebalancing(&self) -> bool {
