@@ -189,20 +189,32 @@ impl EndHistory {
     }
 
     /// How many seconds before `now` the record at `offset` was written, where the history reaches
-    /// that far back or its slope can be extended.
+    /// that far back or its slope can be extended. It lies between two samples; where no records are
+    /// known to have come before the earlier, they may have begun at any moment between, and only what
+    /// is certain counts: that it was there at the later.
     pub fn age_seconds(&self, place: usize, offset: u64, slow: f64, now: Timestamp) -> Option<f64> {
-        let mut newest_first = self.samples(place).rev();
-        let mut later = newest_first.next()?;
-        if offset >= later.end {
+        let mut newest_first = self.samples(place).rev().peekable();
+        let newest = newest_first.next()?;
+        if offset >= newest.end {
             return Some(0.0);
         }
-        for sample in newest_first {
-            if sample.end <= offset {
-                let share = (offset - sample.end) as f64 / (later.end - sample.end).max(1) as f64;
-                let since = later.at.since(sample.at).as_secs_f64() * share;
-                return Some((now.since(sample.at).as_secs_f64() - since).max(0.0));
+        let mut later = newest;
+        while let Some(sample) = newest_first.next() {
+            if sample.end > offset {
+                later = sample;
+                continue;
             }
-            later = sample;
+            let age = now.since(later.at).as_secs_f64();
+            return match newest_first.peek() {
+                // One observation and what came before it date nothing.
+                None if later == newest => None,
+                Some(before) if before.end < sample.end => {
+                    let records = (later.end - sample.end).max(1) as f64;
+                    let share = (later.end - offset) as f64 / records;
+                    Some(age + later.at.since(sample.at).as_secs_f64() * share)
+                }
+                _ => Some(age),
+            };
         }
         (slow > 0.0).then(|| {
             now.since(later.at).as_secs_f64() + later.end.saturating_sub(offset) as f64 / slow

@@ -115,6 +115,26 @@ fn the_age_of_an_offset_is_interpolated_and_extended() {
 }
 
 #[test]
+fn where_nothing_is_known_to_have_come_before_a_record_is_as_old_as_it_is_known() {
+    // 100 records/s since 50 s before the first poll, or after the third.
+    let mut seeded = polled(1_000, 1_000, |_| 5_000);
+    seeded.of(0).seed(PartitionHistory {
+        at: at(700),
+        end: 0,
+    });
+    assert_eq!(seeded.age_seconds(0, 0, 17.0, at(1_000)), None);
+    poll(&mut seeded, 1_010, &[Some(6_000)]);
+    assert_eq!(seeded.age_seconds(0, 0, 17.0, at(1_060)), Some(60.0));
+    assert_eq!(seeded.age_seconds(0, 5_500, 17.0, at(1_060)), Some(55.0));
+    let mut quiet = new(1);
+    for (second, end) in [(0, 0), (60, 0), (120, 0), (180, 1_000), (240, 7_000)] {
+        poll(&mut quiet, second, &[Some(end)]);
+    }
+    assert_eq!(quiet.age_seconds(0, 0, 23.0, at(240)), Some(60.0));
+    assert_eq!(quiet.age_seconds(0, 4_000, 23.0, at(240)), Some(30.0));
+}
+
+#[test]
 fn a_hole_of_any_length_leaves_the_slope_from_before_it() {
     for hole_seconds in [5, 60, 400, 3_600] {
         let mut history = new(2);

@@ -255,3 +255,25 @@ fn a_member_that_stops_while_partitions_wait_for_their_turn_is_stalled() {
     let stuck = |one: &crate::Finding| one.verdict == Verdict::StuckPartition;
     assert!(!decision.findings.iter().any(stuck), "{decision:#?}");
 }
+
+#[test]
+fn a_lag_is_never_said_to_be_older_than_its_first_record() {
+    // Records that begin before the first poll, or after some.
+    for (quiet_polls, unseen_seconds) in [(0, 50), (120, 0)] {
+        let mut world = World::new(policy(), vec![0.0; 4], 0);
+        world.follow = false;
+        world.polls(quiet_polls);
+        world.rates.fill(100.0);
+        for _ in 0..unseen_seconds {
+            world.second();
+        }
+        let begun = world.seconds;
+        for _ in 0..120 {
+            let decision = world.poll();
+            let age = decision.inputs.lag_seconds.unwrap_or(0.0);
+            let seen = (world.seconds - begun) as f64;
+            let waited = seen + f64::from(unseen_seconds);
+            assert!(age <= waited && age + 20.0 >= seen, "{age} of {waited} s");
+        }
+    }
+}
