@@ -115,7 +115,10 @@ async fn play(
         lab: args.lab.clone(),
         manifests: args.manifests.clone(),
         replicas: args.replicas,
-        prometheus: policies.contains(&Policy::LagAndRate),
+        prometheus: policies.iter().any(|policy| policy.asks_prometheus()),
+        earlier: scenario
+            .came_before
+            .then(|| (scenario.clone(), Policy::Calendar.topic())),
         programs: None,
         logs: args.logs.clone(),
     };

@@ -16,6 +16,9 @@ use super::policies::Policy;
 use super::scenario::{Goal, Scenario};
 use crate::demo::programs::io;
 
+/// A record's age where nobody waits: half of a batch's time is spent in the log, and the batch's.
+const BATCH_SECONDS: f64 = 1.5;
+
 /// A line of the CSV is the mean of so many seconds.
 const CSV_SECONDS: u64 = 10;
 
@@ -65,6 +68,7 @@ Kubernetes tells. `make keda-run LAB=FOLDER` makes these runs and writes this pa
 
 - **evenkeel**: what `evenkeel migrate --capacity-per-replica 100` makes of the published rule, as it comes out.
 - **evenkeel, two consumers a pod**: the same, of pods that are two consumers of 50 records/s each.
+- **evenkeel, with a calendar**: the same as the first, with `calendar: \"on\"` and the Prometheus of lag and rate.
 - **the published rule (lag)**: KEDA's `kafka` trigger with the `lagThreshold` that is said.
 - **lag and rate**: the same, and the inbound rate out of a Prometheus that scrapes the broker every 15 s, 80
   records/s a replica.
@@ -274,6 +278,28 @@ fn goals(goal: Goal, outcomes: &[&Outcome]) -> Vec<(String, bool)> {
                 )
             };
             same.map(goal).into_iter().collect()
+        }
+        (Goal::ReadyBefore, [_, without, _]) => {
+            let with = of(Policy::Calendar).and_then(|with| with.spans.get(1));
+            let goals = with.map(|with| {
+                let (own, other) = (with.age_mean, without.age_mean);
+                let is_tenth = matches!((own, other), (Some(own), Some(other)) if own - BATCH_SECONDS
+                    <= (other - BATCH_SECONDS) / 10.0);
+                let up = with.up;
+                vec![
+                    (format!("no step up once it has begun ({up})"), up == 0),
+                    (
+                        format!(
+                            "message time, above the {BATCH_SECONDS} s of a batch, a tenth of that without a \
+                             calendar ({} beside {})",
+                            seconds(&[own]),
+                            seconds(&[other])
+                        ),
+                        is_tenth,
+                    ),
+                ]
+            });
+            goals.unwrap_or_default()
         }
         (Goal::AtMostLagAndRate, [rise, ..]) => {
             let mut goals = vec![(

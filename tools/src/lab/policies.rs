@@ -4,7 +4,8 @@
 //! the inbound rate beside it, as the blueprint's article advises. evenkeel's is what `evenkeel migrate`
 //! makes of the published rule when it is told what a replica can do, applied as it comes out: what is
 //! compared is what a user of the blueprint gets. Once more with two consumers in each pod, where
-//! nothing but what Kubernetes says tells members from replicas.
+//! nothing but what Kubernetes says tells members from replicas; and with a calendar, which a Prometheus
+//! tells of earlier days.
 
 use std::path::Path;
 
@@ -38,6 +39,8 @@ pub enum Policy {
     Evenkeel,
     /// The same, of pods that are two consumers of half the capacity each.
     TwoAPod,
+    /// The same as the first with a calendar, and a Prometheus that knows earlier days.
+    Calendar,
     /// KEDA's `kafka` trigger alone.
     Published,
     /// KEDA's `kafka` trigger and the inbound rate out of Prometheus.
@@ -71,6 +74,7 @@ impl Policy {
         match self {
             Self::Evenkeel => "evenkeel",
             Self::TwoAPod => "two-a-pod",
+            Self::Calendar => "calendar",
             Self::Published => "published",
             Self::LagAndRate => "lag-and-rate",
         }
@@ -81,6 +85,7 @@ impl Policy {
         match self {
             Self::Evenkeel => "evenkeel",
             Self::TwoAPod => "evenkeel, two consumers a pod",
+            Self::Calendar => "evenkeel, with a calendar",
             Self::Published => "the published rule (lag)",
             Self::LagAndRate => "lag and rate",
         }
@@ -88,7 +93,17 @@ impl Policy {
 
     /// Whether evenkeel decides.
     pub fn is_ours(self) -> bool {
-        matches!(self, Self::Evenkeel | Self::TwoAPod)
+        matches!(self, Self::Evenkeel | Self::TwoAPod | Self::Calendar)
+    }
+
+    /// Whether it asks Prometheus.
+    pub fn asks_prometheus(self) -> bool {
+        matches!(self, Self::Calendar | Self::LagAndRate)
+    }
+
+    /// Its topic.
+    pub fn topic(self) -> String {
+        format!("trade-tx-{}", self.name())
     }
 
     /// Consumers in each pod.
@@ -126,7 +141,18 @@ impl Policy {
             .args(["migrate", "--scaler-address", place.scaler])
             .args(["--capacity-per-replica", &CAPACITY_PER_REPLICA.to_string()])
             .arg("-");
-        fed("evenkeel migrate", migrate, &keda).await
+        let migrated = fed("evenkeel migrate", migrate, &keda).await?;
+        if self != Self::Calendar {
+            return Ok(migrated);
+        }
+        let mut ours: Value = serde_json::from_str(&migrated).unwrap_or_default();
+        let metadata = ours.pointer_mut("/spec/triggers/0/metadata");
+        if let Some(metadata) = metadata.and_then(Value::as_object_mut) {
+            metadata.insert("calendar".to_owned(), json!("on"));
+            metadata.insert("serverAddress".to_owned(), json!(place.prometheus));
+            metadata.insert("query".to_owned(), json!(query(place)));
+        }
+        Ok(ours.to_string())
     }
 }
 
@@ -185,16 +211,21 @@ fn lag(scenario: &Scenario, place: &Place) -> Value {
     })
 }
 
-fn rate(place: &Place) -> Value {
+/// The inbound rate, as the broker counts it.
+fn query(place: &Place) -> String {
     let topic = place.topic;
+    format!(
+        "sum(rate(kafka_server_BrokerTopicMetrics_Count{{name=\"MessagesInPerSec\",topic=\"{topic}\"}}[1m]))"
+    )
+}
+
+fn rate(place: &Place) -> Value {
     json!({
         "type": "prometheus",
         "metricType": "AverageValue",
         "metadata": {
             "serverAddress": place.prometheus.unwrap_or_default(),
-            "query": format!(
-                "sum(rate(kafka_server_BrokerTopicMetrics_Count{{name=\"MessagesInPerSec\",topic=\"{topic}\"}}[1m]))"
-            ),
+            "query": query(place),
             "threshold": RATE_PER_REPLICA.to_string(),
         },
     })

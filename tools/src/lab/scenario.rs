@@ -3,7 +3,8 @@
 //!
 //! The blueprint is the published one: 1,000 records/s, 5,000, and the fall back to 1,000, on 10 replicas
 //! that have caught up. The rise begins asleep and goes to 900 records/s in 5 minutes, the climb from one
-//! replica to 500. The step is from 300 records/s to 900 on a group that was asleep. Everybody's settings are the same within a scenario.
+//! replica to 500. The step is from 300 records/s to 900 on a group that was asleep. The
+//! surge comes at once, and has come at the same time on earlier days. Everybody's settings are the same within a scenario.
 
 use std::time::Duration;
 
@@ -76,6 +77,8 @@ pub struct Scenario {
     pub lag_threshold_records: u32,
     /// The HPA's behavior, which evenkeel's ScaledObject gets moved over.
     pub behavior: Behavior,
+    /// Whether the load came at the same time on earlier days, which Prometheus knows.
+    pub came_before: bool,
     /// What evenkeel is held to.
     pub goal: Goal,
 }
@@ -90,6 +93,9 @@ pub enum Goal {
     /// No more message time in the first span than lag and rate at no more replica-minutes, and at most
     /// three steps up.
     AtMostLagAndRate,
+    /// With a calendar, no step up once the surge has begun, and at most a tenth of the message time above
+    /// a batch's.
+    ReadyBefore,
 }
 
 /// From a pod's process to Ready: with the start, the blueprint's minute.
@@ -136,6 +142,7 @@ impl Scenario {
             blueprint("blueprint-120", 120),
             blueprint("blueprint-300", 300),
             Self::step(),
+            Self::surge(),
         ]
     }
 
@@ -163,6 +170,7 @@ impl Scenario {
             cooldown: Duration::from_secs(300),
             lag_threshold_records: 10_000,
             behavior: Behavior::Published,
+            came_before: false,
             goal: Goal::OneStep,
         }
     }
@@ -199,6 +207,7 @@ impl Scenario {
             cooldown: Duration::from_secs(60),
             lag_threshold_records: 1_000,
             behavior: Behavior::Default,
+            came_before: false,
             goal: Goal::AtMostLagAndRate,
         }
     }
@@ -220,6 +229,35 @@ impl Scenario {
             apply: Apply::Before(Duration::from_secs(30)),
             goal: Goal::SameCounts,
             ..Self::climb()
+        }
+    }
+
+    fn surge() -> Self {
+        Self {
+            name: "surge",
+            about: "Nothing for 5 min, 900 records/s at once for 6, then nothing. It came at the same time on \
+                    each of the 8 days before, which Prometheus knows. The group has committed before and is \
+                    asleep; the ScaledObject is there 2 min before the first of these minutes.",
+            load: vec![level(0.0, 300), level(900.0, 360), level(0.0, 300)],
+            spans: vec![
+                span("before it", 0, 300),
+                span("at 900/s", 300, 660),
+                span("after the fall", 660, 960),
+            ],
+            replicas: 0,
+            min_replicas: 0,
+            apply: Apply::Before(Duration::from_secs(120)),
+            came_before: true,
+            goal: Goal::ReadyBefore,
+            ..Self::climb()
+        }
+    }
+
+    /// How long before the load the ScaledObject comes.
+    pub fn before(&self) -> Duration {
+        match self.apply {
+            Apply::Before(time) => time,
+            Apply::After(_) => Duration::ZERO,
         }
     }
 

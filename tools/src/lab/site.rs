@@ -16,10 +16,13 @@ use tokio::time::Instant;
 
 use super::LabError;
 use super::cluster::{Lab, answer, late};
+use super::days;
 use super::scalers::{self, Replica, Scalers};
+use super::scenario::Scenario;
 use crate::demo::broker::{BrokerOptions, EmbeddedBroker, KafkaTools, Progress};
 use crate::demo::programs::{LogFolder, Programs, io};
 use crate::demo::{DemoError, process, settings};
+use evenkeel_engine::Timestamp;
 use evenkeel_scaler::clock::Clock;
 
 /// How long a program may take until it listens.
@@ -48,6 +51,8 @@ pub struct SiteOptions {
     pub replicas: u8,
     /// Whether anybody asks Prometheus.
     pub prometheus: bool,
+    /// The load of earlier days that Prometheus knows, and its topic.
+    pub earlier: Option<(Scenario, String)>,
     /// Where our other programs are, if not beside this one.
     pub programs: Option<PathBuf>,
     /// Where logs stay when the run is over; nowhere, if not said.
@@ -65,6 +70,8 @@ pub struct Site {
     pub programs: Programs,
     /// The time.
     pub clock: Clock,
+    /// When the load begins, where earlier days say so.
+    pub begins: Option<Timestamp>,
     /// The scaler's address for KEDA.
     pub scaler_address: String,
     scalers: Mutex<Scalers>,
@@ -102,6 +109,14 @@ impl Site {
             ..BrokerOptions::default()
         })
         .await?;
+        let clock = Clock::start();
+        let mut begins = None;
+        if let Some((scenario, topic)) = &options.earlier {
+            let now = clock.now();
+            let begin = days::begin(now, scenario.before());
+            days::remember(folder.path(), scenario, topic, begin, now).await?;
+            begins = Some(begin);
+        }
         let prometheus = match broker.jmx_port() {
             Some(port) => Some(Prometheus::start(folder.path(), port).await?),
             None => None,
@@ -123,7 +138,8 @@ impl Site {
             lab,
             broker,
             programs,
-            clock: Clock::start(),
+            clock,
+            begins,
             scaler_address: scalers.address(),
             scalers: Mutex::new(scalers),
             prometheus,

@@ -59,7 +59,7 @@ impl<'site> Trial<'site> {
         scenario: &Scenario,
         policy: Policy,
     ) -> Result<Self, LabError> {
-        let topic = format!("trade-tx-{}", policy.name());
+        let topic = policy.topic();
         let group = format!("workers-{}", policy.name());
         let servers = site.broker.bootstrap_servers();
         let partitions = i32::try_from(scenario.partitions).unwrap_or(i32::MAX);
@@ -102,9 +102,13 @@ impl<'site> Trial<'site> {
     /// # Errors
     /// When a part ends too early or says no.
     pub async fn play(&mut self, outcome: &Outcome) -> Result<Outcome, LabError> {
-        if let Apply::Before(time) = self.scenario.apply {
+        if matches!(self.scenario.apply, Apply::Before(_)) {
+            let before = self.scenario.before();
+            let now = self.site.clock.now();
+            let begins = self.site.begins.unwrap_or_else(|| now.plus(before));
+            tokio::time::sleep(begins.minus(before).since(now)).await;
             self.apply().await?;
-            tokio::time::sleep(time).await;
+            tokio::time::sleep(begins.since(self.site.clock.now())).await;
         }
         let servers = self.site.broker.bootstrap_servers();
         let stretches = self.scenario.load.iter();
