@@ -85,7 +85,7 @@ struct Noticed(Notices);
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// A listening address cannot be had.
-    #[error("{setting} {address} cannot be listened on: {source}")]
+    #[error("{setting} {address} cannot be listened on")]
     Listen {
         /// The setting it comes from.
         setting: &'static str,
@@ -107,7 +107,7 @@ pub enum AppError {
     #[error(transparent)]
     Grpc(#[from] grpc::ServeError),
     /// The admin server failed.
-    #[error("the admin server failed: {0}")]
+    #[error("the admin server failed")]
     Admin(#[source] std::io::Error),
     /// An essential task ended that should run on.
     #[error("{task} ended by itself, which is an error of this program")]
@@ -116,7 +116,7 @@ pub enum AppError {
         task: &'static str,
     },
     /// An essential task panicked.
-    #[error("{task} crashed: {source}")]
+    #[error("{task} crashed")]
     Crashed {
         /// Which.
         task: &'static str,

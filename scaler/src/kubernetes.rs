@@ -46,12 +46,12 @@ pub struct Cluster {
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
     /// The kubeconfig cannot be used.
-    #[error("the kubeconfig {path} cannot be used: {source}")]
+    #[error("the kubeconfig {path} cannot be used: {why}")]
     Kubeconfig {
         /// Which.
         path: String,
         /// Why.
-        source: kube::config::KubeconfigError,
+        why: kube::config::KubeconfigError,
     },
     /// This is no pod, or one without a token.
     #[error(
@@ -130,9 +130,9 @@ impl Cluster {
 }
 
 async fn from_kubeconfig(path: &Path) -> Result<kube::Config, ClusterError> {
-    let unusable = |source| ClusterError::Kubeconfig {
+    let unusable = |why| ClusterError::Kubeconfig {
         path: path.display().to_string(),
-        source,
+        why,
     };
     let kubeconfig = Kubeconfig::read_from(path).map_err(unusable)?;
     let options = KubeConfigOptions::default();

@@ -119,6 +119,7 @@ async fn a_port_in_use_is_named_with_its_setting() {
         assert_eq!(status.code(), Some(1), "{log}");
         let sentence = format!("{setting} {address} cannot be listened on: Address already in use");
         assert!(log.contains(&sentence), "{log}");
+        assert_eq!(log.matches("Address already in use").count(), 1, "{log}");
     }
 }
 

@@ -37,10 +37,10 @@ const STREAMS_PER_TARGET: usize = 2;
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The reflection service could not be built from the compiled-in descriptors.
-    #[error("the compiled-in protocol descriptors cannot be read: {0}")]
+    #[error("the compiled-in protocol descriptors cannot be read")]
     Reflection(#[from] tonic_reflection::server::Error),
     /// The transport failed.
-    #[error("the gRPC server failed: {0}")]
+    #[error("the gRPC server failed")]
     Transport(#[from] tonic::transport::Error),
 }
 
