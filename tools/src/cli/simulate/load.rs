@@ -358,11 +358,11 @@ fn judge(samples: &[(f64, f64)], step: u64, points: u64) -> Result<Vec<String>, 
         ));
     }
     let mut notes = Vec::new();
-    if covered + step < points.saturating_sub(1) * step {
+    let had = lasting(covered);
+    if covered + step < points.saturating_sub(1) * step && had != asked {
         notes.push(format!(
-            "The history is shorter than asked for: {} of {asked}; what is missing before it and \
-             after it is cut off.",
-            lasting(covered)
+            "The history is shorter than asked for: {had} of {asked}; what is missing before it and \
+             after it is cut off."
         ));
     }
     if !gaps.is_empty() {
@@ -445,6 +445,11 @@ mod tests {
             "{}",
             notes[0]
         );
+        // Five minutes of a fortnight are no figure that differs.
+        let fortnight: Vec<(f64, f64)> = (20..80_641_u64)
+            .map(|nth| ((nth * 15) as f64, 1.0))
+            .collect();
+        assert_eq!(judge(&fortnight, 15, 80_641), Ok(vec![]));
         let check_refused = |missing: &dyn Fn(u64) -> bool, words: &str| {
             let refused = judged(missing).unwrap_err();
             assert!(refused.contains(words), "{refused}");
