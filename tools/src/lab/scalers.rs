@@ -115,6 +115,8 @@ pub struct Scalers {
     ports: [u16; 2],
     last: u8,
     names: Names,
+    /// The address of a Prometheus that targets may use.
+    pub prometheus: Option<String>,
     /// Those that run.
     pub replicas: Vec<Replica>,
 }
@@ -196,6 +198,7 @@ impl Scalers {
             ports: [free()?, free()?],
             last: 1,
             names: Names::start().await?,
+            prometheus: None,
             replicas: Vec::new(),
         })
     }
@@ -220,6 +223,9 @@ impl Scalers {
             "grpc": {"listen": grpc}, "admin": {"listen": admin},
             "clusters": {"lab": {"bootstrapServers": servers}},
         });
+        if let (Some(url), Some(settings)) = (&self.prometheus, settings.as_object_mut()) {
+            settings.insert("prometheus".to_owned(), json!({"lab": {"url": url}}));
+        }
         if knows_kubernetes && let Some(settings) = settings.as_object_mut() {
             let kubernetes = json!({"kubeconfig": self.kubeconfig, "namespace": NAMESPACE});
             let identity = format!("replica-{number}");

@@ -131,6 +131,7 @@ impl Site {
         scalers::admit(&lab, &manifests, &kubeconfig).await?;
         let servers = broker.bootstrap_servers();
         let mut scalers = Scalers::new(&programs.evenkeel, logs, &servers, &kubeconfig).await?;
+        scalers.prometheus = prometheus.as_ref().map(|server| server.url.clone());
         for _ in 0..options.replicas {
             scalers.start_listed().await?;
         }
