@@ -10,6 +10,7 @@ mod decisions;
 use std::time::Duration;
 
 use admin_server::Server;
+use evenkeel_engine::{Finding, Stage, Step, Verdict};
 use evenkeel_scaler::admin::api;
 use evenkeel_scaler::cli::explain::client::AdminClient;
 use evenkeel_scaler::cli::explain::{TargetName, Wanted, explain, render};
@@ -165,7 +166,19 @@ async fn explain_says_why_there_is_no_answer() {
     let now = server.clock.now();
     let dark = decisions::spec("shop", "dark", 1);
     let target = server.targets.register(dark, now).unwrap();
-    target.publish(decisions::unreachable(now, now));
+    let mut published = decisions::unreachable(now, now);
+    let why = "topic orders has never been read (unreachable)";
+    published.decision.trail = vec![Step {
+        stage: Stage::Observed,
+        before: 0,
+        after: 0,
+        why: why.to_owned(),
+    }];
+    published.decision.findings = vec![Finding {
+        verdict: Verdict::Stale,
+        why: why.to_owned(),
+    }];
+    target.publish(published);
     let detail = detail_at_two_seconds(&server, "dark").await;
     expect![[r#"
         shop/dark: evenkeel returns UNAVAILABLE, KEDA keeps the current replicas: unreachable (Stale).
@@ -174,6 +187,9 @@ async fn explain_says_why_there_is_no_answer() {
 
         What is wrong
           No connection to broker-1:9092: connection refused. Check bootstrapServers.
+
+        Also
+          Stale: topic orders has never been read (unreachable)
 
         Notes
           version is accepted and ignored: versions are negotiated.

@@ -121,7 +121,7 @@ function draw() {
   section("calendar", "Known ahead", ahead.sentences(detail), sentences);
   ahead.draw(byId("day"), detail);
   drawCharts();
-  section("trail", "How it came to that", decision?.trail, trail);
+  section("trail", "How it came to that", decision?.unknown_cause ? null : decision?.trail, trail);
   section("findings", "Also", decision?.findings.map((finding) => `${finding.verdict}: ${finding.why}`), sentences);
   section("figures", "Figures", decision && !decision.unknown_cause ? figuresOf(detail) : null, pairs);
   section("source", "Source", sourceOf(detail), pairs);

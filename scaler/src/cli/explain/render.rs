@@ -200,7 +200,8 @@ pub fn dash() -> String {
 
 /// How it came to a decision, what else is true, and the figures.
 fn made_of(text: &mut String, decision: &DecisionView) {
-    if !decision.trail.is_empty() {
+    // Without an answer there are no counts, and why is among the findings.
+    if !decision.trail.is_empty() && decision.unknown_cause.is_none() {
         line(text, "\nHow it came to that");
         for step in &decision.trail {
             line(text, &stage(step));
