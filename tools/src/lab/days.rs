@@ -17,7 +17,7 @@ use crate::demo::programs::io;
 use crate::demo::{DemoError, process};
 
 /// Days that had the load.
-pub const DAYS: u64 = 8;
+const DAYS: u64 = 8;
 
 /// What it takes at most until everything runs and the first replicas are there.
 const PREPARATION: Duration = Duration::from_secs(300);
