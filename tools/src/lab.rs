@@ -4,9 +4,9 @@
 //! No figure is decided here and nothing of `make test` needs it: a lab is not part of this project. The
 //! parts know nothing of each other's purpose: [`cluster`] starts the lab and talks to its API server,
 //! [`site`] adds Kafka, Prometheus and the scaler, [`workload`] is a Deployment of consumers that can be
-//! followed, [`policies`] are the ScaledObjects that compete, [`days`] is a Prometheus that knows earlier days. [`scenario`] says what happens in a run,
-//! [`trial`] plays it for one policy, [`figures`] works out what it came to and [`document`] writes that
-//! down. [`scalers`] are several replicas of the scaler behind one name, [`release`] is the chart that helm
+//! followed, [`policies`] are the ScaledObjects that compete, [`days`] is a Prometheus that knows earlier
+//! days. [`scenario`] says what happens in a run, [`trial`] plays it for one policy, [`figures`] works out
+//! what it came to and [`document`] writes that down. [`scalers`] are several replicas of the scaler behind one name, [`release`] is the chart that helm
 //! installs, and [`probes`] see who of them answers.
 
 pub mod cluster;
