@@ -6,8 +6,8 @@
 //! [`site`] adds Kafka, Prometheus and the scaler, [`workload`] is a Deployment of consumers that can be
 //! followed, [`policies`] are the ScaledObjects that compete, [`days`] is a Prometheus that knows earlier
 //! days. [`scenario`] says what happens in a run, [`trial`] plays it for one policy, [`figures`] works out
-//! what it came to and [`document`] writes that down. [`scalers`] are several replicas of the scaler behind one name, [`release`] is the chart that helm
-//! installs, and [`probes`] see who of them answers.
+//! what it came to and [`document`] writes that down. [`scalers`] are several replicas of the scaler behind
+//! one name, [`release`] is the chart that helm installs, and [`probes`] see who of them answers.
 
 pub mod cluster;
 pub mod days;

@@ -12,7 +12,9 @@ use evenkeel_engine::Timestamp;
 
 use super::LabError;
 use super::cluster::answer;
+use super::policies::written;
 use super::scenario::Scenario;
+use super::site::SCRAPE_SECONDS;
 use crate::demo::programs::io;
 use crate::demo::{DemoError, process};
 
@@ -21,9 +23,6 @@ const DAYS: u64 = 8;
 
 /// What it takes at most until everything runs and the first replicas are there.
 const PREPARATION: Duration = Duration::from_secs(300);
-
-/// Seconds between two samples.
-const SCRAPE: u64 = 15;
 
 const MINUTE: u64 = 60;
 const DAY: u64 = 86_400;
@@ -65,17 +64,16 @@ pub async fn remember(
 
 /// The counter in OpenMetrics.
 fn samples(scenario: &Scenario, topic: &str, begin: Timestamp, now: Timestamp) -> String {
-    const SERIES: &str = "kafka_server_BrokerTopicMetrics_Count";
-    let mut text = format!("# TYPE {SERIES} gauge\n");
+    let series = written(topic);
+    let mut text = String::new();
     let (begin, now) = (begin.as_millis() / 1_000, now.as_millis() / 1_000);
     let mut records = 0.0;
     let first = begin.saturating_sub(DAYS * DAY + 10 * MINUTE);
     for at in first..now {
         let into_day = (at + (DAYS + 1) * DAY - begin) % DAY;
         records += scenario.rate_at(into_day);
-        if at.is_multiple_of(SCRAPE) {
-            let labels = format!("name=\"MessagesInPerSec\",topic=\"{topic}\"");
-            let _ = writeln!(text, "{SERIES}{{{labels}}} {records} {at}");
+        if at.is_multiple_of(SCRAPE_SECONDS) {
+            let _ = writeln!(text, "{series} {records} {at}");
         }
     }
     text.push_str("# EOF\n");

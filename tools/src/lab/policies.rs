@@ -213,10 +213,12 @@ fn lag(scenario: &Scenario, place: &Place) -> Value {
 
 /// The inbound rate, as the broker counts it.
 fn query(place: &Place) -> String {
-    let topic = place.topic;
-    format!(
-        "sum(rate(kafka_server_BrokerTopicMetrics_Count{{name=\"MessagesInPerSec\",topic=\"{topic}\"}}[1m]))"
-    )
+    format!("sum(rate({}[1m]))", written(place.topic))
+}
+
+/// The broker's own counter of the records that were written to a topic.
+pub(super) fn written(topic: &str) -> String {
+    format!("kafka_server_BrokerTopicMetrics_Count{{name=\"MessagesInPerSec\",topic=\"{topic}\"}}")
 }
 
 fn rate(place: &Place) -> Value {

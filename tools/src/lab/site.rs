@@ -35,7 +35,7 @@ const START_POLL: Duration = Duration::from_millis(100);
 const PROMETHEUS_GRACE: Duration = Duration::from_secs(5);
 
 /// Prometheus' own default is a minute; the runs that are compared with were scraped so.
-const SCRAPE_SECONDS: u32 = 15;
+pub const SCRAPE_SECONDS: u64 = 15;
 
 /// The tool that resets a group's offsets.
 const GROUP_TOOL: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
