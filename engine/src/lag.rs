@@ -59,7 +59,7 @@ pub(crate) struct Lag {
     /// The age of the oldest uncommitted record, where it can be known.
     pub seconds: Option<f64>,
     /// Records of it that ask for nobody: in partitions that are stuck, stalled, owned by nobody or
-    /// excluded by the policy.
+    /// excluded by the policy, and what grew while the owner commits elsewhere only.
     pub excluded_records: u64,
     /// Partitions that have lag or an inbound rate.
     pub busy_partitions: u32,

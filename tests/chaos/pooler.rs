@@ -3,11 +3,11 @@
 //! It is started again when it ends, as a service is: releases up to 1.18 end themselves now and then over
 //! a cancelled query (`bad client state`), which is one fault more for the consumer and none of its own.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use evenkeel_tools::demo::ports;
 use evenkeel_tools::demo::process::bound_command;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -23,9 +23,7 @@ pub struct Pooler {
 impl Pooler {
     /// Before the database at this address.
     pub fn start(database: &str, folder: &Path) -> Self {
-        let free = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-        let port = free.local_addr().expect("its number").port();
-        drop(free);
+        let port = ports::free().expect("a free port").port();
         let address = database.rsplit_once('@').expect("an address").1;
         let (address, _) = address.split_once('/').expect("an address");
         let (host, its_port) = address.split_once(':').expect("an address");

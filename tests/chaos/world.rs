@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use evenkeel_tools::demo::broker::{BrokerOptions, EmbeddedBroker};
+use evenkeel_tools::demo::ports;
 use evenkeel_tools::demo::postgres::EmbeddedPostgres;
 use evenkeel_tools::demo::process::{self, bound_command};
 use serde::Deserialize;
@@ -178,8 +179,7 @@ impl World {
     pub fn add_member(&mut self) {
         self.started += 1;
         let name = format!("member-{}", self.started);
-        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr());
-        let port = free.expect("a free port").port();
+        let port = ports::free().expect("a free port").port();
         let log = self.folder.path().join(format!("{name}.log"));
         let pooled = self.pooler.as_ref().map(Pooler::url);
         let url = pooled.unwrap_or_else(|| self.database.url());

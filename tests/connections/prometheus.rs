@@ -113,7 +113,7 @@ async fn a_real_prometheus_takes_a_password_and_a_client_certificate() {
         "basic_auth_users": {"scaler": HASH},
     });
     let web = write("web.yml", &web.to_string());
-    let address = free_address().await;
+    let address = free_address();
     let mut command = bound_command("prometheus".as_ref());
     let _server = command
         .arg(format!("--config.file={config}"))

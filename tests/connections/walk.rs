@@ -77,8 +77,8 @@ async fn the_page_leads_from_a_broker_with_a_password_to_an_explained_decision()
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let page = std::fs::read_to_string("docs/secured-kafka.md").unwrap();
     let text = commands(&page)
-        .replace("127.0.0.1:9090", &free_address().await.to_string())
-        .replace("127.0.0.1:8080", &free_address().await.to_string());
+        .replace("127.0.0.1:9090", &free_address().to_string())
+        .replace("127.0.0.1:8080", &free_address().to_string());
     let path = [
         programs.as_path(),
         Path::new(env!("CARGO_BIN_EXE_evenkeel")).parent().unwrap(),

@@ -100,7 +100,7 @@ impl World {
                 .collect(),
             upcoming: Arc::from([]),
             foresight: None,
-            data_at: now,
+            data_at: Some(now),
         });
     }
 

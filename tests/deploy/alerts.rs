@@ -92,7 +92,10 @@ fn each_alert_can_be_changed_and_switched_off() {
         },
     }));
     let stale = rule(&groups, "EvenkeelDataStale").unwrap();
-    assert!(stale["expr"].as_str().unwrap().contains("> 120"), "{stale}");
+    assert!(
+        stale["expr"].as_str().unwrap().contains("<= 120"),
+        "{stale}"
+    );
     assert_eq!(stale["for"], "5m");
     assert_eq!(
         stale["labels"],

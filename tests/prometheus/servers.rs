@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
+use evenkeel_tools::demo::ports;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -112,7 +113,7 @@ impl Prometheus {
             "scrape_configs": jobs.collect::<Vec<_>>(),
         });
         std::fs::write(&config, text.to_string()).expect("a config file");
-        let address = free_address().await;
+        let address = free_address();
         let process = Command::new("prometheus")
             .arg(format!("--config.file={}", config.display()))
             .arg(format!(
@@ -223,12 +224,11 @@ pub async fn silent() -> Server {
 
 /// The URL of a port that nobody listens on.
 pub async fn nobody() -> String {
-    format!("http://{}", free_address().await)
+    format!("http://{}", free_address())
 }
 
-async fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    listener.local_addr().expect("an address")
+fn free_address() -> SocketAddr {
+    ports::free().expect("a free port")
 }
 
 /// Polls until `condition` gives something.

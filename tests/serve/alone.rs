@@ -46,7 +46,7 @@ async fn it_starts_says_so_drains_on_sigterm_and_ends_with_0() {
         assert_eq!(serve.get(path).await.0, 200, "{path}");
     }
 
-    let object = scaled_object("orders", &free_address().await.to_string());
+    let object = scaled_object("orders", &free_address().to_string());
     let mut stream = in_time(serve.client().await.stream_is_active(object))
         .await
         .unwrap()
@@ -127,7 +127,7 @@ async fn a_port_in_use_is_named_with_its_setting() {
 async fn without_a_kafka_the_spec_is_answered_and_a_value_is_unavailable_with_a_sentence() {
     let serve = Serve::start("adhocClusters: true").await;
     let mut client = serve.client().await;
-    let address = free_address().await.to_string();
+    let address = free_address().to_string();
     let object = scaled_object("orders", &address);
 
     let spec = in_time(client.get_metric_spec(object.clone()))
@@ -176,8 +176,8 @@ async fn at_debug_every_call_is_logged_with_its_target_code_and_reason() {
 async fn one_cluster_without_a_profile_too_many_is_told_the_limit() {
     let serve = Serve::start("adhocClusters: true\nlimits:\n  adhocClusters: 1").await;
     let mut client = serve.client().await;
-    let first = scaled_object("first", &free_address().await.to_string());
-    let second = scaled_object("second", &free_address().await.to_string());
+    let first = scaled_object("first", &free_address().to_string());
+    let second = scaled_object("second", &free_address().to_string());
     let limit = "which is limits.adhocClusters";
     let refusal = in_time(client.get_metrics(metrics_of(&first)))
         .await

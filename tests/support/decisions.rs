@@ -131,7 +131,7 @@ pub fn rising(at: Timestamp) -> Published {
         problems: Vec::new(),
         upcoming: Arc::from([]),
         foresight: None,
-        data_at: at,
+        data_at: Some(at),
     }
 }
 
@@ -175,7 +175,7 @@ pub fn unreachable(at: Timestamp, data_at: Timestamp) -> Published {
         ],
         upcoming: Arc::from([]),
         foresight: None,
-        data_at,
+        data_at: Some(data_at),
     }
 }
 

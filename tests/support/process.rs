@@ -8,8 +8,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use evenkeel_scaler::grpc::wire::external_scaler_client::ExternalScalerClient;
+use evenkeel_tools::demo::ports;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 
@@ -167,9 +167,8 @@ impl Serve {
 }
 
 /// An address that nobody listens on.
-pub async fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    listener.local_addr().expect("an address")
+pub fn free_address() -> SocketAddr {
+    ports::free().expect("a free port")
 }
 
 /// Fails instead of hanging.

@@ -10,6 +10,7 @@ pub mod broker;
 pub mod driver;
 pub mod load;
 pub mod pods;
+pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod programs;

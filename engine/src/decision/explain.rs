@@ -262,7 +262,7 @@ impl Speaker<'_> {
                 0 => String::new(),
                 excluded => format!(
                     ", {excluded} of them not counted, in partitions that are stuck, stalled, owned by \
-                     nobody or excluded"
+                     nobody or excluded, or whose owner commits elsewhere"
                 ),
             },
             Figure(unheld),

@@ -67,7 +67,7 @@ pub struct TargetSummary {
     pub processing_records_per_second: Option<f64>,
     /// Whether a rebalance episode is going on.
     pub rebalancing: Option<bool>,
-    /// How old the data behind the decision is.
+    /// How old the data behind the decision is; `null` before everything was read once.
     pub data_age_seconds: Option<f64>,
     /// When the decision was made.
     pub decided_at_millis: Option<u64>,
@@ -235,8 +235,8 @@ pub struct PolicyView {
 pub struct DecisionView {
     /// When it was made.
     pub at_millis: u64,
-    /// When the data behind it was read.
-    pub data_at_millis: u64,
+    /// When the data behind it was read; `null` before everything was read once.
+    pub data_at_millis: Option<u64>,
     /// Until when it is answered without a newer one.
     pub valid_until_millis: u64,
     /// The verdict's label.

@@ -113,7 +113,7 @@ const TARGET_GAUGES: [TargetMetric; 19] = [
         name: "evenkeel_target_data_age_seconds",
         help: "Age of the data behind the last decision",
         value: |it| {
-            let data_at = it.published.as_ref()?.data_at;
+            let data_at = it.published.as_ref()?.data_at?;
             Some(views::seconds(it.now.since(data_at)))
         },
     },

@@ -78,7 +78,9 @@ pub fn summary(target: &Target, published: Option<&Published>, now: Timestamp) -
         inbound_records_per_second: known.and_then(|inputs| inputs.inbound_up),
         processing_records_per_second: known.and_then(|inputs| inputs.processing_rate),
         rebalancing: known.map(|inputs| inputs.rebalancing),
-        data_age_seconds: published.map(|published| seconds(now.since(published.data_at))),
+        data_age_seconds: published
+            .and_then(|published| published.data_at)
+            .map(|data_at| seconds(now.since(data_at))),
         decided_at_millis: decision.map(|decision| decision.at.as_millis()),
     }
 }
@@ -158,7 +160,7 @@ pub fn decision(published: &Published) -> DecisionView {
     let decision = &published.decision;
     DecisionView {
         at_millis: decision.at.as_millis(),
-        data_at_millis: published.data_at.as_millis(),
+        data_at_millis: published.data_at.map(Timestamp::as_millis),
         valid_until_millis: decision.valid_until.as_millis(),
         verdict: decision.verdict.label().to_owned(),
         reason: decision.reason.clone(),

@@ -83,8 +83,9 @@ pub struct Published {
     pub upcoming: Arc<[Occurrence]>,
     /// What is expected because it came on earlier days, where a calendar is learned.
     pub foresight: Option<Foresight>,
-    /// When the data behind it was read; stands still while sources are unknown.
-    pub data_at: Timestamp,
+    /// When the data behind it was read; stands still while sources are unknown. Nothing before
+    /// everything was read once.
+    pub data_at: Option<Timestamp>,
 }
 
 /// One registered target.

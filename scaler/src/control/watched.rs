@@ -53,7 +53,7 @@ pub(super) struct Watched {
     asleep: bool,
     log_ends: LogEnds,
     /// When Kafka last answered everything.
-    data_at: Timestamp,
+    data_at: Option<Timestamp>,
     said: Option<Said>,
     troubles: BTreeSet<Cause>,
     subject: Subject,
@@ -133,7 +133,7 @@ impl Watched {
             cold: true,
             asleep: false,
             log_ends: LogEnds::new(),
-            data_at: now,
+            data_at: None,
             said: None,
             troubles: BTreeSet::new(),
         }
@@ -443,7 +443,7 @@ impl Watched {
             self.log_ends = ends;
         }
         if is_complete(observation) {
-            self.data_at = observation.at;
+            self.data_at = Some(observation.at);
         }
     }
 

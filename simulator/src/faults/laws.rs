@@ -10,7 +10,7 @@ mod data;
 mod limits;
 mod rest;
 
-use evenkeel_engine::{Decision, Desired, Observation, State, Timestamp, Verdict, decide};
+use evenkeel_engine::{Decision, Desired, Observation, Stage, State, Timestamp, Verdict, decide};
 use fastrand::Rng;
 
 use super::bend::Bent;
@@ -47,7 +47,7 @@ pub(super) struct Tick<'a> {
     pub sampled: bool,
     /// The state before was empty.
     pub restarted: bool,
-    /// The clock says what it has said before.
+    /// The clock has gone back, and is not yet where it was.
     pub clock_behind: bool,
     pub samples: &'a mut Rng,
     pub checks: &'a mut [u64; LAWS],
@@ -61,6 +61,8 @@ pub(super) struct Record {
     pub desired: Desired,
     /// Members stand still with lag.
     stalled: bool,
+    /// What the rate alone needs.
+    by_rate: Option<u32>,
     /// Over the bytes of the whole decision.
     print: u64,
 }
@@ -210,6 +212,9 @@ impl Record {
             second,
             desired: decision.desired,
             stalled: says(decision, Verdict::MembersStalled),
+            by_rate: (decision.trail.iter())
+                .find(|step| step.stage == Stage::Rate)
+                .map(|step| step.after),
             print,
         }
     }
@@ -222,6 +227,10 @@ fn print(decision: &Decision) -> u64 {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
+
+/// Within so many seconds members that commit nothing are seen to stall: a minute, or three commit
+/// intervals of up to 20 s, the commit before it and some polls.
+const STALL_SEEN: u64 = 120;
 
 /// Two runs, decision by decision.
 pub(super) struct Compared {
@@ -248,7 +257,8 @@ pub(super) fn same_twice(one: &[Record], other: &[Record]) -> Compared {
 
 /// Law 8: while one partition is poison at a constant load, every decision is that of the same run
 /// without it. Only where its owner owns nothing else (its members then hold lag and commit nothing)
-/// nothing is lowered, so that more may stand than in the other run.
+/// nothing is lowered, so that more may stand than in the other run; and in the minute before that is
+/// seen, its lag may ask for what the rate alone needs.
 pub(super) fn same_without_poison(
     plan: &Plan,
     poisoned: &[Record],
@@ -259,11 +269,18 @@ pub(super) fn same_without_poison(
         .zip(healthy)
         .filter(|(one, _)| plan.scenario.workload.troubles(one.second).next().is_some())
         .collect();
-    let mut stalled = false;
+    let seen_at = during.iter().find(|(one, _)| one.stalled);
+    let seen_at = seen_at.map(|(one, _)| one.second);
+    let from = during.first().map_or(0, |(one, _)| one.second);
+    let soon = seen_at.filter(|seen| seen - from <= STALL_SEEN);
+    let mut stalled = soon.is_some();
     let mut highest = None;
     let differs = during.iter().find(|(one, other)| {
         stalled |= one.stalled;
         highest = highest.max(replicas(other));
+        if soon.is_some_and(|seen| one.second < seen) {
+            highest = highest.max(one.by_rate);
+        }
         let same = one.desired == other.desired;
         let kept = stalled && replicas(one) >= replicas(other) && replicas(one) <= highest;
         !same && !kept

@@ -183,7 +183,7 @@ impl Watch {
         let state = std::mem::take(&mut self.state);
         let (state, decision) = decide(&self.plan.policy, state, &observation, now);
         self.state = state;
-        let clock_behind = now <= self.newest;
+        let clock_behind = now < self.newest;
         self.newest = self.newest.max(now);
         let mut tick = Tick {
             plan: &self.plan,

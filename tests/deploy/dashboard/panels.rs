@@ -451,15 +451,21 @@ const ITSELF: &[Panel] = &[
     },
     Panel {
         title: "Kafka requests",
-        description: "Of this evenkeel to all brokers, by api and result.",
+        description: "Of this evenkeel to all brokers, by api and result, and the connections it tried to open.",
         unit: "reqps",
         shape: Shape::Lines,
         width: 6,
         height: 6,
-        queries: &[(
-            r#"sum by (api, result) (rate(evenkeel_kafka_requests_total[$__rate_interval]))"#,
-            "{{api}} {{result}}",
-        )],
+        queries: &[
+            (
+                r#"sum by (api, result) (rate(evenkeel_kafka_requests_total[$__rate_interval]))"#,
+                "{{api}} {{result}}",
+            ),
+            (
+                r#"sum by (result) (rate(evenkeel_kafka_connections_total[$__rate_interval]))"#,
+                "connection {{result}}",
+            ),
+        ],
     },
     Panel {
         title: "gRPC calls",

@@ -106,7 +106,7 @@ impl Run {
             .expect("the topic is made");
         let serve = Serve::start("poll: {interval: 500ms}").await;
         let cluster = fake(Router::new().route("/metrics", get(async || CLUSTER))).await;
-        let consumers = [free_address().await, free_address().await];
+        let consumers = [free_address(), free_address()];
         let pod = |address, hash: &str| Scrape {
             address,
             labels: vec![

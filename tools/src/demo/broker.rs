@@ -16,7 +16,6 @@ pub mod topics;
 
 use std::ffi::OsStr;
 use std::io::IsTerminal as _;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
@@ -29,7 +28,7 @@ use node::{Node, NodePorts};
 use runtime::Runtime;
 use topics::TopicAdmin;
 
-use crate::demo::process;
+use crate::demo::{ports, process};
 
 /// How often a start is tried with other ports when another program takes one of ours between the
 /// moment we found it free and the moment Java binds it.
@@ -502,7 +501,7 @@ fn node_id_of(index: usize) -> i32 {
 fn free_ports(count: usize, options: &BrokerOptions) -> Result<Vec<NodePorts>, BrokerError> {
     let mut held = Vec::new();
     let mut one = || -> Result<u16, BrokerError> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(io_error("finding a port"))?;
+        let listener = ports::hold().map_err(io_error("finding a port"))?;
         let port = listener
             .local_addr()
             .map_err(io_error("finding a port"))?

@@ -5,7 +5,6 @@
 //! user `postgres` for it. Not for production data: a crash of the machine may lose what it holds.
 //! What is in it is asked through `psql`, so that the scaler links no database client.
 
-use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -14,7 +13,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use super::process;
+use super::{ports, process};
 
 /// How long a start may take, on a machine that compiles beside it.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -107,7 +106,7 @@ impl EmbeddedPostgres {
         };
         let mut attempt = 1;
         loop {
-            server.port = free_port()?;
+            server.port = ports::free().map_err(io("finding a port"))?.port();
             match server.restart().await {
                 Err(PostgresError::Failed { output, .. })
                     if output.contains("Address already in use") && attempt < PORT_ATTEMPTS =>
@@ -274,12 +273,6 @@ async fn said(program: &'static str, mut command: Command) -> Result<String, Pos
         program,
         output: process::tail(&text, LOG_TAIL_LINES),
     })
-}
-
-fn free_port() -> Result<u16, PostgresError> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(io("finding a port"))?;
-    let address = listener.local_addr().map_err(io("finding a port"))?;
-    Ok(address.port())
 }
 
 /// Names what was being done in an error of the operating system.

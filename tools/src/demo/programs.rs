@@ -18,7 +18,7 @@ use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
 
 use super::load::Load;
-use super::{DemoError, process};
+use super::{DemoError, ports, process};
 
 /// How long the producer may take to send what it still holds.
 const FLUSH_GRACE: Duration = Duration::from_secs(25);
@@ -350,8 +350,8 @@ fn ended(program: &'static str, log: &Path) -> DemoError {
 
 /// Two addresses that were free a moment ago.
 fn free_addresses() -> Result<[SocketAddr; 2], DemoError> {
-    let bind = || std::net::TcpListener::bind(("127.0.0.1", 0)).map_err(io("finding a port"));
-    let (first, second) = (bind()?, bind()?);
+    let hold = || ports::hold().map_err(io("finding a port"));
+    let (first, second) = (hold()?, hold()?);
     let address =
         |listener: &std::net::TcpListener| listener.local_addr().map_err(io("finding a port"));
     Ok([address(&first)?, address(&second)?])

@@ -21,7 +21,7 @@ use super::scalers::{self, Replica, Scalers};
 use super::scenario::Scenario;
 use crate::demo::broker::{BrokerOptions, EmbeddedBroker, KafkaTools, Progress};
 use crate::demo::programs::{LogFolder, Programs, io};
-use crate::demo::{DemoError, process, settings};
+use crate::demo::{DemoError, ports, process, settings};
 use evenkeel_engine::Timestamp;
 use evenkeel_scaler::clock::Clock;
 
@@ -33,9 +33,6 @@ const START_POLL: Duration = Duration::from_millis(100);
 
 /// How long Prometheus may take to end.
 const PROMETHEUS_GRACE: Duration = Duration::from_secs(5);
-
-/// Prometheus' own default is a minute; the runs that are compared with were scraped so.
-pub const SCRAPE_SECONDS: u64 = 15;
 
 /// The tool that resets a group's offsets.
 const GROUP_TOOL: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
@@ -216,15 +213,14 @@ impl Prometheus {
         })?;
         let config = folder.join("prometheus.yml");
         let text = serde_json::json!({
-            "global": {"scrape_interval": format!("{SCRAPE_SECONDS}s")},
+            "global": {"scrape_interval": format!("{}s", days::SCRAPE_SECONDS)},
             "scrape_configs": [{
                 "job_name": "kafka",
                 "static_configs": [{"targets": [format!("127.0.0.1:{target}")]}],
             }],
         });
         std::fs::write(&config, text.to_string()).map_err(io("configuring Prometheus"))?;
-        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr());
-        let address = free.map_err(io("finding a port"))?;
+        let address = ports::free().map_err(io("finding a port"))?;
         let child = process::bound_command(&program)
             .arg(format!("--config.file={}", config.display()))
             .arg(format!(

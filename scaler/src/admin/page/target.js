@@ -46,7 +46,8 @@ function lead({ target, decision }) {
 
 function freshness({ target, decision, now_millis }) {
   if (!decision) return "";
-  const decided = `Decided ${span((now_millis - decision.at_millis) / 1000)} ago from data ${span(target.data_age_seconds)} old`;
+  const data = known(target.data_age_seconds) ? `from data ${span(target.data_age_seconds)} old` : "before everything was read once";
+  const decided = `Decided ${span((now_millis - decision.at_millis) / 1000)} ago ${data}`;
   const left = (decision.valid_until_millis - now_millis) / 1000;
   if (decision.unknown_cause) return decided + ".";
   return left >= 0 ? `${decided}; stands for ${span(left)} without newer data.` : `${decided}; too old since ${span(-left)}.`;

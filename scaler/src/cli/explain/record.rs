@@ -74,7 +74,7 @@ pub fn replay(file: &Path) -> anyhow::Result<ExitCode> {
         problems: Vec::new(),
         upcoming: Arc::default(),
         foresight: None,
-        data_at: tick.observation.at,
+        data_at: Some(tick.observation.at),
     });
     let title = format!("{}/{}", recording.namespace, recording.name);
     write_out(&render::replayed(&title, answer, &view))?;

@@ -243,7 +243,10 @@ fn lead(text: &mut String, title: &str, detail: &TargetDetail, decision: &Decisi
     line(text, &says(title, answer, decision));
     let now = detail.now_millis;
     let decided = age(millis_between(decision.at_millis, now));
-    let data = target.data_age_seconds.map_or_else(dash, age);
+    let data = target.data_age_seconds.map_or_else(
+        || "before everything was read once".to_owned(),
+        |seconds| format!("from data {} old", age(seconds)),
+    );
     let stands = if decision.unknown_cause.is_some() {
         String::new()
     } else if decision.valid_until_millis >= now {
@@ -256,10 +259,7 @@ fn lead(text: &mut String, title: &str, detail: &TargetDetail, decision: &Decisi
             age(over)
         )
     };
-    line(
-        text,
-        &format!("Decided {decided} ago from data {data} old{stands}."),
-    );
+    line(text, &format!("Decided {decided} ago {data}{stands}."));
 }
 
 fn stage(step: &StepView) -> String {

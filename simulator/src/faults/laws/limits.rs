@@ -133,8 +133,9 @@ impl Larger {
 /// Law 3: more records that came, more that wait, or both, in the same observation from the same
 /// state, never lower the recommendation. Whether a scale-up helped, a record is poison, a member
 /// stands still or a rebalance is over is judged by what is processed, and so is what a replica can do:
-/// where that judgement differs, all else is not equal. While a stall is made up for the rate stands,
-/// and records that come to the partitions with less make the busiest replica's share smaller.
+/// where that judgement differs, all else is not equal, and neither where a log has just been made
+/// again or truncated. While a stall is made up for the rate stands, and records that come to the
+/// partitions with less make the busiest replica's share smaller.
 pub(super) fn more_never_lowers(tick: &mut Tick<'_>) {
     let Some(last) = tick.observed_before else {
         return;
@@ -151,6 +152,14 @@ pub(super) fn more_never_lowers(tick: &mut Tick<'_>) {
     ) else {
         return;
     };
+    // A log that has ended later is another one; with more records it may end where the first did.
+    let went_back = ends(last).zip(ends(tick.observation)).any(|(last, now)| {
+        let ends = last.zip(now);
+        ends.is_some_and(|(last, now)| now < last)
+    });
+    if went_back {
+        return;
+    }
     let most = whole(tick.plan.scenario.world.capacity * 10.0);
     let amount = tick.samples.u64(1..=most.max(1));
     let one_in = *tick.samples.choice(&[1, 3, 20]).unwrap_or(&1);
@@ -196,6 +205,15 @@ pub(super) fn more_never_lowers(tick: &mut Tick<'_>) {
             )
         });
     }
+}
+
+/// Where each log of the known topics ends, in order.
+fn ends(observation: &Observation) -> impl Iterator<Item = Option<u64>> {
+    let topics = observation.topics.iter();
+    let partitions = topics.filter_map(|topic| topic.partitions.known());
+    partitions
+        .flatten()
+        .map(|partition| partition.log.known().map(|log| log.end))
 }
 
 /// The same observation with commits less far, though never back to where they were before: that

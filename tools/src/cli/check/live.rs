@@ -75,10 +75,7 @@ fn of_workload(workload: &Value, object: &Value, report: &mut Report) {
             || "its pods are not made: a quota, or an admission rule".to_owned(),
             |condition| condition.says,
         );
-        report.error(
-            1,
-            format!("{asked} replicas are asked for, {exist} pods exist: {why}"),
-        );
+        report.error(1, format!("{exist} of {asked} replicas exist: {why}"));
     }
     // Kinds that tell nothing of ready pods are left alone.
     let tells = text(workload, "/apiVersion").is_some_and(|version| version.starts_with("apps/"));
@@ -86,7 +83,7 @@ fn of_workload(workload: &Value, object: &Value, report: &mut Report) {
     if tells && ready < exist {
         report.warn(
             1,
-            format!("{exist} pods exist, {ready} are ready: kubectl describe pods says why"),
+            format!("{ready} of {exist} pods are ready: kubectl describe pods says why"),
         );
     }
     let most = object
@@ -96,7 +93,7 @@ fn of_workload(workload: &Value, object: &Value, report: &mut Report) {
     if asked >= most {
         report.warn(
             1,
-            format!("{asked} replicas, which is maxReplicaCount: no more can come"),
+            format!("at its maxReplicaCount, {asked}: no more can come"),
         );
     }
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use tokio::process::Child;
 use tokio::time::Instant;
 
@@ -214,7 +215,8 @@ impl Node {
         }
     }
 
-    /// Waits until the broker answers and sees `brokers` brokers.
+    /// Waits until the broker answers, sees `brokers` brokers and listens on every port: it answers
+    /// on its first one before it has tried the others, and ends where one of them is taken.
     pub(super) async fn wait_ready(&mut self, brokers: usize) -> Result<(), BrokerError> {
         let deadline = Instant::now() + READY_TIMEOUT;
         let address = self.address();
@@ -222,6 +224,7 @@ impl Node {
             if let Ok(mut client) = Client::connect(&address).await
                 && let Ok(metadata) = client.metadata(&[]).await
                 && metadata.brokers.len() >= brokers
+                && self.listens().await
             {
                 return Ok(());
             }
@@ -244,6 +247,15 @@ impl Node {
             }
             tokio::time::sleep(READY_POLL).await;
         }
+    }
+
+    async fn listens(&self) -> bool {
+        for (_, port) in &self.ports.listeners {
+            if TcpStream::connect(("127.0.0.1", *port)).await.is_err() {
+                return false;
+            }
+        }
+        true
     }
 
     pub(super) async fn kill(&mut self) {
