@@ -57,8 +57,8 @@ fuzz:  ## Bent frames, requests, answers and configurations, FUZZ_TIMES=100 time
 scoreboard:  ## Every policy on every scenario with 20 seeds: docs/SCOREBOARD.md and docs/scoreboard/
 	@cargo run --locked --release --quiet -p evenkeel-sim --bin scoreboard -- docs
 
-calendar-board:  ## What earlier days are worth, on weeks in real time, with SEEDS=1: docs/calendar-board.md (some minutes a seed)
-	@cargo run --locked --release --quiet -p evenkeel-sim --bin calendar_board -- docs/calendar-board.md $(or $(SEEDS),1)
+calendar-board:  ## What earlier days are worth, on weeks in real time, with SEEDS=20: docs/calendar-board.md (five minutes of a core a seed)
+	@cargo run --locked --release --quiet -p evenkeel-sim --bin calendar_board -- docs/calendar-board.md $(or $(SEEDS),20)
 
 lint:  ## Format, clippy with warnings as errors, docs, licences, advisories, unused dependencies, scripts, Dockerfiles
 	@bash setup/setup.sh

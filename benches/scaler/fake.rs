@@ -29,7 +29,7 @@ pub async fn bench() {
         "requests/min at 5 s",
         "connections",
         "CPU ms/tick",
-        "MB resident",
+        "MiB resident",
     ]);
     for groups in SIZES {
         let mut cluster = Cluster::start(groups).await;

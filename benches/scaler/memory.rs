@@ -22,8 +22,8 @@ pub async fn bench() {
         program.expect("EVENKEEL_PROGRAM names the static program that make static builds");
     let mut rows = table(&[
         "targets x 10 partitions",
-        "MB resident after 20 s",
-        "MB resident with a full history",
+        "MiB resident after 20 s",
+        "MiB resident with a full history",
     ]);
     for groups in SIZES {
         let cluster = Cluster::start(groups).await;

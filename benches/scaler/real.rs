@@ -55,7 +55,7 @@ pub async fn bench() {
         "requests/min at 5 s",
         "by api, a tick",
         "CPU ms/tick",
-        "MB resident",
+        "MiB resident",
     ]);
     let mut made = 0;
     for groups in SIZES {

@@ -63,7 +63,7 @@ pub async fn bench() {
         "requests/broker/tick",
         "connections",
         "CPU ms/tick",
-        "MB resident",
+        "MiB resident",
         "start to first observation, ms: median",
         "worst of 20",
     ]);
