@@ -3,6 +3,7 @@
 //! Every call is bounded and returns when the change can be seen in the metadata (or when nothing is
 //! left to wait for), so that a test may go on at once.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kafka_protocol::error::ResponseError;
@@ -16,9 +17,10 @@ use kafka_protocol::messages::delete_records_request::{
 };
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::{
     AlterPartitionReassignmentsRequest, BrokerId, CreatePartitionsRequest, CreateTopicsRequest,
-    DeleteRecordsRequest, DeleteTopicsRequest, ElectLeadersRequest, TopicName,
+    DeleteRecordsRequest, DeleteTopicsRequest, ElectLeadersRequest, ListOffsetsRequest, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 use tokio::time::Instant;
@@ -31,6 +33,9 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The same for the protocol's own field.
 const CHANGE_TIMEOUT_MS: i32 = 30_000;
+
+/// The timestamp that asks for a log's end.
+const LATEST: i64 = -1;
 
 /// How often the metadata is looked at while a change is not yet to be seen.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -62,7 +67,7 @@ impl TopicAdmin {
         Self { bootstrap_servers }
     }
 
-    /// Makes a topic and waits until every partition has a leader.
+    /// Makes a topic and waits until every partition has a leader that knows it.
     ///
     /// # Errors
     /// When the cluster refuses (it exists already, too few brokers) or does not answer.
@@ -97,7 +102,8 @@ impl TopicAdmin {
         self.wait_until(name, "has a leader in every partition", |places| {
             places.len() == wanted && places.iter().all(|place| place.leader.is_some())
         })
-        .await
+        .await?;
+        self.wait_until_led(name).await
     }
 
     /// Removes a topic and waits until it is gone.
@@ -138,7 +144,8 @@ impl TopicAdmin {
         self.wait_until(name, "has a leader in every partition", |places| {
             places.len() == wanted && places.iter().all(|place| place.leader.is_some())
         })
-        .await
+        .await?;
+        self.wait_until_led(name).await
     }
 
     /// Truncates a partition: every record before `before_offset` is gone (-1: all of them). Returns
@@ -317,6 +324,56 @@ impl TopicAdmin {
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
+    }
+
+    /// The metadata shows a leader a moment before the broker knows that it leads.
+    async fn wait_until_led(&self, name: &str) -> Result<(), BrokerError> {
+        let deadline = Instant::now() + CHANGE_TIMEOUT;
+        loop {
+            let code = self.ask_leaders(name).await?;
+            let too_early = [
+                ResponseError::NotLeaderOrFollower,
+                ResponseError::OffsetNotAvailable,
+            ];
+            let too_early = too_early.map(|error| error.code()).contains(&code);
+            if !too_early || Instant::now() >= deadline {
+                return accepted(&format!("asking the leaders of {name}"), code);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Asks the leader of each partition where its log ends; the first error code.
+    async fn ask_leaders(&self, name: &str) -> Result<i16, BrokerError> {
+        let not_yet = ResponseError::NotLeaderOrFollower.code();
+        let mut by_leader: BTreeMap<String, Vec<ListOffsetsPartition>> = BTreeMap::new();
+        for place in self.describe(name).await? {
+            let Some(leader) = place.leader_address else {
+                return Ok(not_yet);
+            };
+            let partition = ListOffsetsPartition::default()
+                .with_partition_index(place.partition)
+                .with_timestamp(LATEST);
+            by_leader.entry(leader).or_default().push(partition);
+        }
+        for (leader, partitions) in by_leader {
+            let topic = ListOffsetsTopic::default()
+                .with_name(TopicName(text(name)))
+                .with_partitions(partitions);
+            let request = ListOffsetsRequest::default()
+                .with_replica_id(BrokerId(-1))
+                .with_topics(vec![topic]);
+            // A broker that has just gone is shown as the leader for a moment, too.
+            let Ok(mut client) = Client::connect(&leader).await else {
+                return Ok(not_yet);
+            };
+            let answer = client.send(&request).await?;
+            let mut partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+            if let Some(wrong) = partitions.find(|partition| partition.error_code != 0) {
+                return Ok(wrong.error_code);
+            }
+        }
+        Ok(0)
     }
 
     async fn connect(&self) -> Result<Client, BrokerError> {
