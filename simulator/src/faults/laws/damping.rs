@@ -130,7 +130,10 @@ impl Doubled {
             && 2.0 * even / elapsed < capacity * 0.8;
         let most = tick.most(u32::try_from(arrived.len()).unwrap_or(u32::MAX));
         let needed = 2.0 * new as f64 / elapsed / capacity;
-        if !no_hot || before >= most || needed <= f64::from(before) * 1.05 {
+        // The HPA takes a little more for the same.
+        let tolerated = (tick.plan.kubernetes).map_or(0.0, |scaling| scaling.tolerance_up);
+        let is_most = f64::from(most) <= f64::from(before) * (1.0 + tolerated);
+        if !no_hot || is_most || needed <= f64::from(before) * 1.05 {
             return;
         }
         let mut more = arrived.into_iter();
