@@ -98,12 +98,7 @@ impl TopicAdmin {
         for topic in &answer.topics {
             accepted(&format!("creating topic {name}"), topic.error_code)?;
         }
-        let wanted = usize::try_from(partitions).unwrap_or(0);
-        self.wait_until(name, "has a leader in every partition", |places| {
-            places.len() == wanted && places.iter().all(|place| place.leader.is_some())
-        })
-        .await?;
-        self.wait_until_led(name).await
+        self.wait_until_led(name, partitions).await
     }
 
     /// Removes a topic and waits until it is gone.
@@ -140,12 +135,7 @@ impl TopicAdmin {
         for topic in &answer.results {
             accepted(&format!("adding partitions to {name}"), topic.error_code)?;
         }
-        let wanted = usize::try_from(total).unwrap_or(0);
-        self.wait_until(name, "has a leader in every partition", |places| {
-            places.len() == wanted && places.iter().all(|place| place.leader.is_some())
-        })
-        .await?;
-        self.wait_until_led(name).await
+        self.wait_until_led(name, total).await
     }
 
     /// Truncates a partition: every record before `before_offset` is gone (-1: all of them). Returns
@@ -326,11 +316,12 @@ impl TopicAdmin {
         }
     }
 
-    /// The metadata shows a leader a moment before the broker knows that it leads.
-    async fn wait_until_led(&self, name: &str) -> Result<(), BrokerError> {
+    /// Waits until all `partitions` have a leader that answers: the metadata shows one a moment before
+    /// the broker knows that it leads.
+    async fn wait_until_led(&self, name: &str, partitions: i32) -> Result<(), BrokerError> {
         let deadline = Instant::now() + CHANGE_TIMEOUT;
         loop {
-            let code = self.ask_leaders(name).await?;
+            let code = self.ask_leaders(name, partitions).await?;
             let too_early = [
                 ResponseError::NotLeaderOrFollower,
                 ResponseError::OffsetNotAvailable,
@@ -343,11 +334,15 @@ impl TopicAdmin {
         }
     }
 
-    /// Asks the leader of each partition where its log ends; the first error code.
-    async fn ask_leaders(&self, name: &str) -> Result<i16, BrokerError> {
+    /// Asks the leader of each of the `partitions` where its log ends; the first error code.
+    async fn ask_leaders(&self, name: &str, partitions: i32) -> Result<i16, BrokerError> {
         let not_yet = ResponseError::NotLeaderOrFollower.code();
+        let places = self.describe(name).await?;
+        if i32::try_from(places.len()) != Ok(partitions) {
+            return Ok(not_yet);
+        }
         let mut by_leader: BTreeMap<String, Vec<ListOffsetsPartition>> = BTreeMap::new();
-        for place in self.describe(name).await? {
+        for place in places {
             let Some(leader) = place.leader_address else {
                 return Ok(not_yet);
             };
