@@ -145,6 +145,11 @@ impl Partitions {
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
+    /// Whether the partitions of every topic are known.
+    pub fn are_all_listed(&self) -> bool {
+        self.topics.iter().all(|topic| topic.known)
+    }
+
     /// All partitions, in the order of topics and numbers.
     pub fn iter(&self) -> impl Iterator<Item = &PartitionMemory> {
         self.topics.iter().flat_map(|topic| &topic.partitions)

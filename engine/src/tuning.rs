@@ -40,6 +40,10 @@ pub struct Tuning {
     /// A rise is one over four spans of this length, two polls each: shorter ones scatter, longer ones
     /// see it when half a start is gone. 0 follows no rise.
     pub trend_span: Duration,
+    /// How far beyond a start a rise is followed where rises have come, as a share of the start: what is
+    /// asked for next comes a sync of the HPA, a start and a rebalance later still. Less where fewer of
+    /// them have come, twice over: the start's own gain counts less by that too.
+    pub trend_beyond: f64,
     /// How long records may be made to wait by a rise that can be foreseen, for each replica that the
     /// next useful count has beyond one more: a single one is asked for at once, and 12 more (24
     /// partitions on 12) only where it is sure to be worth them.
@@ -134,6 +138,7 @@ impl Default for Tuning {
             stall_memory: Duration::from_secs(40),
             surge_lead: 1.0,
             trend_span: Duration::from_secs(4),
+            trend_beyond: 0.5,
             wait_a_replica: Duration::from_secs(2),
             share_shift: 1.5,
             even_share: 0.07,

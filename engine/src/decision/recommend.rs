@@ -117,14 +117,13 @@ pub(super) fn recommend(
     } else {
         down(policy, state, picture, (base, lower, capacity), now)
     };
-    // A part that cannot be read must not make the target look smaller than it is.
-    let whole = if picture.whole { 0 } else { base };
+    let stays = stays(policy, state, picture, base);
     let least = fewest(policy, picture);
     let bounded = |replicas: u32| {
         replicas
             .min(most)
             .max(least)
-            .max(whole.min(policy.max_replicas.unwrap_or(whole)))
+            .max(stays)
             .min(scaled_to(picture))
     };
     let floor = ahead::floor(policy, state, picture, capacity);
@@ -262,6 +261,18 @@ fn most(policy: &Policy, picture: &Picture) -> u32 {
         asked
     } else {
         asked.min(picture.partitions)
+    }
+}
+
+/// What stays because a part cannot be read, which must not make the target look smaller than it is: its
+/// partitions are a bound only where every topic's are known.
+fn stays(policy: &Policy, state: &State, picture: &Picture, base: u32) -> u32 {
+    if picture.whole {
+        0
+    } else if state.partitions.are_all_listed() {
+        base.min(most(policy, picture))
+    } else {
+        base.min(policy.max_replicas.unwrap_or(base))
     }
 }
 

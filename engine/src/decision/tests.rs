@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::world::{World, policy, replicas};
-use crate::{Decision, Policy, Verdict};
+use crate::{Cause, Decision, Observation, Policy, Reading, TopicObservation, Verdict};
 
 fn story(world: &World) -> String {
     let mut story = String::new();
@@ -227,4 +227,28 @@ fn a_scaler_that_takes_over_goes_on_from_what_the_leader_asked_for() {
     world.minutes(10);
     let last = world.poll();
     assert_eq!(replicas(&last), 12, "{}", story(&world));
+}
+
+#[test]
+fn partitions_bound_what_stays_where_all_of_them_are_known() {
+    // 60 replicas, as Kubernetes may say, of a topic with 24 partitions.
+    let first = |bend: fn(&mut Observation)| {
+        let mut world = World::new(policy(), vec![10.0; 24], 60);
+        replicas(&world.poll_with(bend))
+    };
+    let no_commit = |observation: &mut Observation| {
+        if let Some(Reading::Known(partitions)) =
+            observation.topics.first_mut().map(|topic| &mut topic.partitions)
+        {
+            partitions[0].committed = Reading::Unknown(Cause::Refused);
+        }
+    };
+    assert_eq!(first(no_commit), 24);
+    let no_partitions = |observation: &mut Observation| {
+        observation.topics.push(TopicObservation {
+            name: "unlisted".to_owned(),
+            partitions: Reading::Unknown(Cause::Refused),
+        });
+    };
+    assert_eq!(first(no_partitions), 60);
 }

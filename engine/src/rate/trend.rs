@@ -1,7 +1,8 @@
-//! Where a rising rate will be when a replica that is asked for now works.
+//! Where a rising rate will be when a replica that is asked for now works, and half a start later.
 //!
 //! The intuition: a load that opens over minutes outruns every count that is sized by the rate of now,
-//! one start after the other. Four spans of time in a row tell a rise from a step and from scatter: in
+//! one start after the other; and what is enough only until the new replicas are there takes one more
+//! step at once. Four spans of time in a row tell a rise from a step and from scatter: in
 //! a rise each of them lies above the one before. How far ahead a rise may be followed is learned from
 //! the target itself: what each expectation came to is held against it, so that a load whose rises soon
 //! turn is followed less and less, and one that opens every morning in full.
@@ -51,7 +52,7 @@ struct Expected {
 /// A rise and what it leads to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Rise {
-    /// Records per second when a replica that is asked for now works.
+    /// Records per second as far ahead as the rise is followed.
     pub ahead: f64,
     /// Records per second that the rate gains in each second until then.
     pub slope: f64,
@@ -81,10 +82,13 @@ impl Trend {
             self.expected = None;
         }
         let slope = slope(rates, span, &policy.tuning)?;
-        let gain = slope * start.as_secs_f64();
+        let beyond = policy.tuning.trend_beyond;
+        let start = start.as_secs_f64();
+        let farthest = start * (1.0 + beyond);
+        let gain = slope * farthest;
         if gain > 0.0 {
             self.expected.get_or_insert(Expected {
-                due: now.plus(start),
+                due: now.plus(Duration::try_from_secs_f64(farthest).unwrap_or(Duration::MAX)),
                 from: newest,
                 to: newest + gain,
             });
@@ -92,9 +96,10 @@ impl Trend {
         // The newest span has its middle half a span back.
         let from = newest + slope * span / 2.0;
         let worth = 1.0 - self.missed;
+        let slope = slope * worth;
         Some(Rise {
-            ahead: from + gain * worth,
-            slope: slope * worth,
+            ahead: from + slope * start * (1.0 + beyond * worth),
+            slope,
         })
     }
 }
@@ -136,13 +141,13 @@ mod tests {
     }
 
     #[test]
-    fn a_steady_rise_leads_as_far_as_a_start_takes() {
+    fn a_steady_rise_leads_as_far_as_a_start_and_a_half_take() {
         // 10 records/s more in each second: 20 more a poll, 40 more records each time.
         let rising: Vec<u64> = (0..9).map(|poll| 2_000 + 40 * poll).collect();
         let rise = once(&rising).unwrap();
         assert_eq!(rise.slope, 10.0);
-        // The last poll's middle lies a second back: 1,160 then, 1,170 now, 600 more in a minute.
-        assert_eq!(rise.ahead, 1_770.0);
+        // The last poll's middle lies a second back: 1,160 then, 1,170 now, 900 more in a minute and a half.
+        assert_eq!(rise.ahead, 2_070.0);
     }
 
     #[test]
