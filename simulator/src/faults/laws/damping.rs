@@ -95,7 +95,7 @@ impl Doubled {
     /// The rate doubles within the last poll, while a rebalance goes on: desired rises in the same
     /// tick, where what is asked for could not carry twice the rate and more is allowed. It has to be
     /// a surge as ALGORITHM has it: three polls that lie above the usual rate by more than 15 %, and
-    /// by more than records scatter.
+    /// by more than records scatter. A target below its activation sleeps on.
     pub fn look(&mut self, tick: &mut Tick<'_>) {
         let arrived = tick
             .observed_before
@@ -107,7 +107,10 @@ impl Doubled {
             self.polls.clear();
             return;
         };
-        if tick.observation.at <= last.at {
+        if tick.clock_behind {
+            self.polls.clear();
+        }
+        if tick.observation.at <= last.at || tick.clock_behind {
             return;
         }
         let new: u64 = arrived.iter().sum();
@@ -142,7 +145,8 @@ impl Doubled {
         });
         let decision = tick.decide_about(&doubled);
         let rises = known(&decision).is_some_and(|(doubled, _)| doubled > before);
-        let holds = rises || makes_up_for_a_stall(&decision);
+        let sleeps = before == 0 && known(&decision) == Some((0, false));
+        let holds = rises || sleeps || makes_up_for_a_stall(&decision);
         tick.check_of(6, holds, Some(&decision), || {
             format!(
                 "the rate doubles during a rebalance, {needed:.1} replicas' worth: {:?} after \
@@ -157,7 +161,6 @@ impl Doubled {
         let policy = &tick.plan.policy;
         let ready = tick.sampled
             && tick.decision.inputs.rebalancing
-            && !tick.clock_behind
             && elapsed > 0.0
             && policy.scale_up_window.is_zero()
             && !policy.limit_to_partitions_with_lag;
