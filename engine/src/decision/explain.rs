@@ -220,7 +220,7 @@ impl Speaker<'_> {
         }
         let witnesses = match inbound.rise {
             Some(rise) => format!(
-                "{witnesses}, {} more in each second: {} when a replica that is asked for now works",
+                "{witnesses}, {} more in each second, followed to {}",
                 Figure(rise.slope),
                 Figure(rise.ahead)
             ),

@@ -237,8 +237,10 @@ fn partitions_bound_what_stays_where_all_of_them_are_known() {
         replicas(&world.poll_with(bend))
     };
     let no_commit = |observation: &mut Observation| {
-        if let Some(Reading::Known(partitions)) =
-            observation.topics.first_mut().map(|topic| &mut topic.partitions)
+        if let Some(Reading::Known(partitions)) = observation
+            .topics
+            .first_mut()
+            .map(|topic| &mut topic.partitions)
         {
             partitions[0].committed = Reading::Unknown(Cause::Refused);
         }

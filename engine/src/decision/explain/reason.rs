@@ -75,8 +75,8 @@ impl Speaker<'_> {
             ),
             Direction::UpForRate => match picture.inbound.rise {
                 Some(rise) => format!(
-                    "{} records/s come in, {} more in each second, which makes {} when a replica that \
-                     is asked for now works",
+                    "{} records/s come in, {} more in each second, which is followed to {}, beyond the \
+                     start of a replica",
                     Known(picture.inbound.up),
                     Figure(rise.slope),
                     Figure(rise.ahead)
