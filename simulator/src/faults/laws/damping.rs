@@ -101,16 +101,13 @@ impl Doubled {
             .observed_before
             .map(|last| arrivals(last, tick.observation));
         let Some((arrived, last)) = arrived
-            .filter(|some| !some.is_empty())
+            .filter(|some| !some.is_empty() && !tick.clock_behind)
             .zip(tick.observed_before)
         else {
             self.polls.clear();
             return;
         };
-        if tick.clock_behind {
-            self.polls.clear();
-        }
-        if tick.observation.at <= last.at || tick.clock_behind {
+        if tick.observation.at <= last.at {
             return;
         }
         let new: u64 = arrived.iter().sum();
