@@ -150,7 +150,7 @@ impl Scenario {
         Self {
             name,
             about: "The published blueprint: 1,000 records/s for 5 min, 5,000 for 10, then 1,000 again. \
-                    10 replicas have caught up when the load begins; the ScaledObject comes a minute later.",
+                    10 replicas have caught up when the load begins; the ScaledObject comes 67 s later.",
             partitions,
             load: vec![
                 level(1_000.0, 300),
@@ -164,7 +164,7 @@ impl Scenario {
             ],
             start: START,
             replicas: 10,
-            apply: Apply::After(Duration::from_secs(60)),
+            apply: Apply::After(between_looks(60)),
             min_replicas: 0,
             max_replicas: 100,
             cooldown: Duration::from_secs(300),
@@ -179,7 +179,7 @@ impl Scenario {
         Self {
             name: "rise",
             about: "From zero to 900 records/s in 5 min, 3 min at 900, then nothing. The group has committed \
-                    before and is asleep; the ScaledObject is there a minute before the load.",
+                    before and is asleep; the ScaledObject is there 67 s before the load.",
             load: vec![ramp(0.0, 900.0, 300), level(900.0, 180), level(0.0, 150)],
             replicas: 0,
             min_replicas: 0,
@@ -191,7 +191,7 @@ impl Scenario {
         Self {
             name: "climb",
             about: "From one replica at rest to 500 records/s in 5 min, 3 min at 500, then nothing. The \
-                    ScaledObject is there a minute before the load.",
+                    ScaledObject is there 67 s before the load.",
             partitions: 24,
             load: vec![ramp(0.0, 500.0, 300), level(500.0, 180), level(0.0, 150)],
             spans: vec![
@@ -201,7 +201,7 @@ impl Scenario {
             ],
             start: START,
             replicas: 1,
-            apply: Apply::Before(Duration::from_secs(60)),
+            apply: Apply::Before(between_looks(60)),
             min_replicas: 1,
             max_replicas: 24,
             cooldown: Duration::from_secs(60),
@@ -216,7 +216,7 @@ impl Scenario {
         Self {
             name: "step",
             about: "300 records/s for 2 min, 900 for 4, then nothing. The group has committed before and is \
-                    asleep; the ScaledObject is there half a minute before the load.",
+                    asleep; the ScaledObject is there 37 s before the load.",
             load: vec![level(300.0, 120), level(900.0, 240), level(0.0, 150)],
             spans: vec![
                 span("at 300/s", 0, 120),
@@ -226,7 +226,7 @@ impl Scenario {
             start: Duration::from_secs(3),
             replicas: 0,
             min_replicas: 0,
-            apply: Apply::Before(Duration::from_secs(30)),
+            apply: Apply::Before(between_looks(30)),
             goal: Goal::SameCounts,
             ..Self::climb()
         }
@@ -237,7 +237,7 @@ impl Scenario {
             name: "surge",
             about: "Nothing for 5 min, 900 records/s at once for 6, then nothing. It came at the same time on \
                     each of the 8 days before, which Prometheus knows. The group has committed before and is \
-                    asleep; the ScaledObject is there 2 min before the first of these minutes.",
+                    asleep; the ScaledObject is there 127 s before the first of these minutes.",
             load: vec![level(0.0, 300), level(900.0, 360), level(0.0, 300)],
             spans: vec![
                 span("before it", 0, 300),
@@ -246,7 +246,7 @@ impl Scenario {
             ],
             replicas: 0,
             min_replicas: 0,
-            apply: Apply::Before(Duration::from_secs(120)),
+            apply: Apply::Before(between_looks(120)),
             came_before: true,
             goal: Goal::ReadyBefore,
             ..Self::climb()
@@ -297,6 +297,12 @@ impl Scenario {
         }
         0.0
     }
+}
+
+/// `seconds` and half of the HPA's 15 s. The HPA looks from the ScaledObject on, and loads change at multiples
+/// of 15 s: without it each change came in the very second of a look, when no answer can know of it.
+const fn between_looks(seconds: u64) -> Duration {
+    Duration::from_secs(seconds + 7)
 }
 
 fn level(rate: f64, seconds: u64) -> Stretch {
