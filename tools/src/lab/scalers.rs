@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use evenkeel_scaler::admin::api::TargetDetail;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::net::UdpSocket;
 use tokio::process::Child;
 use tokio::time::Instant;
@@ -39,7 +39,7 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 const END_WITHIN: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(100);
 /// The name that the scalers have.
-const NAME: &str = "evenkeel.lab";
+pub const NAME: &str = "evenkeel.lab";
 
 /// Gives the chart's rights, as they are rendered in `manifests`, and writes their kubeconfig to `path`.
 ///
@@ -117,6 +117,8 @@ pub struct Scalers {
     names: Names,
     /// The address of a Prometheus that targets may use.
     pub prometheus: Option<String>,
+    /// What else those that start are told of the port for KEDA.
+    pub grpc: Map<String, Value>,
     /// Those that run.
     pub replicas: Vec<Replica>,
 }
@@ -199,6 +201,7 @@ impl Scalers {
             last: 1,
             names: Names::start().await?,
             prometheus: None,
+            grpc: Map::new(),
             replicas: Vec::new(),
         })
     }
@@ -219,8 +222,10 @@ impl Scalers {
         let host = Ipv4Addr::new(127, 0, 0, number);
         let [grpc, admin] = self.ports.map(|port| SocketAddr::from((host, port)));
         let servers: Vec<&str> = self.bootstrap_servers.split(',').collect();
+        let mut port = self.grpc.clone();
+        port.insert("listen".to_owned(), json!(grpc));
         let mut settings = json!({
-            "grpc": {"listen": grpc}, "admin": {"listen": admin},
+            "grpc": port, "admin": {"listen": admin},
             "clusters": {"lab": {"bootstrapServers": servers}},
         });
         if let (Some(url), Some(settings)) = (&self.prometheus, settings.as_object_mut()) {

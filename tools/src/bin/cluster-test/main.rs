@@ -10,6 +10,8 @@ mod faults;
 mod life;
 mod many;
 mod rights;
+mod secured;
+mod triggers;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -61,7 +63,7 @@ struct Args {
     /// Which steps, by blanks, in this order
     #[arg(
         long,
-        default_value = "step kill stop roll restart outage rights life many"
+        default_value = "step wrong move tls kill stop roll restart outage rights life many"
     )]
     steps: String,
 
@@ -204,7 +206,8 @@ impl Test {
     async fn play(&mut self) -> anyhow::Result<()> {
         let steps = self.args.steps.clone();
         let all = [
-            "step", "kill", "stop", "roll", "restart", "outage", "rights", "life", "many",
+            "step", "wrong", "move", "tls", "kill", "stop", "roll", "restart", "outage", "rights",
+            "life", "many",
         ];
         let chosen: Vec<&str> = steps.split_whitespace().collect();
         if let Some(unknown) = chosen.iter().find(|step| !all.contains(step)) {
@@ -218,6 +221,9 @@ impl Test {
             self.say(step);
             match *step {
                 "step" => alone = Some(self.step_alone().await?),
+                "wrong" => self.wrong().await?,
+                "move" => self.moved().await?,
+                "tls" => self.secured().await?,
                 "kill" => self.kill().await?,
                 "stop" => self.stop_and_go_on().await?,
                 "roll" => self.roll(alone.as_ref()).await?,
