@@ -351,11 +351,7 @@ impl Test {
         count: i64,
         capacity: Option<f64>,
     ) -> anyhow::Result<()> {
-        let asked = self.asked_since(from);
-        let is_same = asked.iter().all(|asked| i64::from(*asked) == count);
-        let title = format!("{what}: replicas asked for");
-        self.report
-            .add(&title, "unchanged", &format!("{asked:?}"), is_same, true);
+        self.stays(what, from, count);
         let answered = probes::counts(&self.probes.since(from));
         let title = format!("{what}: counts that were answered");
         self.report.add(
@@ -369,6 +365,15 @@ impl Test {
             Some(capacity) => self.keeps_capacity(what, capacity).await,
             None => Ok(()),
         }
+    }
+
+    /// That the Deployment was asked for `count` replicas throughout.
+    pub(super) fn stays(&mut self, what: &str, from: Timestamp, count: i64) {
+        let asked = self.asked_since(from);
+        let is_same = asked.iter().all(|asked| i64::from(*asked) == count);
+        let title = format!("{what}: replicas asked for");
+        self.report
+            .add(&title, "unchanged", &format!("{asked:?}"), is_same, true);
     }
 
     async fn keeps_capacity(&mut self, what: &str, before: f64) -> anyhow::Result<()> {

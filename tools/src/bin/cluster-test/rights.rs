@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::{NAME, NAMESPACE, Test, scalers};
@@ -84,7 +85,7 @@ impl Test {
         for missing in &ALL {
             self.without(missing).await?;
         }
-        self.limit("24").await?;
+        self.limit(24).await?;
         scalers::grant(&self.lab, &self.manifests).await?;
         self.end_scalers().await;
         for _ in 0..2 {
@@ -101,7 +102,7 @@ impl Test {
             self.lab.ask(&delete).await?;
         }
         if missing.resource == "events" {
-            self.limit("6").await?;
+            self.limit(6).await?;
         }
         let remove = format!(r#"[{{"op":"remove","path":"/rules/{}"}}]"#, missing.rule);
         let mut patch = vec!["patch"];
@@ -161,20 +162,10 @@ impl Test {
         Ok(said.iter().find(names).map(|line| line.replace('|', "/")))
     }
 
-    async fn limit(&self, replicas: &str) -> anyhow::Result<()> {
-        let patch = format!(r#"{{"spec":{{"maxReplicaCount":{replicas}}}}}"#);
-        let object = [
-            "patch",
-            "scaledobject",
-            NAME,
-            "-n",
-            NAMESPACE,
-            "--type=merge",
-            "-p",
-            &patch,
-        ];
-        self.lab.ask(&object).await?;
-        Ok(())
+    async fn limit(&self, replicas: u32) -> anyhow::Result<()> {
+        let path = "/spec/maxReplicaCount";
+        self.edit(&json!([{"op": "replace", "path": path, "value": replicas}]))
+            .await
     }
 
     pub(super) async fn end_scalers(&mut self) {

@@ -11,7 +11,7 @@ use serde_json::{Map, json};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
-use evenkeel_tools::demo::process;
+use evenkeel_tools::demo::{DemoError, process};
 use evenkeel_tools::lab::cluster::answer;
 use evenkeel_tools::lab::scalers::NAME as HOST;
 use evenkeel_tools::lab::workload::list;
@@ -45,7 +45,7 @@ const LOOK: Duration = Duration::from_millis(250);
 impl Test {
     /// All of it.
     pub(super) async fn secured(&mut self) -> anyhow::Result<()> {
-        self.rest().await?;
+        let (count, _) = self.rest().await?;
         let begun = self.clock.now();
         let folder = self.folder.path().join("tls");
         certificates(&folder).await?;
@@ -91,7 +91,7 @@ impl Test {
         ]))
         .await?;
         self.rest().await?;
-        self.stays(&format!("{WHAT}, on and off again"), begun);
+        self.stays(&format!("{WHAT}, on and off again"), begun, count);
         Ok(())
     }
 
@@ -229,9 +229,8 @@ async fn openssl(folder: &Path, arguments: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn program() -> anyhow::Result<Command> {
+fn program() -> Result<Command, DemoError> {
     let program = process::find_program("openssl");
-    let program =
-        program.ok_or_else(|| anyhow::anyhow!("openssl is missing: apt-get install openssl"))?;
+    let program = program.ok_or(DemoError::MissingProgram { program: "openssl" })?;
     Ok(process::bound_command(&program))
 }
