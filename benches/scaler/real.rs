@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use evenkeel_scaler::grpc::wire::ScaledObjectRef;
+use evenkeel_tools::counters::summed;
 use evenkeel_tools::demo::broker::client::Client;
 use evenkeel_tools::demo::broker::{BrokerOptions, EmbeddedCluster};
 use kafka_protocol::messages::offset_commit_request::{
@@ -170,23 +171,8 @@ async fn requests(cluster: &EmbeddedCluster) -> BTreeMap<String, f64> {
     for broker in 0..BROKERS as usize {
         let port = cluster.jmx_port(broker).expect("the counters are on");
         let text = http_get(&format!("127.0.0.1:{port}"), "/metrics").await;
-        for line in text
-            .lines()
-            .filter(|line| line.starts_with("kafka_requests{"))
-        {
-            let Some(api) = line
-                .split("request=\"")
-                .nth(1)
-                .and_then(|rest| rest.split('"').next())
-            else {
-                continue;
-            };
-            let count: f64 = line
-                .rsplit(' ')
-                .next()
-                .and_then(|count| count.parse().ok())
-                .unwrap();
-            *requests.entry(api.to_owned()).or_default() += count;
+        for (api, count) in summed(&text, "kafka_requests", &["request"]) {
+            *requests.entry(api).or_default() += count;
         }
     }
     assert!(

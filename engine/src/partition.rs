@@ -329,7 +329,26 @@ impl TopicMemory {
             from.push(place);
             self.partitions.push(memory);
         }
+        if from.iter().any(Option::is_some) && from.contains(&None) {
+            self.deal_anew();
+            from.fill(None);
+        }
         self.ends.rearrange(&from);
+    }
+
+    /// Partitions were added: keys go elsewhere, so what each has brought says nothing of what each will.
+    /// The topic as a whole brings what it did.
+    fn deal_anew(&mut self) {
+        let count = self.partitions.len().max(1) as f64;
+        let brought: f64 = self.partitions.iter().map(|it| it.usual_records).sum();
+        let mut slopes: Option<Slopes> = None;
+        for known in self.partitions.iter().filter_map(|it| it.slopes) {
+            slopes.get_or_insert_default().add(known);
+        }
+        for partition in &mut self.partitions {
+            partition.usual_records = brought / count;
+            partition.slopes = slopes.map(|all| all.of_each(count));
+        }
     }
 }
 

@@ -107,6 +107,16 @@ impl Slopes {
         self.slow += other.slow;
     }
 
+    /// What each of so many partitions has of them, dealt evenly.
+    pub fn of_each(self, count: f64) -> Self {
+        Self {
+            fast: self.fast / count,
+            before: self.before / count,
+            short: self.short / count,
+            slow: self.slow / count,
+        }
+    }
+
     /// The rate to go up by: in a surge the rate of now and where it leads, otherwise the mean of what
     /// is usual and what is now, which halves the scatter of the one and the delay of the other. A
     /// surge that only makes up for a stall is none: then the rate since the stall counts. It leads

@@ -4,5 +4,6 @@
 //! It depends on the scaler, which cannot reach it: the production image is built without this crate.
 
 pub mod cli;
+pub mod counters;
 pub mod demo;
 pub mod lab;

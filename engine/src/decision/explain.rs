@@ -41,6 +41,9 @@ struct Figure(f64);
 /// A figure that may be unknown.
 struct Known(Option<f64>);
 
+/// So many of something, by its word for one of them.
+struct Count(u32, &'static str);
+
 /// What a count may not pass.
 enum Bound {
     MaxReplicas,
@@ -61,6 +64,14 @@ struct Speaker<'a> {
     picture: &'a Picture,
     recommendation: &'a Recommendation,
     now: Timestamp,
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(count, word) = self;
+        let plural = if *count == 1 { "" } else { "s" };
+        write!(f, "{count} {word}{plural}")
+    }
 }
 
 impl fmt::Display for Figure {
@@ -167,8 +178,9 @@ impl Speaker<'_> {
             missing => format!(", {missing} of them still starting"),
         };
         format!(
-            "{} are in the group ({members} members, {state}); {} were asked for last{flight}.",
+            "{} in the group ({}, {state}); {} asked for last{flight}.",
             self.who(),
+            Count(members, "member"),
             self.recommendation.base
         )
     }
@@ -187,15 +199,20 @@ impl Speaker<'_> {
                     ""
                 };
                 format!(
-                    "{observed} pods, as Kubernetes says ({} asked for, {} there{ready}{updating}),",
-                    workload.asked, workload.exist
+                    "{}, as Kubernetes says ({} asked for, {} there{ready}{updating}),",
+                    Count(observed, "pod"),
+                    workload.asked,
+                    workload.exist
                 )
             }
             Replicas::Counted(each) => format!(
-                "{observed} replicas, counted with {} members each as long as Kubernetes does not answer,",
+                "{}, counted with {} members each as long as Kubernetes does not answer,",
+                Count(observed, "replica"),
                 Figure(each)
             ),
-            Replicas::Guessed => format!("{observed} replicas, guessed from addresses,"),
+            Replicas::Guessed => {
+                format!("{}, guessed from addresses,", Count(observed, "replica"))
+            }
         }
     }
 
@@ -228,8 +245,7 @@ impl Speaker<'_> {
         };
         match self.recommendation.capacity {
             Some(capacity) => format!(
-                "{witnesses}; replicas of {} records/s ({}) at {:.0} % utilization over {} \
-                 partitions: {}.",
+                "{witnesses}; replicas of {} records/s ({}) at {:.0} % utilization over {}: {}.",
                 Figure(capacity.up),
                 match capacity.source {
                     Source::Configured => "configured",
@@ -238,7 +254,7 @@ impl Speaker<'_> {
                     Source::Proven => "proven: more was never carried",
                 },
                 self.policy.target_utilization * 100.0,
-                self.picture.partitions,
+                Count(self.picture.partitions, "partition"),
                 self.recommendation.by_rate
             ),
             None => format!(
@@ -342,8 +358,8 @@ impl Speaker<'_> {
                 )
             }
             Gate::LagInFlight => format!(
-                "{} replicas are still starting: what lag grows meanwhile is not counted; the rate \
-                 is.",
+                "Replicas that are still starting: {}. What lag grows meanwhile is not counted; the \
+                 rate is.",
                 picture.flight.replicas
             ),
             Gate::LagStepTaken => format!(

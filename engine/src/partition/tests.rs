@@ -108,6 +108,31 @@ fn partitions_that_are_added_make_no_spike() {
 }
 
 #[test]
+fn partitions_that_are_added_take_their_part_of_the_load_at_once() {
+    let mut rates = vec![0.0; 32];
+    rates[..2].fill(80.0);
+    let mut world = World::new(policy(), rates, 2);
+    // Only the first observation knows what was before it.
+    let poll = |world: &mut World, listed: usize, first: bool| {
+        replicas(&world.poll_with(|observation| {
+            let partitions = partitions(observation);
+            partitions.truncate(listed);
+            for partition in partitions.iter_mut().filter(|_| !first) {
+                partition.history = None;
+            }
+        }))
+    };
+    let mut before = poll(&mut world, 2, true);
+    for _ in 0..12 * 20 {
+        before = poll(&mut world, 2, false);
+    }
+    world.rates = vec![5.0; 32];
+    for number in 0..12 * 30 {
+        assert_eq!(poll(&mut world, 32, false), before, "poll {number}");
+    }
+}
+
+#[test]
 fn state_survives_a_round_trip() {
     let mut world = World::new(policy(), vec![30.0; 8], 4);
     world.minutes(3);

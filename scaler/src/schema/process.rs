@@ -248,8 +248,7 @@ pub const SETTINGS: &[Setting] = &[
         Default("33554432"),
     )
     .means("Bytes of one answer from a broker."),
-    // A power of two, because that is how the memory grows. 2,000 targets with full histories are
-    // 110 MiB, which the chart's limit of 256 MiB has room for.
+    // A power of two, because that is how the memory grows.
     setting(
         "limits.historyPoints",
         Kind::integer(1, 100_000),
@@ -258,7 +257,7 @@ pub const SETTINGS: &[Setting] = &[
     .means(
         "Decisions remembered a target, for the charts: every one of the last 10 minutes, before \
          that one every 10 s and each that changed something. 1024 are 2 hours where little \
-         changes at the default interval, and 56 KiB a target.",
+         changes at the default interval, and some 70 KiB of memory a target.",
     ),
     setting(
         "limits.prometheusConcurrency",

@@ -41,7 +41,8 @@ config:
 ```
 
 Secrets are mounted as files, which the configuration names; a Secret that changes is read again within
-a minute, without a restart (not with `subPath`, which Kubernetes does not update):
+10 s after Kubernetes has carried it into the pod, a minute or two, without a restart (not with `subPath`,
+which Kubernetes does not update):
 
 ```yaml
 config:

@@ -14,6 +14,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, ChildStdin, Command};
 
 use super::LabError;
+use crate::counters;
 use crate::demo::process;
 use crate::demo::programs::io;
 
@@ -257,17 +258,13 @@ pub(super) fn late(what: &str, limit: Duration) -> LabError {
 
 /// The sum of KEDA's error counters for one namespace in an answer of its metrics.
 fn errors_of(metrics: &str, namespace: &str) -> u64 {
-    let label = format!("namespace=\"{namespace}\"");
-    let counted = metrics.lines().filter(|line| {
-        line.starts_with("keda_scaler_detail_errors_total") && line.contains(&label)
-    });
-    let values = counted.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    let errors = counters::summed(metrics, "keda_scaler_detail_errors_total", &["namespace"]);
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a counter of whole numbers"
     )]
-    let sum = values.sum::<f64>() as u64;
+    let sum = errors.get(namespace).copied().unwrap_or(0.0) as u64;
     sum
 }
 

@@ -64,8 +64,8 @@ A real KEDA, a real HPA and a real Kafka broker; consumers of 100 records/s each
 second) as pods that are Ready a minute after they are asked for, where nothing else is said. The HPA looks every
 15 s, and loads change half way between two of its looks; KEDA polls every 30 s. The scaler has the rights that
 the chart gives it, and two replicas as there, where nothing else is said. All pods reach the broker from one
-address, as behind a proxy: what replicas there are, only Kubernetes tells. `make keda-run LAB=FOLDER` makes these
-runs and writes this page ([keda.md](keda.md) says how).
+address, as behind a proxy: what replicas there are, only Kubernetes tells. `make keda-run` makes these
+runs and writes this page: [keda.md](keda.md#runs-under-real-keda) has its commands.
 
 - **evenkeel**: what `evenkeel migrate --capacity-per-replica 100` makes of the published rule, as it comes out.
 - **evenkeel, two consumers a pod**: the same, of pods that are two consumers of 50 records/s each.

@@ -3,7 +3,7 @@
 //! It is about the number alone. What else is true of the target (a poison record, a source that is
 //! missing) stands among the findings. It decides nothing.
 
-use super::{Bound, Figure, Known, Speaker};
+use super::{Bound, Count, Figure, Known, Speaker};
 use crate::assignor::Needs;
 use crate::capacity::Capacity;
 use crate::decision::gates::Gate;
@@ -116,11 +116,15 @@ impl Speaker<'_> {
                 format!("; of {next} it would get {}", Figure(needs.busiest(next)))
             }
         };
+        let busiest = if count == 1 {
+            "the only replica".to_owned()
+        } else {
+            format!("the busiest of {count} replicas")
+        };
         format!(
-            "{} records/s come in over {} partitions; the busiest of {count} replicas gets {} and may \
-             get {}{fewer}",
+            "{} records/s come in over {}; {busiest} gets {} and may get {}{fewer}",
             Known(picture.inbound.up),
-            picture.partitions,
+            Count(picture.partitions, "partition"),
             Figure(needs.busiest(count)),
             Figure(accepted)
         )

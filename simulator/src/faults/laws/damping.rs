@@ -11,6 +11,7 @@ use super::super::bend::with_more;
 use super::super::plan::{Kind, Plan, Shape};
 use super::{Tick, known, makes_up_for_a_stall, says};
 use crate::workload::Skew;
+use crate::world::Addresses;
 
 /// Replicas in flight hold lag no longer than this (ALGORITHM, 5).
 const LONGEST_FLIGHT: u64 = 600;
@@ -160,7 +161,8 @@ impl Doubled {
             && tick.decision.inputs.rebalancing
             && elapsed > 0.0
             && policy.scale_up_window.is_zero()
-            && !policy.limit_to_partitions_with_lag;
+            && !policy.limit_to_partitions_with_lag
+            && tells_replicas(tick);
         let (before, replicas) = (known(tick.previous?)?.0, known(tick.decision)?.0);
         if !ready || replicas > before || self.polls.len() < 4 {
             return None;
@@ -173,6 +175,15 @@ impl Doubled {
         let usual = slow * SCATTER_SECONDS;
         (excess > (usual * 0.2).max(4.0 * usual.sqrt())).then_some(before)
     }
+}
+
+/// Whether the replicas can be told: by Kubernetes, which neither is silent nor lies, or by addresses.
+/// Members that share one are taken for one replica, and more replicas of several than the partitions
+/// take for no use.
+fn tells_replicas(tick: &Tick<'_>) -> bool {
+    let appearance = tick.plan.scenario.world.appearance;
+    let by_addresses = appearance.addresses == Addresses::OfPods && appearance.consumers_a_pod == 1;
+    by_addresses || tick.observation.workload == tick.truth.workload
 }
 
 /// Records that came to each partition that is known as a whole, in order; empty where the two

@@ -9,6 +9,7 @@
 mod faults;
 mod life;
 mod many;
+mod requests;
 mod rights;
 mod secured;
 mod triggers;
@@ -33,7 +34,7 @@ use evenkeel_tools::lab::probes::{self, Probes};
 use evenkeel_tools::lab::release::Release;
 use evenkeel_tools::lab::report::Report;
 use evenkeel_tools::lab::scalers::{self, Scalers};
-use evenkeel_tools::lab::workload::{Follow, Workload};
+use evenkeel_tools::lab::workload::{Follow, Workload, list};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -50,6 +51,8 @@ const LOAD_SECONDS: u64 = 14_400;
 /// How long counts have to stand until they count as resting, and how long that may take.
 const REST: Duration = Duration::from_secs(30);
 const REST_WITHIN: Duration = Duration::from_secs(900);
+/// Names whose manifests are applied at a time.
+const BATCH: usize = 100;
 /// Ended by Ctrl-C, as shells say it.
 const EXIT_INTERRUPTED: u8 = 130;
 
@@ -63,7 +66,7 @@ struct Args {
     /// Which steps, by blanks, in this order
     #[arg(
         long,
-        default_value = "step wrong move tls kill stop roll restart outage rights life many"
+        default_value = "step wrong move tls kill stop roll restart outage rights life requests many"
     )]
     steps: String,
 
@@ -150,6 +153,7 @@ impl Test {
             .tempdir()?;
         let broker = EmbeddedBroker::start(BrokerOptions {
             properties: settings::timing_of_a_cluster(),
+            jmx: true,
             ..BrokerOptions::default()
         });
         let broker = broker.await?;
@@ -207,13 +211,16 @@ impl Test {
         let steps = self.args.steps.clone();
         let all = [
             "step", "wrong", "move", "tls", "kill", "stop", "roll", "restart", "outage", "rights",
-            "life", "many",
+            "life", "requests", "many",
         ];
         let chosen: Vec<&str> = steps.split_whitespace().collect();
         if let Some(unknown) = chosen.iter().find(|step| !all.contains(step)) {
             bail!("{unknown:?} is none of {}", all.join(" "));
         }
-        if chosen != ["many"] {
+        if chosen
+            .iter()
+            .any(|step| !["requests", "many"].contains(step))
+        {
             self.set_up().await?;
         }
         let mut alone = None;
@@ -231,6 +238,7 @@ impl Test {
                 "outage" => self.outage().await?,
                 "rights" => self.rights().await?,
                 "life" => self.life().await?,
+                "requests" => self.requests().await?,
                 _ => self.many().await?,
             }
         }
@@ -301,6 +309,66 @@ impl Test {
         Ok(())
     }
 
+    /// Ends all that the steps before have left: loads, replicas of the scaler, consumers.
+    async fn clear(&mut self) {
+        self.follow = None;
+        for producer in &mut self.producers {
+            producer.end().await;
+        }
+        self.end_scalers().await;
+        self.delete_all(NAMESPACE).await;
+    }
+
+    /// Deletes the ScaledObjects and Deployments of a namespace, if there are any.
+    async fn delete_all(&self, namespace: &str) {
+        let all = [
+            "delete",
+            "scaledobjects,deployments",
+            "--all",
+            "-n",
+            namespace,
+        ];
+        self.lab.ask(&all).await.ok();
+    }
+
+    /// Applies so many Deployments in a namespace of their own, of pods that are only pretended, each with
+    /// its ScaledObject.
+    async fn apply_all(
+        &self,
+        namespace: &str,
+        count: usize,
+        replicas: u32,
+        object: impl Fn(&str) -> Value,
+    ) -> anyhow::Result<()> {
+        let place =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+        self.lab.apply(&list(&[place])).await?;
+        let names: Vec<String> = (0..count)
+            .map(|number| format!("target-{number}"))
+            .collect();
+        for batch in names.chunks(BATCH) {
+            let objects = batch.iter().flat_map(|name| {
+                let labels = json!({"app": name});
+                let deployment = json!({
+                    "apiVersion": "apps/v1",
+                    "kind": "Deployment",
+                    "metadata": {"name": name, "namespace": namespace},
+                    "spec": {
+                        "replicas": replicas,
+                        "selector": {"matchLabels": labels},
+                        "template": {
+                            "metadata": {"labels": labels},
+                            "spec": {"containers": [{"name": "c", "image": "none"}]},
+                        },
+                    },
+                });
+                [deployment, object(name)]
+            });
+            self.lab.apply(&list(&objects.collect::<Vec<_>>())).await?;
+        }
+        Ok(())
+    }
+
     /// Notes what the Deployment was asked for.
     fn look(&mut self) {
         if let Some(follow) = &mut self.follow {
@@ -364,13 +432,18 @@ impl Test {
     }
 }
 
-/// The trigger of a ScaledObject behind `address`.
+/// The trigger of the ScaledObject behind `address`.
 fn metadata(address: &str) -> [(&str, &str); 7] {
+    metadata_of(address, NAME, TOPIC)
+}
+
+/// The trigger of one for another group.
+fn metadata_of<'a>(address: &'a str, group: &'a str, topic: &'a str) -> [(&'a str, &'a str); 7] {
     [
         ("scalerAddress", address),
         ("cluster", "lab"),
-        ("topic", TOPIC),
-        ("consumerGroup", NAME),
+        ("topic", topic),
+        ("consumerGroup", group),
         ("offsetResetPolicy", "earliest"),
         // So that one replica is overloaded, and its capacity learned, before there are more.
         ("lagThreshold", "100000"),

@@ -4,23 +4,19 @@
 //! away: what is counted is the scaler's alone. What others ask meanwhile is measured without the scalers,
 //! and taken away.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use evenkeel_scaler::grpc::wire::external_scaler_client::ExternalScalerClient;
+use evenkeel_tools::counters::{Counters, grown, summed};
 use evenkeel_tools::lab::probes;
-use evenkeel_tools::lab::workload::list;
-use serde_json::json;
 use tokio::time::sleep;
 
-use super::{NAMESPACE, PARTITIONS, Test, metadata, scaled_object, seconds};
+use super::{PARTITIONS, Test, metadata_of, scaled_object, seconds};
 
 /// Their namespace and their topic.
 const MANY: &str = "many";
 const TARGETS: usize = 1_000;
-/// Manifests that are applied at a time.
-const BATCH: usize = 100;
 /// From the last target's registration until things are at rest.
 const SETTLE: Duration = Duration::from_secs(90);
 /// What the scaler asks the API server about.
@@ -39,26 +35,18 @@ const REQUESTS_MAX: f64 = 2.0;
 /// What the memory may be of that without Kubernetes.
 const MEMORY_MAX: f64 = 1.5;
 
-/// Counters of the API server by resource.
-type Counters = BTreeMap<String, f64>;
-
 // === impl Test ===
 
 impl Test {
     /// Registers them, and measures.
     pub(super) async fn many(&mut self) -> anyhow::Result<()> {
-        self.follow = None;
-        for producer in &mut self.producers {
-            producer.end().await;
-        }
-        self.end_scalers().await;
+        self.clear().await;
         self.lab.control("kill", "keda-operator").await?;
-        // The operator is not there to take its finalizers away; the consumers are what has to go.
-        let scale = ["delete", "deployments", "--all", "-n", NAMESPACE];
-        self.lab.ask(&scale).await.ok();
         let topics = self.broker.topics();
         topics.create_topic(MANY, PARTITIONS, 1, &[]).await?;
-        self.apply_many().await?;
+        let address = self.scalers.address();
+        let object = |name: &str| scaled_object(MANY, name, 0, &metadata_of(&address, name, MANY));
+        self.apply_all(MANY, TARGETS, 0, object).await?;
         sleep(SETTLE).await;
         let without = self.requests_a_second().await?;
         let watches_without = self.watches().await?;
@@ -72,7 +60,7 @@ impl Test {
         sleep(SETTLE).await;
         let with = self.requests_a_second().await?;
         let watches = self.watches().await?;
-        let rates = difference(&with, &without);
+        let rates = grown(&with, &without);
         let total: f64 = rates.values().sum();
         let each = rates.iter().filter(|(_, rate)| **rate >= 0.01);
         let each: Vec<String> = each
@@ -85,7 +73,7 @@ impl Test {
             total <= REQUESTS_MAX,
             true,
         );
-        let watches = difference(&watches, &watches_without);
+        let watches = grown(&watches, &watches_without);
         let each = watches
             .iter()
             .map(|(what, count)| format!("{what} {count:.0}"));
@@ -125,43 +113,6 @@ impl Test {
         Ok(())
     }
 
-    async fn apply_many(&self) -> anyhow::Result<()> {
-        let namespace =
-            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": MANY}});
-        self.lab.apply(&list(&[namespace])).await?;
-        let address = self.scalers.address();
-        let names: Vec<String> = (0..TARGETS)
-            .map(|number| format!("target-{number}"))
-            .collect();
-        for batch in names.chunks(BATCH) {
-            let objects: Vec<_> = batch
-                .iter()
-                .flat_map(|name| {
-                    let labels = json!({"app": name});
-                    let deployment = json!({
-                        "apiVersion": "apps/v1",
-                        "kind": "Deployment",
-                        "metadata": {"name": name, "namespace": MANY},
-                        "spec": {
-                            "replicas": 0,
-                            "selector": {"matchLabels": labels},
-                            "template": {
-                                "metadata": {"labels": labels},
-                                "spec": {"containers": [{"name": "c", "image": "none"}]},
-                            },
-                        },
-                    });
-                    [
-                        deployment,
-                        scaled_object(MANY, name, 0, &of_group(&address, name)),
-                    ]
-                })
-                .collect();
-            self.lab.apply(&list(&objects)).await?;
-        }
-        Ok(())
-    }
-
     /// Asks a replica about each of them once, as KEDA begins.
     async fn register(&self, number: u8) -> anyhow::Result<()> {
         let grpc = self.scalers.get(number)?.grpc;
@@ -169,7 +120,7 @@ impl Test {
         let address = self.scalers.address();
         for number in 0..TARGETS {
             let name = format!("target-{number}");
-            let target = probes::target(MANY, &name, &of_group(&address, &name));
+            let target = probes::target(MANY, &name, &metadata_of(&address, &name, MANY));
             client.get_metric_spec(target).await?;
         }
         Ok(())
@@ -182,7 +133,7 @@ impl Test {
         sleep(MEASURED).await;
         let after = self.metric("apiserver_request_total").await?;
         let time = seconds(self.clock.now().since(begun));
-        let mut rates = difference(&after, &before);
+        let mut rates = grown(&after, &before);
         rates.retain(|what, _| ASKED.iter().any(|asked| what.ends_with(asked)));
         for rate in rates.values_mut() {
             *rate /= time;
@@ -198,65 +149,6 @@ impl Test {
 
     async fn metric(&self, name: &str) -> anyhow::Result<Counters> {
         let text = self.lab.ask(&["get", "--raw", "/metrics"]).await?;
-        Ok(counters(&text, name))
-    }
-}
-
-fn of_group<'a>(address: &'a str, group: &'a str) -> [(&'a str, &'a str); 7] {
-    let mut metadata = metadata(address);
-    for (key, value) in &mut metadata {
-        match *key {
-            "consumerGroup" => *value = group,
-            "topic" => *value = MANY,
-            _ => {}
-        }
-    }
-    metadata
-}
-
-/// What has grown from `before` to `after`.
-fn difference(after: &Counters, before: &Counters) -> Counters {
-    let grown = after.iter().filter_map(|(what, after)| {
-        let before = before.get(what).copied().unwrap_or(0.0);
-        (*after > before).then(|| (what.clone(), after - before))
-    });
-    grown.collect()
-}
-
-/// A metric of the API server, summed by verb and resource.
-fn counters(text: &str, name: &str) -> Counters {
-    let mut counters = Counters::new();
-    for line in text.lines().filter(|line| line.starts_with(name)) {
-        let label = |name: &str| {
-            let (_, rest) = line.split_once(&format!("{name}=\""))?;
-            rest.split_once('"').map(|(value, _)| value)
-        };
-        let value: Option<f64> = line.rsplit(' ').next().and_then(|value| value.parse().ok());
-        if let (Some(verb), Some(resource), Some(value)) = (label("verb"), label("resource"), value)
-        {
-            *counters.entry(format!("{verb} {resource}")).or_default() += value;
-        }
-    }
-    counters
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counters_are_summed_and_only_what_grew_is_told() {
-        let before = counters(
-            "requests{code=\"200\",resource=\"leases\",verb=\"GET\"} 4\n",
-            "requests",
-        );
-        let after = counters(
-            "requests{code=\"200\",resource=\"leases\",verb=\"GET\"} 6\n\
-             requests{code=\"409\",resource=\"leases\",verb=\"GET\"} 1\n\
-             requests{code=\"200\",resource=\"events\",verb=\"POST\"} 0\n",
-            "requests",
-        );
-        let grown = difference(&after, &before);
-        assert_eq!(grown, BTreeMap::from([("GET leases".to_owned(), 3.0)]));
+        Ok(summed(&text, name, &["verb", "resource"]))
     }
 }

@@ -51,6 +51,10 @@ const JMX_RULES: &str = r#"rules:
   name: kafka_server_BrokerTopicMetrics_Count
   type: GAUGE
   labels: {name: "$1", topic: "$2"}
+- pattern: kafka.server<type=socket-server-metrics, listener=(.+), networkProcessor=(.+)><>connection-count
+  name: kafka_connections
+  type: GAUGE
+  labels: {listener: "$1", thread: "$2"}
 "#;
 
 /// The settings that are the same for every node.
