@@ -69,8 +69,7 @@ struct Speaker<'a> {
 impl fmt::Display for Count {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(count, word) = self;
-        let plural = if *count == 1 { "" } else { "s" };
-        write!(f, "{count} {word}{plural}")
+        write!(f, "{count} {word}{}", one_or_many(*count, "", "s"))
     }
 }
 
@@ -139,6 +138,11 @@ pub(super) fn no_answer(policy: &Policy, intake: &Intake, cause: Cause) -> Strin
     }
 }
 
+/// The word for one, or for any other number.
+fn one_or_many(count: u32, one: &'static str, many: &'static str) -> &'static str {
+    if count == 1 { one } else { many }
+}
+
 // === impl Speaker ===
 
 impl Speaker<'_> {
@@ -177,11 +181,13 @@ impl Speaker<'_> {
             0 => String::new(),
             missing => format!(", {missing} of them still starting"),
         };
+        let base = self.recommendation.base;
         format!(
-            "{} in the group ({}, {state}); {} asked for last{flight}.",
+            "{} {} in the group ({}, {state}); {base} {} asked for last{flight}.",
             self.who(),
+            one_or_many(picture.observed, "is", "are"),
             Count(members, "member"),
-            self.recommendation.base
+            one_or_many(base, "was", "were")
         )
     }
 
@@ -358,9 +364,9 @@ impl Speaker<'_> {
                 )
             }
             Gate::LagInFlight => format!(
-                "Replicas that are still starting: {}. What lag grows meanwhile is not counted; the \
-                 rate is.",
-                picture.flight.replicas
+                "{} {} still starting: what lag grows meanwhile is not counted; the rate is.",
+                Count(picture.flight.replicas, "replica"),
+                one_or_many(picture.flight.replicas, "is", "are")
             ),
             Gate::LagStepTaken => format!(
                 "A rebalance goes on and its hold is spent: the backlog asks once each \
