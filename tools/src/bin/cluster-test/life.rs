@@ -59,7 +59,13 @@ impl Test {
             .helm(&["rollback", release::RELEASE, "--wait"]);
         let took = self.while_asked(rollback).await?;
         self.watch(AFTER).await?;
-        let is_good = self.release()?.pods.iter().all(|pod| pod.is_listed);
+        // The pod that could not start may take its whole grace period to go.
+        let over = self.clock.now();
+        let mut is_good = false;
+        while !is_good && self.clock.now().since(over) < READY_WITHIN {
+            self.watch(LOOK).await?;
+            is_good = self.release()?.pods.iter().all(|pod| pod.is_listed);
+        }
         let what = "helm rollback --wait";
         let measured = format!("{:.0} s", seconds(took));
         self.report
