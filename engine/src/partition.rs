@@ -341,13 +341,10 @@ impl TopicMemory {
     fn deal_anew(&mut self) {
         let count = self.partitions.len().max(1) as f64;
         let brought: f64 = self.partitions.iter().map(|it| it.usual_records).sum();
-        let mut slopes: Option<Slopes> = None;
-        for known in self.partitions.iter().filter_map(|it| it.slopes) {
-            slopes.get_or_insert_default().add(known);
-        }
+        let slopes = Slopes::dealt(self.partitions.iter().filter_map(|it| it.slopes), count);
         for partition in &mut self.partitions {
             partition.usual_records = brought / count;
-            partition.slopes = slopes.map(|all| all.of_each(count));
+            partition.slopes = slopes;
         }
     }
 }

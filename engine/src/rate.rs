@@ -107,14 +107,18 @@ impl Slopes {
         self.slow += other.slow;
     }
 
-    /// What each of so many partitions has of them, dealt evenly.
-    pub fn of_each(self, count: f64) -> Self {
-        Self {
-            fast: self.fast / count,
-            before: self.before / count,
-            short: self.short / count,
-            slow: self.slow / count,
+    /// What each of so many partitions has of all these, dealt evenly; none of none.
+    pub fn dealt(all: impl Iterator<Item = Self>, count: f64) -> Option<Self> {
+        let mut sum: Option<Self> = None;
+        for one in all {
+            sum.get_or_insert_default().add(one);
         }
+        sum.map(|sum| Self {
+            fast: sum.fast / count,
+            before: sum.before / count,
+            short: sum.short / count,
+            slow: sum.slow / count,
+        })
     }
 
     /// The rate to go up by: in a surge the rate of now and where it leads, otherwise the mean of what
