@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use evenkeel_scaler::grpc::wire::external_scaler_client::ExternalScalerClient;
 use evenkeel_scaler::grpc::wire::{GetMetricsRequest, ScaledObjectRef};
+use evenkeel_tools::counters::summed;
 use evenkeel_tools::demo::process::bound_command;
 use tempfile::TempDir;
 use tokio::process::Child;
@@ -112,21 +113,20 @@ impl Served {
 
     /// How many full ticks its loops have made.
     pub async fn ticks(&self) -> f64 {
-        self.count("evenkeel_ticks_total", "full").await
+        self.count("evenkeel_ticks_total", "kind", "full").await
     }
 
     /// How many connections to brokers it has opened.
     pub async fn connections(&self) -> f64 {
-        self.count("evenkeel_kafka_connections_total", "ok").await
+        self.count("evenkeel_kafka_connections_total", "result", "ok")
+            .await
     }
 
-    /// The sum of a counter's series that have `label`.
-    async fn count(&self, counter: &str, label: &str) -> f64 {
+    /// The sum of a counter's series that have `value` as their `label`.
+    async fn count(&self, counter: &str, label: &str, value: &str) -> f64 {
         let text = http_get(&self.admin.to_string(), "/metrics").await;
-        text.lines()
-            .filter(|line| line.starts_with(counter) && line.contains(&format!("\"{label}\"")))
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum()
+        let counted = summed(&text, counter, &[label]);
+        counted.get(value).copied().unwrap_or(0.0)
     }
 
     /// What the process has used so far.
