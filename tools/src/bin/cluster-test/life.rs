@@ -60,12 +60,8 @@ impl Test {
         let took = self.while_asked(rollback).await?;
         self.watch(AFTER).await?;
         // The pod that could not start may take its whole grace period to go.
-        let over = self.clock.now();
-        let mut is_good = false;
-        while !is_good && self.clock.now().since(over) < READY_WITHIN {
-            self.watch(LOOK).await?;
-            is_good = self.release()?.pods.iter().all(|pod| pod.is_listed);
-        }
+        let only_listed = |release: &Release| release.pods.iter().all(|pod| pod.is_listed);
+        let is_good = self.watch_until_so(READY_WITHIN, only_listed).await?;
         let what = "helm rollback --wait";
         let measured = format!("{:.0} s", seconds(took));
         self.report
@@ -137,22 +133,23 @@ impl Test {
 
     async fn upgrade(&mut self) -> anyhow::Result<()> {
         let changed = json!({"limits": {"targets": 1_000}});
-        let before = self.configs()?;
+        let before = configs(self.release()?);
         let mut upgrade = self.release()?.apply("upgrade", &changed)?;
         upgrade.arg("--wait");
         let begun = self.clock.now();
         self.while_asked(upgrade).await?;
         // helm does not wait for the seconds that a new pod has to be ready before an old one goes.
-        let is_done = |configs: &[String]| configs.len() == 1 && configs != before;
-        while !is_done(&self.configs()?) && self.clock.now().since(begun) < REPLACED_WITHIN {
-            self.watch(LOOK).await?;
-        }
+        let only_new = |release: &Release| {
+            let configs = configs(release);
+            configs.len() == 1 && configs != before
+        };
+        let is_done = self.watch_until_so(REPLACED_WITHIN, only_new).await?;
         let took = seconds(self.clock.now().since(begun));
         self.report.add(
             "helm upgrade --wait with another configuration: until the old pods are gone",
             "both have another ConfigMap",
             &format!("{took:.0} s"),
-            is_done(&self.configs()?),
+            is_done,
             true,
         );
         self.watch(AFTER).await?;
@@ -162,7 +159,7 @@ impl Test {
     /// A configuration that the process refuses; meanwhile a pod that answers is killed.
     async fn upgrade_badly(&mut self) -> anyhow::Result<()> {
         let bad = json!({"leader": {"leaseDuration": "90s"}});
-        let good = self.configs()?;
+        let good = configs(self.release()?);
         let upgrade = self.release()?.apply("upgrade", &bad)?;
         self.while_asked(upgrade).await?;
         self.watch(AFTER).await?;
@@ -193,15 +190,13 @@ impl Test {
             let mut pods = release.pods.iter();
             pods.any(|pod| pod.name == name && pod.is_listed && pod.ended.is_some())
         };
-        while !is_back(self.release()?) && self.clock.now().since(killed) < READY_WITHIN {
-            self.watch(LOOK).await?;
-        }
+        let is_back = self.watch_until_so(READY_WITHIN, is_back).await?;
         let measured = format!("{:.0} s", seconds(self.clock.now().since(killed)));
         self.report.add(
             "kill -9 of one that answers meanwhile: until it does again",
             "with the ConfigMap that it had",
             &measured,
-            is_back(self.release()?),
+            is_back,
             true,
         );
         Ok(())
@@ -241,15 +236,6 @@ impl Test {
         self.release.as_ref().context("nothing is installed")
     }
 
-    /// The ConfigMaps of the pods that are there.
-    fn configs(&self) -> anyhow::Result<Vec<String>> {
-        let pods = self.release()?.pods.iter();
-        let mut configs: Vec<String> = pods.map(|pod| pod.config.clone()).collect();
-        configs.sort_unstable();
-        configs.dedup();
-        Ok(configs)
-    }
-
     /// Runs `helm`, looking at the pods meanwhile; how long it took.
     async fn while_asked(&mut self, mut helm: Command) -> anyhow::Result<Duration> {
         let begun = self.clock.now();
@@ -267,12 +253,25 @@ impl Test {
     }
 
     async fn watch(&mut self, time: Duration) -> anyhow::Result<()> {
+        self.watch_until_so(time, |_| false).await?;
+        Ok(())
+    }
+
+    /// Looks at the pods until they are as they should be, for so long at most; whether they are.
+    async fn watch_until_so(
+        &mut self,
+        time: Duration,
+        is_so: impl Fn(&Release) -> bool,
+    ) -> anyhow::Result<bool> {
         let begun = self.clock.now();
-        while self.clock.now().since(begun) < time {
+        while !is_so(self.release()?) {
+            if self.clock.now().since(begun) >= time {
+                return Ok(false);
+            }
             sleep(LOOK).await;
             self.look_at_pods().await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Lists the pods that are ready, and asks them.
@@ -288,4 +287,12 @@ impl Test {
         self.probes.only(&asked.collect());
         Ok(())
     }
+}
+
+/// The ConfigMaps of the pods that are there.
+fn configs(release: &Release) -> Vec<String> {
+    let mut configs: Vec<String> = release.pods.iter().map(|pod| pod.config.clone()).collect();
+    configs.sort_unstable();
+    configs.dedup();
+    configs
 }

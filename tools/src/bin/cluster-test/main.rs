@@ -51,6 +51,8 @@ const LOAD_SECONDS: u64 = 14_400;
 /// How long counts have to stand until they count as resting, and how long that may take.
 const REST: Duration = Duration::from_secs(30);
 const REST_WITHIN: Duration = Duration::from_secs(900);
+/// So much lag a replica that no rule by lag has anything to ask for.
+const LAG_THRESHOLD: &str = "100000";
 /// Names whose manifests are applied at a time.
 const BATCH: usize = 100;
 /// Ended by Ctrl-C, as shells say it.
@@ -446,7 +448,7 @@ fn metadata_of<'a>(address: &'a str, group: &'a str, topic: &'a str) -> [(&'a st
         ("consumerGroup", group),
         ("offsetResetPolicy", "earliest"),
         // So that one replica is overloaded, and its capacity learned, before there are more.
-        ("lagThreshold", "100000"),
+        ("lagThreshold", LAG_THRESHOLD),
         ("scaleDownStabilizationWindowSeconds", "60"),
     ]
 }

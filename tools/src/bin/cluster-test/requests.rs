@@ -12,7 +12,7 @@ use evenkeel_tools::demo::scaler;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::{PARTITIONS, Test, metadata_of, scaled_object, seconds};
+use super::{LAG_THRESHOLD, PARTITIONS, Test, metadata_of, scaled_object, seconds};
 
 /// Their namespace and their topic.
 const ASKED: &str = "asked";
@@ -23,8 +23,6 @@ const SETTLE: Duration = Duration::from_secs(90);
 const MEASURED: Duration = Duration::from_secs(120);
 /// What evenkeel may ask of what KEDA's own trigger asks.
 const SHARE_MAX: f64 = 0.2;
-/// So much lag a replica that KEDA's rule has nothing to ask for either.
-const LAG_THRESHOLD: &str = "100000";
 
 /// What the broker counts of its clients.
 struct Cost {

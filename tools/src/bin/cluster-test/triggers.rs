@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::{NAME, NAMESPACE, TOPIC, Test, metadata, seconds};
+use super::{LAG_THRESHOLD, NAME, NAMESPACE, TOPIC, Test, metadata, seconds};
 
 /// A key that does not exist, and what we say of it.
 const WRONG: &str = "lagTreshold";
@@ -69,7 +69,7 @@ impl Test {
         let servers = self.broker.bootstrap_servers();
         // So much lag a replica, and so long a window, that KEDA's rule has nothing to ask for meanwhile.
         let theirs = json!({"type": "kafka", "metadata": {
-            "bootstrapServers": servers, "consumerGroup": NAME, "topic": TOPIC, "lagThreshold": "100000",
+            "bootstrapServers": servers, "consumerGroup": NAME, "topic": TOPIC, "lagThreshold": LAG_THRESHOLD,
         }});
         self.replace(&theirs, 300, "to KEDA's own kafka trigger")
             .await?;
