@@ -470,15 +470,15 @@ impl PartitionMemory {
             ends.forget();
         }
         ends.note(at, log.end);
+        if let Some(history) = observed.history {
+            ends.seed(history);
+        }
         let known_end = self.log.map_or(log.end, |known| known.end);
         intake.arrived_records = intake
             .arrived_records
             .saturating_add(log.end.saturating_sub(known_end));
-        let mut new_from = known_end;
-        if let Some(history) = observed.history {
-            ends.seed(history);
-            new_from = new_from.min(history.end);
-        }
+        let first_end = observed.history.map_or(log.end, |history| history.end);
+        let new_from = self.log.map_or(first_end, |known| known.end);
         let new_records = log.end.saturating_sub(new_from) as f64;
         self.usual_records =
             crate::rate::usual(self.usual_records, new_records, at.since(self.log_at));

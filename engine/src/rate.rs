@@ -136,12 +136,14 @@ impl Slopes {
         if !self.surges(policy) {
             return f64::midpoint(self.short, self.slow);
         }
-        let leads_to = || {
-            let before = arrivals.before_short(policy);
-            let lasting = before.map_or(0.0, |before| (self.earliest() - before).max(0.0));
-            self.now(policy) + self.rise().min(lasting) * policy.tuning.surge_lead
-        };
-        arrivals.since_stall(policy).unwrap_or_else(leads_to)
+        let before = arrivals.before_short(policy);
+        let lasting = before.map_or(0.0, |before| (self.earliest() - before).max(0.0));
+        let leads_to = self.now(policy) + self.rise().min(lasting) * policy.tuning.surge_lead;
+        // The poll that reads a log again after minutes has all that came meanwhile: that is no rate.
+        arrivals
+            .since_stall(policy)
+            .unwrap_or(leads_to)
+            .min(leads_to)
     }
 
     /// The rate at the end of the short window. The fast window says so by itself only where it lies
@@ -197,6 +199,7 @@ impl Inbound {
     pub fn relative_rise(&self) -> Option<Rise> {
         let (up, rise) = (self.up?, self.rise?);
         Some(Rise {
+            soon: rise.soon / up,
             ahead: rise.ahead / up,
             slope: rise.slope / up,
         })

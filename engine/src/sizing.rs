@@ -60,7 +60,7 @@ impl Demand<'_> {
         let on_the_whole: f64 = need(self.policy.target_utilization).iter().sum();
         let by_mean = whole_replicas(on_the_whole / self.capacity);
         let mut replicas = by_busiest.max(self.layout.useful_at_most(by_mean));
-        while self.outrun(replicas) {
+        while self.outrun(replicas, |rise| rise.ahead) {
             replicas = self.layout.next_useful(replicas);
         }
         replicas.max(self.idle(self.policy.target_utilization))
@@ -85,10 +85,10 @@ impl Demand<'_> {
     /// Whether a rise will have made records wait longer than the next count is worth, by the time
     /// that a replica which is asked for now works.
     ///
-    /// Where the rate will be `ahead` and gains `slope` a second, replicas that are full at the rate
-    /// `r` will have been short for `(ahead - r) / slope` seconds, and what piled up then waits
-    /// `(ahead - r)^2 / (2 slope r)`. That is the wait that is put up with at `r` below.
-    fn outrun(&self, replicas: u32) -> bool {
+    /// Where the rate will be `to` and gains `slope` a second, replicas that are full at the rate `r`
+    /// will have been short for `(to - r) / slope` seconds, and what piled up then waits
+    /// `(to - r)^2 / (2 slope r)`. That is the wait that is put up with at `r` below.
+    fn outrun(&self, replicas: u32, to: impl Fn(Rise) -> f64) -> bool {
         let Some(rise) = self.rise else {
             return false;
         };
@@ -103,7 +103,7 @@ impl Demand<'_> {
             .saturating_mul(beyond_one)
             .min(LONGEST_WAIT);
         let slack = 2.0 * rise.slope * wait.as_secs_f64();
-        let root = ((slack + 4.0 * rise.ahead).sqrt() - slack.sqrt()) / 2.0;
+        let root = ((slack + 4.0 * to(rise)).sqrt() - slack.sqrt()) / 2.0;
         let needs = self.needs(|inbound, _| inbound * root * root);
         Needs::new(self.layout, &needs).exceed(replicas, self.capacity)
     }
@@ -126,7 +126,7 @@ impl Demand<'_> {
     pub fn rate_exceeds(&self, replicas: u32) -> bool {
         replicas == 0
             || self.trigger_needs().exceed(replicas, self.capacity)
-            || self.outrun(replicas)
+            || self.outrun(replicas, |rise| rise.soon)
             || replicas < self.idle(self.trigger())
     }
 

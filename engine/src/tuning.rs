@@ -40,9 +40,10 @@ pub struct Tuning {
     /// A rise is one over four spans of this length, two polls each: shorter ones scatter, longer ones
     /// see it when half a start is gone. 0 follows no rise.
     pub trend_span: Duration,
-    /// How far beyond a start a rise is followed where rises have come, as a share of the start: what is
-    /// asked for next comes a sync of the HPA, a start and a rebalance later still. Less where fewer of
-    /// them have come, twice over: the start's own gain counts less by that too.
+    /// How far beyond a start a rise is followed where rises have come, as a share of the start, and as
+    /// far again for the size: what is asked for next comes a sync of the HPA, a start and a rebalance
+    /// later still. Less where fewer of them have come, twice over: the start's own gain counts less by
+    /// that too.
     pub trend_beyond: f64,
     /// How long records may be made to wait by a rise that can be foreseen, for each replica that the
     /// next useful count has beyond one more: a single one is asked for at once, and 12 more (24

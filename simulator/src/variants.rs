@@ -125,12 +125,15 @@ const NUMBERS: &[(&str, Change)] = &[
     ("a rise over spans of 6 s", |policy| {
         policy.tuning.trend_span = seconds(6);
     }),
-    ("a rise followed for one start", |policy| {
+    ("a rise asked for and sized by one start ahead", |policy| {
         policy.tuning.trend_beyond = 0.0;
     }),
-    ("a rise followed for two starts", |policy| {
-        policy.tuning.trend_beyond = 1.0;
-    }),
+    (
+        "a rise asked for by two starts ahead, sized by three",
+        |policy| {
+            policy.tuning.trend_beyond = 1.0;
+        },
+    ),
     ("no wait for a dear count", |policy| {
         policy.tuning.wait_a_replica = Duration::ZERO;
     }),

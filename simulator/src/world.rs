@@ -202,7 +202,7 @@ impl World {
         }
         self.group.second(second, &self.spec);
         // What was done until now: the batches of this second are committed with the next.
-        if self.group.may_commit() {
+        if self.group.may_commit(&self.spec) {
             self.topic.commit(second, self.spec.commit_seconds);
         }
         let working = self.group.working(second);

@@ -151,3 +151,40 @@ fn a_clock_that_goes_back_holds_the_last_decision_and_says_so() {
     assert_eq!((decision.desired, &state), (last.desired, &world.state));
     assert!(decision.findings[0].why.contains("went back by 30.0 s"));
 }
+
+#[test]
+fn what_a_log_had_before_it_was_first_read_counts_once() {
+    let mut world = World::new(policy(), vec![30.0; 8], 4);
+    for _ in 0..3 {
+        world.poll();
+    }
+    // 300 s of 30 records/s before the first look, and what came since.
+    for partition in world.state.partitions.iter() {
+        assert!(
+            (8_900.0..9_300.0).contains(&partition.usual_records),
+            "{}",
+            partition.usual_records
+        );
+    }
+}
+
+#[test]
+fn what_came_while_a_topic_could_not_be_read_is_no_rate() {
+    let mut world = World::new(policy(), vec![30.0; 40], 15);
+    world.minutes(6);
+    let unread = |world: &mut World| {
+        world.poll_with(|observation| {
+            observation.topics[0].partitions = Reading::Unknown(Cause::Failed);
+        })
+    };
+    world.scale_rates(3.0);
+    for _ in 0..40 {
+        unread(&mut world);
+    }
+    // 3,600 records/s, and 205 s of them at once.
+    for _ in 0..20 {
+        let decision = world.poll();
+        let rate = decision.inputs.inbound_up.unwrap();
+        assert!(rate < 3_700.0, "{rate}");
+    }
+}

@@ -1,8 +1,9 @@
-//! Where a rising rate will be when a replica that is asked for now works, and half a start later.
+//! Where a rising rate will be half a start after a replica that is asked for now works, and a whole one.
 //!
 //! The intuition: a load that opens over minutes outruns every count that is sized by the rate of now,
 //! one start after the other; and what is enough only until the new replicas are there takes one more
-//! step at once. Four spans of time in a row tell a rise from a step and from scatter: in
+//! step at once. So a count is left for what it cannot carry half a start later, and sized for half a
+//! start more: sized for the same, it would be left with the next span. Four spans of time in a row tell a rise from a step and from scatter: in
 //! a rise each of them lies above the one before. How far ahead a rise may be followed is learned from
 //! the target itself: what each expectation came to is held against it, so that a load whose rises soon
 //! turn is followed less and less, and one that opens every morning in full.
@@ -52,7 +53,10 @@ struct Expected {
 /// A rise and what it leads to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Rise {
-    /// Records per second as far ahead as the rise is followed.
+    /// Records per second half a start after a replica that is asked for now works: what it is asked
+    /// for by.
+    pub soon: f64,
+    /// Records per second as far beyond that again: what is asked for is sized for it.
     pub ahead: f64,
     /// Records per second that the rate gains in each second until then.
     pub slope: f64,
@@ -97,8 +101,10 @@ impl Trend {
         let from = newest + slope * span / 2.0;
         let worth = 1.0 - self.missed;
         let slope = slope * worth;
+        let after = |beyond: f64| from + slope * start * (1.0 + beyond * worth);
         Some(Rise {
-            ahead: from + slope * start * (1.0 + beyond * worth),
+            soon: after(beyond),
+            ahead: after(2.0 * beyond),
             slope,
         })
     }
@@ -141,13 +147,14 @@ mod tests {
     }
 
     #[test]
-    fn a_steady_rise_leads_as_far_as_a_start_and_a_half_take() {
+    fn a_steady_rise_leads_as_far_as_a_start_and_a_half_take_and_two() {
         // 10 records/s more in each second: 20 more a poll, 40 more records each time.
         let rising: Vec<u64> = (0..9).map(|poll| 2_000 + 40 * poll).collect();
         let rise = once(&rising).unwrap();
         assert_eq!(rise.slope, 10.0);
-        // The last poll's middle lies a second back: 1,160 then, 1,170 now, 900 more in a minute and a half.
-        assert_eq!(rise.ahead, 2_070.0);
+        // The last poll's middle lies a second back: 1,160 then, 1,170 now, 900 more in a minute and a
+        // half, 1,200 in two.
+        assert_eq!((rise.soon, rise.ahead), (2_070.0, 2_370.0));
     }
 
     #[test]

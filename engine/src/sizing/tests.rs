@@ -171,43 +171,57 @@ fn a_bad_hand_is_seen_where_it_was_dealt() {
     assert!(!exceeds(together, 6).0);
 }
 
-#[test]
-fn a_rise_asks_ahead_for_one_more_at_once_and_for_many_only_when_records_would_wait() {
-    // 24 partitions at `total`, which becomes `times` as much in a minute: what is asked for.
-    let check = |total: f64, times: f64, expected: u32| {
-        let (policy, inbound) = (policy(), vec![total / 24.0; 24]);
-        let layout = Layout {
-            assignor: Assignor::Balanced,
-            topic_sizes: vec![24],
-            members_per_replica: 1,
-            present: None,
-        };
-        let demand = Demand {
-            policy: &policy,
-            layout: &layout,
-            inbound: &inbound,
+/// 24 partitions at `total`, which a rise makes `soon` and then `ahead` times as much: what is asked for,
+/// and which counts are too few.
+fn rising(total: f64, soon: f64, ahead: f64) -> (u32, impl Fn(u32) -> bool) {
+    let with = move |ask: &dyn Fn(Demand<'_>) -> u32| {
+        ask(Demand {
+            policy: &policy(),
+            layout: &Layout {
+                assignor: Assignor::Balanced,
+                topic_sizes: vec![24],
+                members_per_replica: 1,
+                present: None,
+            },
+            inbound: &[total / 24.0; 24],
             rise: Some(Rise {
-                ahead: times,
-                slope: (times - 1.0) / 60.0,
+                soon,
+                ahead,
+                slope: (soon - 1.0) / 60.0,
             }),
             due: &[],
             capacity: 100.0,
             present: f64::INFINITY,
             pause: Duration::ZERO,
             startup: Duration::from_secs(60),
-        };
-        let size = demand.size();
-        assert_eq!(size, expected, "{total}/s, {times} times as much");
-        assert!(
-            !demand.rate_exceeds(size),
-            "what is chosen is not left at once"
-        );
+        })
     };
-    // One replica is full at 100/s, two at 200/s, three at 300/s.
-    check(80.0, 1.2, 1);
-    check(80.0, 1.3, 2);
-    check(80.0, 3.0, 3);
-    // 12 are full at 1,200/s. For 1.1 times that a record waits 0.9 s, for twice that 25 s.
-    check(1_000.0, 1.32, 12);
-    check(1_000.0, 3.0, 24);
+    (with(&|demand| demand.size()), move |replicas| {
+        with(&|demand| u32::from(demand.rate_exceeds(replicas))) == 1
+    })
+}
+
+#[test]
+fn a_rise_asks_ahead_for_one_more_at_once_and_for_many_only_when_records_would_wait() {
+    for (total, times, expected) in [
+        // One replica is full at 100/s, two at 200/s, three at 300/s.
+        (80.0, 1.2, 1),
+        (80.0, 1.3, 2),
+        (80.0, 3.0, 3),
+        // 12 are full at 1,200/s. For 1.1 times that a record waits 0.9 s, for twice that 25 s.
+        (1_000.0, 1.32, 12),
+        (1_000.0, 3.0, 24),
+    ] {
+        let (size, exceeds) = rising(total, times, times);
+        assert_eq!(size, expected, "{total}/s, {times} times as much");
+        assert!(!exceeds(size), "what is chosen is not left at once");
+    }
+}
+
+#[test]
+fn what_a_rise_asks_for_is_sized_for_later_than_it_is_asked_for_by() {
+    // 80/s that become 180/s and then 230/s: two replicas are full at 200/s.
+    let (size, exceeds) = rising(80.0, 2.25, 2.875);
+    assert_eq!(size, 3);
+    assert!(exceeds(1) && !exceeds(2));
 }

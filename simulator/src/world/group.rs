@@ -136,9 +136,9 @@ impl Group {
         until.is_some_and(|until| until <= second)
     }
 
-    /// Whether the coordinator takes commits: not while a classic group is being assigned.
-    pub fn may_commit(&self) -> bool {
-        !matches!(self.phase, Phase::HandingOver { .. })
+    /// Whether commits are taken: not while a classic group is being assigned.
+    pub fn may_commit(&self, spec: &WorldSpec) -> bool {
+        spec.protocol == Protocol::Consumer || !matches!(self.phase, Phase::HandingOver { .. })
     }
 
     pub fn follow(&mut self, change: MemberChange, second: u64, spec: &WorldSpec) {

@@ -1,7 +1,9 @@
 //! Laws 12 and 13: a load that has ended is at rest, and so is one that does not change.
 
+use evenkeel_engine::Verdict;
+
 use super::super::plan::{HOUR_SECONDS, SETTLE_SECONDS, Shape};
-use super::{Tick, known, rises};
+use super::{Tick, known, rises, says};
 use crate::chance::whole;
 use crate::workload::Skew;
 use crate::world::Protocol;
@@ -109,6 +111,10 @@ impl Steady {
         if tick.plan.policy.capacity_per_replica.is_none()
             && tick.plan.faults.iter().any(|fault| fault.kind.cuts_logs())
         {
+            return;
+        }
+        // What the HPA takes for the same it does not follow, however much waits (docs/laws.md).
+        if says(tick.decision, Verdict::ScalingLimited) {
             return;
         }
         let rate = tick.sight.workload.rate(tick.second);
