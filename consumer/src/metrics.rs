@@ -145,6 +145,15 @@ impl Shown {
 
     /// Says what does not work, or that it does; returns whether that is new.
     pub fn set_trouble(&self, who: impl Into<String>, why: Option<String>) -> bool {
+        self.note_trouble(who, why, "in order again")
+    }
+
+    /// Nothing is written now, so nothing is known of the sink: whoever writes next says what is wrong.
+    pub fn forget_sink(&self) {
+        self.note_trouble(SINK, None, "nobody waits for it any more");
+    }
+
+    fn note_trouble(&self, who: impl Into<String>, why: Option<String>, over: &str) -> bool {
         let (who, troubles) = (who.into(), &mut self.health().troubles);
         let before = match why.clone() {
             Some(why) => troubles.insert(who.clone(), why),
@@ -155,7 +164,7 @@ impl Shown {
         let waits = troubles.contains_key(SINK) || troubles.contains_key(OFFSETS);
         self.sink_available.set((!waits).into());
         if before != why {
-            tracing::warn!("{who}: {}", why.as_deref().unwrap_or("in order again"));
+            tracing::warn!("{who}: {}", why.as_deref().unwrap_or(over));
         }
         before != why
     }
