@@ -27,8 +27,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause: how late a database that is back is noticed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// A batch that is being tried. Whatever is said of the sink meanwhile ends with it, also where it is given
-/// up in the middle.
+/// A batch that is being tried. Whatever is said of the sink meanwhile ends with it, also where it is
+/// given up in the middle.
 struct Tried<'a>(&'a Shown);
 
 impl Drop for Tried<'_> {

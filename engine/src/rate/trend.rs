@@ -3,10 +3,11 @@
 //! The intuition: a load that opens over minutes outruns every count that is sized by the rate of now,
 //! one start after the other; and what is enough only until the new replicas are there takes one more
 //! step at once. So a count is left for what it cannot carry half a start later, and sized for half a
-//! start more: sized for the same, it would be left with the next span. Four spans of time in a row tell a rise from a step and from scatter: in
-//! a rise each of them lies above the one before. How far ahead a rise may be followed is learned from
-//! the target itself: what each expectation came to is held against it, so that a load whose rises soon
-//! turn is followed less and less, and one that opens every morning in full.
+//! start more: sized for the same, it would be left with the next span. Four spans of time in a row tell
+//! a rise from a step and from scatter: in a rise each of them lies above the one before. How far ahead
+//! a rise may be followed is learned from the target itself: what each expectation came to is held
+//! against it, so that a load whose rises soon turn is followed less and less, and one that opens every
+//! morning in full.
 //!
 //! What this does not do: expect anything that has not begun, or say what it is worth to be ready
 //! (`sizing`).

@@ -7,38 +7,32 @@ use crate::assignor::{Assignor, Layout, Present};
 use crate::rate::Rise;
 use crate::world::policy;
 
+/// Asks about so many even partitions, replicas of 100 records/s and what waits.
+fn about<R>(partitions: usize, total: f64, backlog: f64, ask: impl FnOnce(Demand<'_>) -> R) -> R {
+    ask(Demand {
+        policy: &policy(),
+        layout: &Layout {
+            assignor: Assignor::Balanced,
+            topic_sizes: vec![partitions],
+            members_per_replica: 1,
+            present: None,
+        },
+        inbound: &vec![total / partitions as f64; partitions],
+        rise: None,
+        due: &vec![backlog / partitions as f64; partitions],
+        capacity: 100.0,
+        present: f64::INFINITY,
+        pause: Duration::from_secs(10),
+        startup: Duration::from_secs(60),
+    })
+}
+
 fn check(partitions: usize, total: f64, backlog: f64) -> (u32, impl Fn(u32) -> (bool, bool)) {
-    let layout = Layout {
-        assignor: Assignor::Balanced,
-        topic_sizes: vec![partitions],
-        members_per_replica: 1,
-        present: None,
-    };
-    let inbound = vec![total / partitions as f64; partitions];
-    let due = vec![backlog / partitions as f64; partitions];
-    let with = move |ask: &dyn Fn(Demand<'_>) -> (u32, bool, bool)| {
-        ask(Demand {
-            policy: &policy(),
-            layout: &layout,
-            inbound: &inbound,
-            rise: None,
-            due: &due,
-            capacity: 100.0,
-            present: f64::INFINITY,
-            pause: Duration::from_secs(10),
-            startup: Duration::from_secs(60),
-        })
-    };
-    let size = with(&|demand| (demand.size(), false, false)).0;
+    let size = about(partitions, total, backlog, |demand| demand.size());
     (size, move |replicas| {
-        let (_, rate, lag) = with(&|demand| {
-            (
-                0,
-                demand.rate_exceeds(replicas),
-                demand.lag_exceeds(replicas),
-            )
-        });
-        (rate, lag)
+        about(partitions, total, backlog, |demand| {
+            (demand.rate_exceeds(replicas), demand.lag_exceeds(replicas))
+        })
     })
 }
 
@@ -174,30 +168,16 @@ fn a_bad_hand_is_seen_where_it_was_dealt() {
 /// 24 partitions at `total`, which a rise makes `soon` and then `ahead` times as much: what is asked for,
 /// and which counts are too few.
 fn rising(total: f64, soon: f64, ahead: f64) -> (u32, impl Fn(u32) -> bool) {
-    let with = move |ask: &dyn Fn(Demand<'_>) -> u32| {
-        ask(Demand {
-            policy: &policy(),
-            layout: &Layout {
-                assignor: Assignor::Balanced,
-                topic_sizes: vec![24],
-                members_per_replica: 1,
-                present: None,
-            },
-            inbound: &[total / 24.0; 24],
-            rise: Some(Rise {
-                soon,
-                ahead,
-                slope: (soon - 1.0) / 60.0,
-            }),
-            due: &[],
-            capacity: 100.0,
-            present: f64::INFINITY,
-            pause: Duration::ZERO,
-            startup: Duration::from_secs(60),
+    let rise = Some(Rise {
+        soon,
+        ahead,
+        slope: (soon - 1.0) / 60.0,
+    });
+    let size = about(24, total, 0.0, |demand| Demand { rise, ..demand }.size());
+    (size, move |replicas| {
+        about(24, total, 0.0, |demand| {
+            Demand { rise, ..demand }.rate_exceeds(replicas)
         })
-    };
-    (with(&|demand| demand.size()), move |replicas| {
-        with(&|demand| u32::from(demand.rate_exceeds(replicas))) == 1
     })
 }
 

@@ -10,7 +10,9 @@ mod data;
 mod limits;
 mod rest;
 
-use evenkeel_engine::{Decision, Desired, Observation, Stage, State, Timestamp, Verdict, decide};
+use evenkeel_engine::{
+    Decision, Desired, Observation, Stage, State, Step, Timestamp, Verdict, decide,
+};
 use fastrand::Rng;
 
 use super::bend::Bent;
@@ -203,6 +205,17 @@ pub(super) fn rises(decision: &Decision) -> bool {
     trail.any(|step| step.why.contains("more in each second"))
 }
 
+/// The step of a decision's trail that is of this stage.
+pub(super) fn step(decision: &Decision, stage: Stage) -> Option<&Step> {
+    decision.trail.iter().find(|step| step.stage == stage)
+}
+
+/// Whether the HPA takes so many replicas for those that are there.
+pub(super) fn is_tolerated(tick: &Tick<'_>, wanted: u32, there: u32) -> bool {
+    let tolerance = (tick.plan.kubernetes).map_or(0.0, |scaling| scaling.tolerance_up);
+    f64::from(wanted) <= f64::from(there) * (1.0 + tolerance)
+}
+
 // === impl Record ===
 
 impl Record {
@@ -212,9 +225,7 @@ impl Record {
             second,
             desired: decision.desired,
             stalled: says(decision, Verdict::MembersStalled),
-            by_rate: (decision.trail.iter())
-                .find(|step| step.stage == Stage::Rate)
-                .map(|step| step.after),
+            by_rate: step(decision, Stage::Rate).map(|step| step.after),
             print,
         }
     }

@@ -9,7 +9,7 @@ use evenkeel_engine::{
 
 use super::super::bend::with_more;
 use super::super::plan::{Kind, Plan, Shape};
-use super::{Tick, known, makes_up_for_a_stall, says};
+use super::{Tick, is_tolerated, known, makes_up_for_a_stall, says};
 use crate::workload::Skew;
 use crate::world::Addresses;
 
@@ -132,8 +132,7 @@ impl Doubled {
         let most = tick.most(u32::try_from(arrived.len()).unwrap_or(u32::MAX));
         let needed = 2.0 * new as f64 / elapsed / capacity;
         // The HPA takes a little more for the same.
-        let tolerated = (tick.plan.kubernetes).map_or(0.0, |scaling| scaling.tolerance_up);
-        let is_most = f64::from(most) <= f64::from(before) * (1.0 + tolerated);
+        let is_most = is_tolerated(tick, most, before);
         if !no_hot || is_most || needed <= f64::from(before) * 1.05 {
             return;
         }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use evenkeel_engine::{
-    Decision, Observation, PrometheusObservation, Stage, State, Timestamp, Verdict, decide,
+    Observation, PrometheusObservation, Stage, State, Timestamp, Verdict, decide,
 };
 
-use super::{Tick, known, says};
+use super::{Tick, known, says, step};
 use crate::workload::Skew;
 
 /// A picture older than so many polls is one that lowers nothing (ALGORITHM, 6).
@@ -116,19 +116,12 @@ impl Data {
         };
         // What the log sees fall first it waits for, to come down further, in one step.
         let waits = says(&alone, Verdict::DownHeld)
-            && would_do(&alone).is_some_and(|count| count <= answer.0)
+            && step(&alone, Stage::Stabilize).is_some_and(|step| step.before <= answer.0)
             && answer.1 == without.1;
         tick.check(4, answer >= without || waits, || {
             format!("{answer:?} by what Prometheus says, {without:?} by the log alone")
         });
     }
-}
-
-/// The replicas that would do now, before windows and gates.
-fn would_do(decision: &Decision) -> Option<u32> {
-    let mut steps = decision.trail.iter();
-    let stabilized = steps.find(|step| step.stage == Stage::Stabilize)?;
-    Some(stabilized.before)
 }
 
 fn is_missing(seen: PrometheusObservation, now: Timestamp) -> bool {

@@ -1,9 +1,9 @@
 //! Laws 12 and 13: a load that has ended is at rest, and so is one that does not change.
 
-use evenkeel_engine::Verdict;
+use evenkeel_engine::Stage;
 
 use super::super::plan::{HOUR_SECONDS, SETTLE_SECONDS, Shape};
-use super::{Tick, known, rises, says};
+use super::{Tick, is_tolerated, known, rises, step};
 use crate::chance::whole;
 use crate::workload::Skew;
 use crate::world::Protocol;
@@ -114,7 +114,9 @@ impl Steady {
             return;
         }
         // What the HPA takes for the same it does not follow, however much waits (docs/laws.md).
-        if says(tick.decision, Verdict::ScalingLimited) {
+        let limited = step(tick.decision, Stage::Limit);
+        if limited.is_some_and(|it| it.after < it.before && is_tolerated(tick, it.before, it.after))
+        {
             return;
         }
         let rate = tick.sight.workload.rate(tick.second);
