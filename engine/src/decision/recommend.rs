@@ -30,6 +30,8 @@ pub(super) struct Recommendation {
     pub by_lag: u32,
     /// What is left of that after holds.
     pub held: u32,
+    /// What the rate needs once no backlog is left and everybody is there, where more is asked for.
+    pub settled: Option<u32>,
     /// What the windows let through.
     pub stabilized: u32,
     /// What an event takes that is known ahead, before the limits.
@@ -162,9 +164,10 @@ pub(super) fn recommend(
             demand.as_of_now().rate_exceeds(base)
         });
     note_outgrown(state, picture, direction, (base, too_few_now), now);
-    if matches!(direction, Direction::UpForRate | Direction::UpForLag)
-        && capacity.is_some_and(|capacity| by_load > settled(policy, state, picture, capacity))
-    {
+    let settled = capacity
+        .filter(|_| matches!(direction, Direction::UpForRate | Direction::UpForLag))
+        .map(|capacity| settled(policy, state, picture, capacity));
+    if settled.is_some_and(|settled| by_load > settled) {
         state.surplus_at = Some(now);
     }
     if direction == Direction::UpForRate && !stepping(policy, state, now) {
@@ -181,6 +184,7 @@ pub(super) fn recommend(
         by_rate: up.by_rate,
         by_lag: up.by_lag,
         held: up.held,
+        settled,
         stabilized,
         floor,
         raised: raised(stabilized),

@@ -161,6 +161,17 @@ fn the_reason_is_that_of_the_number() {
         "records/s come in over 24 partitions; the busiest of 8 replicas gets 75 and may get 87; of 6 \
          it would get 100",
     );
+    let mut spike = World::new(policy(), vec![200.0 / 24.0; 24], 3);
+    spike.minutes(10);
+    spike.scale_rates(5.0);
+    // 1,000 records/s take 12, and what piles up until those are there takes more.
+    let decision = spike.poll();
+    assert_eq!(replicas(&decision), 24);
+    check_reason(
+        &decision,
+        "the busiest of 12 replicas gets 83 and may get 87; of 8 it would get 125; 24 work off in 120 s \
+         what waits until they start",
+    );
     world.scale_rates(0.5);
     world.polls(5);
     check_reason(

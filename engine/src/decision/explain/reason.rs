@@ -73,40 +73,55 @@ impl Speaker<'_> {
                 self.policy.horizon().as_secs(),
                 Known(picture.inbound.up)
             ),
-            Direction::UpForRate => match picture.inbound.rise {
-                Some(rise) => format!(
-                    "{} records/s come in, {} more in each second, which is followed to {}, beyond the \
-                     start of a replica",
-                    Known(picture.inbound.up),
-                    Figure(rise.slope),
-                    Figure(rise.ahead)
-                ),
-                None => self.by_rate(capacity),
-            },
+            Direction::UpForRate => self.up_for_rate(capacity),
             Direction::Down => format!(
                 "{}; nothing in {} s has asked for more",
-                self.by_rate(capacity),
+                self.by_rate(capacity, it.stabilized),
                 self.policy.scale_down_window.as_secs()
             ),
             _ => match it.refused {
                 Some(Gate::LagRebalance | Gate::LagStepTaken) => format!(
                     "{}; what lag asks for is the rebalance's",
-                    self.by_rate(capacity)
+                    self.by_rate(capacity, it.stabilized)
                 ),
                 Some(Gate::LagDownstream) => format!(
                     "{}; the backlog asks for more, and more did not help twice",
-                    self.by_rate(capacity)
+                    self.by_rate(capacity, it.stabilized)
                 ),
-                _ => self.by_rate(capacity),
+                _ => self.by_rate(capacity, it.stabilized),
             },
         }
     }
 
-    /// What the busiest replica gets of the rate, beside the most that is accepted and what it would get
-    /// of the next lower useful count.
-    fn by_rate(&self, capacity: Capacity) -> String {
+    /// What the rate takes, and what the replicas beyond that are for.
+    fn up_for_rate(&self, capacity: Capacity) -> String {
         let (it, picture) = (self.recommendation, self.picture);
-        let count = it.stabilized.max(1);
+        let settled = it.settled.unwrap_or(it.stabilized).min(it.stabilized);
+        let rate = match picture.inbound.rise {
+            Some(rise) => format!(
+                "{} records/s come in, {} more in each second, which is followed to {}, beyond the start \
+                 of a replica",
+                Known(picture.inbound.up),
+                Figure(rise.slope),
+                Figure(rise.ahead)
+            ),
+            None => self.by_rate(capacity, settled),
+        };
+        if it.stabilized == settled {
+            return rate;
+        }
+        format!(
+            "{rate}; {} work off in {} s what waits until they start",
+            it.stabilized,
+            self.policy.horizon().as_secs()
+        )
+    }
+
+    /// What the busiest of `count` replicas gets of the rate, beside the most that is accepted and what
+    /// it would get of the next lower useful count.
+    fn by_rate(&self, capacity: Capacity, count: u32) -> String {
+        let picture = self.picture;
+        let count = count.max(1);
         let needs = Needs::new(&picture.layout, &picture.inbound_up);
         let accepted = capacity.up * accepted_utilization(self.policy);
         let fewer = match picture.layout.useful_at_most(count) {
