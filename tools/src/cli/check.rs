@@ -7,6 +7,7 @@
 
 mod calendar;
 mod connection;
+mod keys;
 mod live;
 mod report;
 mod scaled_object;

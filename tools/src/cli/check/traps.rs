@@ -1,12 +1,12 @@
 //! The traps of a ScaledObject around a trigger of ours: what KEDA or the HPA make of it.
 //!
-//! Each comes with what it does and what to set instead. What KEDA's own schema checks is left to
-//! KEDA, and so is everything about a ScaledObject without a trigger of ours.
+//! Each comes with what it does and what to set instead. Which values KEDA's own schema takes is left
+//! to KEDA, and so is everything about a ScaledObject without a trigger of ours.
 
+use super::keys;
 use super::report::Report;
 use crate::cli::manifests::{self, KEDA_MAX_REPLICAS, trigger_type};
 use evenkeel_scaler::config::yaml::{Node, Value};
-use evenkeel_scaler::schema::Error;
 
 /// The HPA's default window for coming down, in seconds.
 const HPA_DOWN_WINDOW_SECONDS: u64 = 300;
@@ -16,19 +16,6 @@ const SHORT_WINDOW_SECONDS: u64 = 60;
 const POLLING_SECONDS: u64 = 30;
 /// KEDA's default of `cooldownPeriod`, in seconds: written out it asks for nothing.
 const COOLDOWN_SECONDS: u64 = 300;
-/// The keys of a ScaledObject's `spec`, as KEDA 2.20's definition has them.
-const SPEC: &[&str] = &[
-    "scaleTargetRef",
-    "pollingInterval",
-    "initialCooldownPeriod",
-    "cooldownPeriod",
-    "idleReplicaCount",
-    "minReplicaCount",
-    "maxReplicaCount",
-    "advanced",
-    "triggers",
-    "fallback",
-];
 /// What cannot be scaled: it has no scale subresource.
 const NOT_SCALABLE: &[&str] = &["DaemonSet", "Job", "CronJob", "Pod"];
 
@@ -53,13 +40,7 @@ pub fn check(object: &Node, triggers: &[Node], report: &mut Report) {
     let Some(spec) = object.get("spec") else {
         return;
     };
-    for entry in spec.entries() {
-        if !SPEC.contains(&entry.key.as_str()) {
-            let error = Error::new(&entry.key, "unknown key")
-                .meaning_one_of(&entry.key, SPEC.iter().copied());
-            report.error(entry.line, error.to_string());
-        }
-    }
+    keys::check(spec, report);
     target(spec, report);
     let replicas = replicas(spec, report);
     timing(spec, triggers, replicas, report);

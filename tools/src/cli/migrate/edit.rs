@@ -135,7 +135,8 @@ impl Editor<'_> {
         }
         match (&place.shape, &before.value, &after.value) {
             (Shape::Map { flow, slots }, Value::Map(old), Value::Map(_))
-                if slots.len() == old.len()
+                if !slots.is_empty()
+                    && slots.len() == old.len()
                     && slots.iter().all(|slot| before.get(&slot.key).is_some()) =>
             {
                 self.map(place, slots, *flow || around.flow, before, after)
@@ -218,8 +219,7 @@ impl Editor<'_> {
                 .map(|slot| (slot.key_start, slot.value.end))
                 .collect();
             self.remove_in_flow(&spans, is_gone);
-            self.insert_in_flow(place, slots, after, quoted);
-            Ok(())
+            self.insert_in_flow(slots, after, quoted)
         } else {
             self.remove_lines(slots, is_gone)?;
             self.insert_lines(slots, after)
@@ -246,7 +246,13 @@ impl Editor<'_> {
         }
     }
 
-    fn insert_in_flow(&mut self, place: &Place, slots: &[Slot], after: &Node, quoted: bool) {
+    fn insert_in_flow(
+        &mut self,
+        slots: &[Slot],
+        after: &Node,
+        quoted: bool,
+    ) -> Result<(), CannotEdit> {
+        let first = slots.first().ok_or(CannotEdit)?;
         let mut behind = None;
         for entry in after.entries() {
             if let Some(slot) = slots.iter().find(|slot| slot.key == entry.key) {
@@ -255,21 +261,19 @@ impl Editor<'_> {
             }
             let key = scalar(&entry.key, quoted);
             let value = inline(&entry.node.value, quoted);
-            let first = slots.first();
             // Where each entry has its line, a new one gets its own.
-            let gap = match first {
-                Some(first) if self.begins_its_line(first.key_start) => {
-                    format!("{}{:2$}", self.newline, "", self.column(first.key_start))
-                }
-                _ => " ".to_owned(),
+            let gap = if self.begins_its_line(first.key_start) {
+                format!("{}{:2$}", self.newline, "", self.column(first.key_start))
+            } else {
+                " ".to_owned()
             };
-            let (at, words) = match (behind, first) {
-                (Some(end), _) => (end, format!(",{gap}{key}: {value}")),
-                (None, Some(first)) => (first.key_start, format!("{key}: {value},{gap}")),
-                (None, None) => (place.start + 1, format!("{key}: {value}")),
+            let (at, words) = match behind {
+                Some(end) => (end, format!(",{gap}{key}: {value}")),
+                None => (first.key_start, format!("{key}: {value},{gap}")),
             };
             self.edits.push((at..at, words));
         }
+        Ok(())
     }
 
     fn remove_lines(

@@ -98,8 +98,12 @@ impl<'t> Reader<'t> {
 
     /// The node that begins with `event`. The parser bounds how deep this goes.
     fn place(&mut self, event: &Event<'t>, span: Span) -> Option<Place> {
-        let start = span.start.byte_offset()?;
+        let mut start = span.start.byte_offset()?;
         let own_end = span.end.byte_offset()?;
+        if start == own_end && self.text.get(start..)?.starts_with(':') {
+            // Of a value that is not written the parser tells where the colon before it is.
+            start += 1;
+        }
         let (shape, end) = match event {
             Event::Scalar(..) => (Shape::Scalar, own_end),
             Event::Alias(_) => (Shape::Alias, own_end),

@@ -56,6 +56,31 @@ fn what_is_right_has_no_findings() {
 }
 
 #[test]
+fn a_key_that_keda_does_not_have_is_an_error_however_deep() {
+    trap(
+        "minReplicaCount",
+        "minReplicasCount",
+        "6: error: minReplicasCount: unknown key, did you mean minReplicaCount?",
+    );
+    trap(
+        "metricType",
+        "metrictype",
+        "12: error: triggers[0].metrictype: unknown key, did you mean metricType?",
+    );
+    trap(
+        "stabilizationWindowSeconds",
+        "stabilisationWindowSeconds",
+        "19: error: advanced.horizontalPodAutoscalerConfig.behavior.scaleUp.stabilisationWindowSeconds: \
+         unknown key, did you mean stabilizationWindowSeconds?",
+    );
+    trap(
+        "value: 24, periodSeconds",
+        "value: 24, period",
+        "20: error: advanced.horizontalPodAutoscalerConfig.behavior.scaleUp.policies[0].period: unknown key",
+    );
+}
+
+#[test]
 fn what_cannot_work_is_an_error() {
     trap(
         "keda.sh/v1alpha1",

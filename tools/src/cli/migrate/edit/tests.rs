@@ -78,6 +78,34 @@ fn a_new_key_goes_where_it_is_asked_for_and_never_inside_a_text() {
 }
 
 #[test]
+fn what_was_empty_is_filled() {
+    let fill = |node: &mut Node| {
+        let number = |number: &str| Value::Other(number.to_owned());
+        node.set("map", map([("a", number("1")), ("b", number("2"))]));
+    };
+    for empty in ["map: {}", "map:", "map: null", "map: ~", "map: { }"] {
+        edit(empty, fill, "map:\n  a: 1\n  b: 2");
+        edit(
+            &format!("{empty}\nend: 1\n"),
+            fill,
+            "map:\n  a: 1\n  b: 2\nend: 1\n",
+        );
+    }
+    edit(
+        "map: {} # x\nend: 1\n",
+        fill,
+        "map:\n  a: 1\n  b: 2 # x\nend: 1\n",
+    );
+    edit(
+        "map: # x\nend: 1\n",
+        fill,
+        "map:\n  a: 1\n  b: 2 # x\nend: 1\n",
+    );
+    edit("{map: {}, end: 1}", fill, "{map: {a: 1, b: 2}, end: 1}");
+    edit("{\"map\": {}}", fill, "{\"map\": {\"a\": 1, \"b\": 2}}");
+}
+
+#[test]
 fn a_key_is_taken_out_with_its_lines_and_no_others() {
     let remove = |node: &mut Node| {
         node.remove("gone");
