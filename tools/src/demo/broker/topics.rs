@@ -317,7 +317,7 @@ impl TopicAdmin {
     }
 
     /// Waits until all `partitions` have a leader that answers: the metadata shows one a moment before
-    /// the broker knows that it leads.
+    /// the broker knows that it leads, or of the topic.
     async fn wait_until_led(&self, name: &str, partitions: i32) -> Result<(), BrokerError> {
         let deadline = Instant::now() + CHANGE_TIMEOUT;
         loop {
@@ -325,6 +325,7 @@ impl TopicAdmin {
             let too_early = [
                 ResponseError::NotLeaderOrFollower,
                 ResponseError::OffsetNotAvailable,
+                ResponseError::UnknownTopicOrPartition,
             ];
             let too_early = too_early.map(|error| error.code()).contains(&code);
             if !too_early || Instant::now() >= deadline {
